@@ -1,0 +1,82 @@
+/* Structured log; see log.h. One write(2) a line, so lines of threads never mix. */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static atomic_int level_now = LOG_INFO;
+static atomic_int fd_now = 2;
+
+static const char *const level_names[] = {"debug", "info", "warning", "error"};
+
+void log_set_level(enum log_level level)
+{
+    atomic_store(&level_now, (int)level);
+}
+
+bool log_level_parse(const char *name, enum log_level *ret_level)
+{
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            *ret_level = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void log_set_fd(int fd)
+{
+    atomic_store(&fd_now, fd);
+}
+
+bool log_enabled(enum log_level level)
+{
+    return (int)level >= atomic_load_explicit(&level_now, memory_order_relaxed);
+}
+
+/* Anything that could forge a second line or a terminal command becomes \xNN. */
+static size_t escape(char *out, size_t room, const char *in)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+    for (; *in && n + 4 < room; in++) {
+        unsigned char c = (unsigned char)*in;
+        if (c >= 0x20 && c != 0x7f) {
+            out[n++] = (char)c;
+        } else {
+            out[n++] = '\\';
+            out[n++] = 'x';
+            out[n++] = hex[c >> 4];
+            out[n++] = hex[c & 15];
+        }
+    }
+    return n;
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+    if (!log_enabled(level))
+        return;
+    char text[4096], line[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+
+    struct timespec ts;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    gmtime_r(&ts.tv_sec, &tm);
+    size_t n = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
+    n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ %s ", ts.tv_nsec / 1000000, level_names[level]);
+    n += escape(line + n, sizeof line - n - 1, text);
+    line[n++] = '\n';
+    if (write(atomic_load(&fd_now), line, n) < 0) {
+        /* Nowhere left to say so. */
+    }
+}
