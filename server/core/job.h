@@ -1,0 +1,175 @@
+/* What a job is.
+ *
+ * A job is a record of work that somebody asked for. It is PENDING from its dispatch until a worker leases it (or until
+ * its run time, if that lies ahead), RUNNING while a lease on it lives, and then COMPLETED, FAILED or CANCELLED. A
+ * lease is one attempt: it has a number, a worker, and a token that fences it. When an attempt fails or its worker
+ * vanishes the job is PENDING again while attempts are left. A job may therefore run more than once (at least once),
+ * but only the holder of the newest token can write to it. FAILED and CANCELLED jobs can be put back to PENDING.
+ *
+ * Times are microseconds since 1970 UTC, 0 for "not set". The creation time is part of the id (core/id.h).
+ *
+ * The revision grows with every change: by one for progress, and to the next multiple of 2^20 for a change of status,
+ * so that a change of status is newer than any progress before it even when a crash lost the last progress.
+ *
+ * Texts are spans: of the caller's memory while a request is under way, of an arena in a snapshot. */
+#ifndef CORE_JOB_H
+#define CORE_JOB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/span.h"
+
+/* Numbers equal those of joblog.v1.JobStatus and of the database. */
+enum job_status { JOB_PENDING = 1, JOB_RUNNING = 2, JOB_COMPLETED = 3, JOB_FAILED = 4, JOB_CANCELLED = 5 };
+enum { JOB_STATUS_COUNT = 6 };
+
+enum attempt_outcome {
+    ATTEMPT_RUNNING = 0,
+    ATTEMPT_COMPLETED = 1,
+    ATTEMPT_FAILED = 2,
+    ATTEMPT_CANCELLED = 3,
+    ATTEMPT_LOST = 4,
+    ATTEMPT_RELEASED = 5
+};
+
+struct label {
+    struct span key, value;
+};
+
+struct job_progress {
+    double percent;
+    int64_t done, total;
+    struct span unit, step;
+    int64_t eta_us;
+};
+
+struct job_error {
+    struct span type, message, stack_trace; /* type and message empty: no error */
+};
+
+struct retry_policy {
+    int32_t max_attempts; /* >= 1 */
+    int64_t initial_backoff_us, max_backoff_us;
+    double multiplier, jitter;
+};
+
+struct cancel_request {
+    int64_t time_us; /* 0: none */
+    struct span actor, reason;
+};
+
+struct attempt {
+    int32_t number;
+    struct span worker;
+    int64_t start_us, end_us;
+    enum attempt_outcome outcome;
+    struct job_error error;
+};
+
+struct transition {
+    int64_t revision;
+    int from, to; /* enum job_status; from 0 for the dispatch */
+    int64_t time_us;
+    struct span actor, reason, request_id;
+};
+
+struct job {
+    int64_t id;
+    struct span name, queue;
+    enum job_status status;
+    int32_t priority;
+    struct span source_type, source_id, owner, creator, batch, traceparent, request_id;
+    const struct label *labels;
+    size_t n_labels;
+    struct span payload, result; /* JSON text; result empty: none */
+    struct job_progress progress;
+    struct job_error error;
+    int32_t attempt;       /* number of the current or last one; 0 before the first */
+    int32_t attempts_left; /* further attempts that may follow the current or last one */
+    struct retry_policy retry;
+    int64_t run_us, start_us, end_us;
+    struct span worker;
+    int64_t revision;
+    struct cancel_request cancel;
+    /* Filled for the FULL view only. */
+    const struct attempt *attempts;
+    size_t n_attempts;
+    const struct transition *transitions;
+    size_t n_transitions;
+};
+
+static inline bool job_status_is_final(enum job_status s)
+{
+    return s >= JOB_COMPLETED;
+}
+
+/* "pending" and so on; NULL for a number that is none. */
+const char *job_status_name(int status);
+/* 0 when name is none. */
+int job_status_parse(struct span name);
+
+/* ---- revisions ---- */
+
+enum { JOB_REVISION_SHIFT = 20 };
+/* After a change of status. */
+static inline int64_t job_revision_transition(int64_t revision)
+{
+    return ((revision >> JOB_REVISION_SHIFT) + 1) << JOB_REVISION_SHIFT;
+}
+/* After progress; stays below the next transition. */
+static inline int64_t job_revision_progress(int64_t revision)
+{
+    int64_t mask = ((int64_t)1 << JOB_REVISION_SHIFT) - 1;
+    return (revision & mask) == mask ? revision : revision + 1;
+}
+
+/* ---- snapshots ---- */
+
+/* A job at one revision, unchanging, counted, shared between threads. */
+struct job_snapshot {
+    struct job job; /* texts lie in the arena */
+    /* What a user of the snapshot derived from it, made at most once (an encoded message for BASIC and for FULL);
+     * freed by derived_free with the snapshot. Fill by compare-and-swap from NULL. */
+    _Atomic(void *) derived[2];
+    void (*derived_free)(void *);
+    /* private */
+    atomic_int refs;
+    struct arena arena;
+};
+
+/* Deep copy, one reference. NULL: out of memory. */
+struct job_snapshot *job_snapshot_new(const struct job *job);
+/* Any thread. */
+struct job_snapshot *job_snapshot_ref(struct job_snapshot *snapshot);
+void job_snapshot_unref(struct job_snapshot *snapshot); /* takes NULL */
+/* Deep copy into an arena. False: out of memory. */
+bool job_copy(struct arena *arena, const struct job *from, struct job *ret_job);
+
+/* ---- which jobs ---- */
+
+/* Empty parts do not restrict. */
+struct job_filter {
+    const int64_t *ids;
+    size_t n_ids;
+    const struct span *names;
+    size_t n_names;
+    const struct span *queues;
+    size_t n_queues;
+    unsigned status_mask; /* bit (1 << status); 0: any */
+    struct span source_type, source_id, owner, batch;
+    const struct label *labels;
+    size_t n_labels;
+    int64_t create_from_us, create_before_us; /* 0: open */
+};
+
+bool job_filter_matches(const struct job_filter *filter, const struct job *job);
+/* Deep copy into an arena. False: out of memory. */
+bool job_filter_copy(struct arena *arena, const struct job_filter *from, struct job_filter *ret_filter);
+/* FNV-1a over everything in it; binds a page token to its filter. */
+uint64_t job_filter_hash(const struct job_filter *filter);
+
+#endif

@@ -1,0 +1,44 @@
+/* The hub: fans a change of a job out to those who watch it, from memory, after its commit.
+ *
+ * Each watcher has a short queue of its own. Transitions are kept, progress is conflated: a newer snapshot of a job
+ * replaces an older progress of the same job that the watcher has not taken yet. A watcher that lets more than
+ * HUB_BACKLOG_MAX transitions pile up is cut off (hub_next says so) and harms nobody.
+ *
+ * Any thread may call anything; a lock is held for moments. */
+#ifndef HUB_HUB_H
+#define HUB_HUB_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/tag.h"
+#include "core/job.h"
+
+struct hub;
+struct hub_watch;
+
+enum {
+    HUB_BACKLOG_MAX = 10000
+}; /* about 20 MB of snapshots at the worst; a reader that far behind will not catch up */
+enum { HUB_WATCHES_MAX = 200000 }; /* more: RESOURCE_EXHAUSTED */
+
+struct hub *hub_new(void);      /* NULL: out of memory */
+void hub_free(struct hub *hub); /* no watches left; takes NULL */
+
+/* Starts a watch: every change published from now on of a job that the filter matches, or that a snapshot of before
+ * matched (a job that ceases to match is sent once more). Copies filter. keeps wake: posted when there is something to
+ * take and there was nothing; until hub_unwatch returns. */
+int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake, struct hub_watch **ret_watch,
+              struct err *ret_err);
+/* After it returns wake is not posted any more. Takes NULL. */
+void hub_unwatch(struct hub *hub, struct hub_watch *watch);
+
+/* Next snapshot, oldest first; gives a reference (job_snapshot_unref). NULL when there is none: then *ret_cut tells
+ * whether the watch was cut off. */
+struct job_snapshot *hub_next(struct hub *hub, struct hub_watch *watch, bool *ret_cut);
+
+/* For the store's observer. */
+bool hub_wanted(void *hub, const struct job *job);
+void hub_changed(void *hub, struct job_snapshot *snapshot, bool is_transition);
+
+#endif

@@ -1,0 +1,277 @@
+/* The store: everything that is kept, and the commit engine.
+ *
+ * One writer thread owns one connection in pipeline mode. Commands arrive from any thread; those that have arrived
+ * while a batch was being committed form the next batch: a few statements over arrays, one commit, one wake-up for all.
+ * An idle store commits a single command at once. The same thread owns the leases of this process, the workers'
+ * sessions and their credit, so it can hand a job to a waiting worker in the commit that inserts it. Reader threads,
+ * each with a connection, serve the queries.
+ *
+ * A command is a struct of the caller's that must stay valid, with all that it points to, until its `done` tag is
+ * posted (from a thread of the store, exactly once). Before the post `err` is filled; code OK means committed. When
+ * store_submit returns an error nothing is posted.
+ *
+ * Nothing here knows of protobuf or gRPC. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/mpsc.h"
+#include "base/span.h"
+#include "base/tag.h"
+#include "core/histogram.h"
+#include "core/job.h"
+
+struct store;
+struct store_session;
+
+/* Told of every change after its commit (progress: when it is taken), in order for each job, on the writer thread. */
+struct store_observer {
+    /* Is anybody interested? Asked first, so that a snapshot is made only when somebody is. */
+    bool (*wanted)(void *user, const struct job *job);
+    /* Borrows snapshot (take a reference to keep it). is_transition: false for progress. */
+    void (*changed)(void *user, struct job_snapshot *snapshot, bool is_transition);
+    void *user;
+};
+
+struct store_options {
+    const char *uri; /* libpq connection URI or keyword string; several hosts allowed */
+    struct store_observer observer;
+    unsigned n_readers;       /* 0: 2 */
+    unsigned batch_max;       /* commands a batch; 0: 1000 */
+    unsigned queue_max;       /* commands that wait; more: RESOURCE_EXHAUSTED. 0: 100000 */
+    int64_t lease_timeout_ms; /* 0: 30000 */
+    int64_t request_ttl_ms;   /* how long request ids are kept; 0: 24 h */
+};
+
+/* Connects, migrates (under an advisory lock), takes a replica number, starts the threads. NULL and *ret_err on
+ * failure. */
+struct store *store_open(const struct store_options *options, struct err *ret_err);
+/* Finishes what was submitted, then ends the threads. Takes NULL. */
+void store_close(struct store *store);
+int64_t store_lease_timeout_ms(const struct store *store);
+
+enum store_op {
+    STORE_DISPATCH,
+    STORE_FINISH,
+    STORE_PROGRESS,
+    STORE_CANCEL,
+    STORE_RETRY,
+    STORE_SESSION_OPEN,
+    STORE_SESSION_CREDIT,
+    STORE_SESSION_CLOSE,
+    STORE_GET,
+    STORE_LIST,
+    STORE_STATS,
+    STORE_STATUSES,
+    STORE_EXPORT_FILE,
+    STORE_EXPORT_CHUNK
+};
+
+struct store_cmd {
+    enum store_op op;
+    struct tag *done;
+    struct err err;        /* out */
+    struct mpsc_node node; /* private */
+};
+
+/* Any thread. 0, or -RESOURCE_EXHAUSTED (queue full), -UNAVAILABLE (closing) and *ret_err; then done never fires. */
+int store_submit(struct store *store, struct store_cmd *cmd, struct err *ret_err);
+
+/* ---- writes ---- */
+
+/* One job of a dispatch. In: job, filled from the request (name, queue, priority, source, owner, creator, labels,
+ * payload, retry, run_us (0: at once), batch, traceparent, request_id). Out: id, status, revision, run_us and so on of
+ * the job as it was inserted. */
+struct dispatch_item {
+    struct job job;
+    uint8_t body_hash[16]; /* of the request's body; compared when request_id was used before */
+    bool start;            /* insert it running, leased to the caller (StartJob); job.worker names it */
+    /* out */
+    struct err err; /* this item's own outcome: ALREADY_EXISTS (reason REQUEST_ID_REUSED) … */
+    bool replayed;  /* request_id was used before with the same body: job.id is that job's, nothing else is filled */
+    int64_t lease_token; /* with start */
+};
+
+struct store_dispatch {
+    struct store_cmd cmd; /* err: of the whole; the items have their own */
+    struct dispatch_item *items;
+    size_t n_items;
+};
+
+/* Ends an attempt. FAILED_PRECONDITION (reason LEASE_LOST) when token is not the present one. */
+struct store_finish {
+    struct store_cmd cmd;
+    int64_t job_id, token;
+    enum attempt_outcome outcome; /* COMPLETED, FAILED, CANCELLED or RELEASED */
+    bool no_retry;
+    struct span result; /* JSON text or empty */
+    struct job_error error;
+    /* out */
+    enum job_status status; /* what became of the job */
+};
+
+/* Progress and payload patch of a running job; taken from memory, written within 250 ms. LEASE_LOST as above. For a
+ * lease that belongs to no session (StartJob) it renews the lease. */
+struct store_progress {
+    struct store_cmd cmd;
+    int64_t job_id, token;
+    bool has_progress;
+    struct job_progress progress;
+    struct span payload_patch; /* JSON object text or empty */
+    struct arena *arena;       /* for out texts */
+    /* out */
+    struct cancel_request cancel; /* time_us != 0: should stop */
+};
+
+/* NOT_FOUND; FAILED_PRECONDITION (JOB_TRANSITION_REFUSED). */
+struct store_cancel {
+    struct store_cmd cmd;
+    int64_t job_id;
+    struct span actor, reason, request_id;
+};
+
+/* NOT_FOUND; FAILED_PRECONDITION (JOB_TRANSITION_REFUSED). */
+struct store_retry {
+    struct store_cmd cmd;
+    int64_t job_id;
+    struct span actor, reason, request_id;
+};
+
+/* ---- workers ---- */
+
+enum delivery_kind { DELIVERY_LEASE, DELIVERY_CANCEL, DELIVERY_LOST };
+
+/* Something for a worker. Freed with delivery_free. */
+struct delivery {
+    struct mpsc_node node;
+    enum delivery_kind kind;
+    int64_t job_id, token;
+    struct job_snapshot *snapshot; /* of LEASE: the job, running; of CANCEL: with its cancel request; of LOST: NULL */
+};
+void delivery_free(struct delivery *delivery);
+
+struct store_session_open {
+    struct store_cmd cmd;
+    struct span worker, version, host;
+    int64_t pid;
+    const struct span *names; /* none: every name */
+    size_t n_names;
+    const struct span *queues; /* at least one */
+    size_t n_queues;
+    struct tag *wake; /* posted when deliveries wait, from the writer thread; until STORE_SESSION_CLOSE is done */
+    /* out */
+    struct store_session *session;
+    int64_t session_id;
+};
+
+/* More credit; draining: credit becomes 0 and stays there. No commit: done is posted soon. */
+struct store_session_credit {
+    struct store_cmd cmd;
+    struct store_session *session;
+    int32_t add;
+    bool draining;
+};
+
+/* The stream is gone. Leases that it still holds are given up as: lost after the lease time-out (keep_leases, so that a
+ * worker that comes back can still finish them by token), or RELEASED at once. Gives the session back: it must not be
+ * used after done. */
+struct store_session_close {
+    struct store_cmd cmd;
+    struct store_session *session;
+    bool keep_leases;
+};
+
+/* One consumer thread. Oldest first, NULL when none. Gives the delivery (delivery_free). */
+struct delivery *store_session_take(struct store_session *session);
+/* Any thread: the worker gave a sign of life. */
+void store_session_touch(struct store_session *session);
+/* Leases that it holds; any thread; may lag. */
+int32_t store_session_leases(const struct store_session *session);
+
+/* ---- reads; texts and arrays go into `arena` ---- */
+
+struct store_get {
+    struct store_cmd cmd;
+    int64_t id;
+    bool full; /* payload, result, stack trace, attempts, transitions too */
+    struct arena *arena;
+    struct job job; /* out */
+};
+
+struct store_list {
+    struct store_cmd cmd;
+    struct job_filter filter;
+    int64_t before_id; /* only smaller ids; 0: from the newest */
+    int32_t limit;     /* 1 to 1000 */
+    bool with_payload; /* exports need it */
+    struct arena *arena;
+    /* out */
+    struct job *jobs; /* newest first */
+    size_t n_jobs;
+    bool more; /* there are further ones */
+};
+
+struct stats_row {
+    struct span name, queue;
+    int64_t counts[JOB_STATUS_COUNT];                          /* by enum job_status, now */
+    int64_t dispatched, completed, failed, cancelled, retried; /* in the range */
+    int64_t n_runs, run_us_sum, wait_us_sum;
+    int64_t run_hist[HISTOGRAM_BUCKETS], wait_hist[HISTOGRAM_BUCKETS];
+};
+
+struct store_stats {
+    struct store_cmd cmd;
+    const struct span *names, *queues;
+    size_t n_names, n_queues;
+    int64_t from_us, to_us;
+    struct arena *arena;
+    /* out: by name and queue, sorted */
+    struct stats_row *rows;
+    size_t n_rows;
+};
+
+struct status_info {
+    int status;
+    struct span name, label, color, icon;
+};
+
+struct store_statuses {
+    struct store_cmd cmd;
+    struct span language;
+    struct arena *arena;
+    struct status_info *statuses; /* out */
+    size_t n_statuses;
+};
+
+/* The finished file of an export; NOT_FOUND when there is none (yet). */
+struct export_file {
+    int64_t job_id;
+    struct span name, content_type, sha256; /* sha256: 64 hex digits */
+    int64_t size, rows, expire_us;
+    int32_t chunk_bytes; /* every chunk but the last has this size */
+};
+
+struct store_export_file {
+    struct store_cmd cmd;
+    const int64_t *job_ids;
+    size_t n_job_ids;
+    struct arena *arena;
+    struct export_file *files; /* out: of those that have one */
+    size_t n_files;
+};
+
+struct store_export_chunk {
+    struct store_cmd cmd;
+    int64_t job_id;
+    int32_t seq;
+    struct arena *arena;
+    struct span data; /* out */
+    uint32_t crc32c;  /* out */
+};
+
+#endif
