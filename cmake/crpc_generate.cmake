@@ -1,0 +1,115 @@
+# Messages and stubs from .proto files.
+#
+#   crpc_generate(TARGET name PROTO_DIR dir PROTOS a/b.proto ...
+#                 [IMPORT_DIRS dir ...] [LINK target ...] [OPTIONS only=client|only=server])
+#
+# makes the static library `name` of a/b.pb-c.{h,c} (protobuf-c) and a/b.crpc.{h,c} (protoc-gen-crpc) for each file
+# given, relative to PROTO_DIR. Their directory is on the library's public include path; it links to the runtime, to
+# crpc_wkt (the well-known types) and to LINK. Files that are imported from elsewhere are found in IMPORT_DIRS, and
+# their code is in a target of LINK.
+#
+# Works in this tree and after installation. Settings, with what they are found as:
+#   CRPC_PROTOC              protoc
+#   CRPC_PROTOC_GEN_C        protobuf-c's plugin of protoc
+#   CRPC_PROTOC_GEN_CRPC     crpc's plugin; in its own tree the target protoc-gen-crpc is used instead
+#   CRPC_PROTO_INCLUDE_DIR   where google/protobuf/*.proto are
+#   CRPC_RUNTIME             target to link to: crpc, or joblog::crpc once installed
+include_guard(GLOBAL)
+
+find_program(CRPC_PROTOC protoc REQUIRED)
+find_program(CRPC_PROTOC_GEN_C protoc-gen-c REQUIRED)
+find_program(CRPC_PROTOC_GEN_CRPC protoc-gen-crpc HINTS ${CMAKE_CURRENT_LIST_DIR}/../../../bin)
+get_filename_component(_crpc_protoc_prefix ${CRPC_PROTOC} DIRECTORY)
+find_path(CRPC_PROTO_INCLUDE_DIR google/protobuf/descriptor.proto HINTS ${_crpc_protoc_prefix}/../include REQUIRED)
+find_path(CRPC_PROTOBUF_C_INCLUDE_DIR protobuf-c/protobuf-c.h REQUIRED)
+find_library(CRPC_PROTOBUF_C_LIBRARY protobuf-c REQUIRED)
+mark_as_advanced(CRPC_PROTOC CRPC_PROTOC_GEN_C CRPC_PROTOC_GEN_CRPC CRPC_PROTO_INCLUDE_DIR CRPC_PROTOBUF_C_INCLUDE_DIR
+                 CRPC_PROTOBUF_C_LIBRARY)
+# crpc/method.h, which generated code includes; crpc_wkt has no other link to the runtime.
+set(_crpc_runtime_include ${CMAKE_CURRENT_LIST_DIR}/../lib/crpc/include CACHE INTERNAL "")
+
+# Commands that generate the code of one file: appends the sources to list ret_sources.
+function(_crpc_generate_file out proto_dir proto import_dirs options messages ret_sources)
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    set(outputs ${stem}.crpc.h ${stem}.crpc.c)
+    set(c_out "")
+    if(messages)
+        list(APPEND outputs ${stem}.pb-c.h ${stem}.pb-c.c)
+        set(c_out --plugin=protoc-gen-c=${CRPC_PROTOC_GEN_C} --c_out=${out})
+    endif()
+    list(TRANSFORM outputs PREPEND ${out}/)
+    set(plugin ${CRPC_PROTOC_GEN_CRPC})
+    if(TARGET protoc-gen-crpc)
+        set(plugin $<TARGET_FILE:protoc-gen-crpc>)
+        set(depends protoc-gen-crpc)
+    elseif(NOT plugin)
+        message(FATAL_ERROR "crpc_generate: protoc-gen-crpc was not found; set CRPC_PROTOC_GEN_CRPC")
+    else()
+        set(depends ${plugin})
+    endif()
+    list(TRANSFORM import_dirs PREPEND -I)
+    list(TRANSFORM options PREPEND --crpc_opt=)
+    # protoc writes what the file imports to the dependency file, so a change there generates anew as well.
+    string(MAKE_C_IDENTIFIER ${stem} id)
+    get_filename_component(dir ${out}/${stem} DIRECTORY)
+    file(MAKE_DIRECTORY ${dir})
+    add_custom_command(
+        OUTPUT ${outputs}
+        COMMAND ${CRPC_PROTOC} -I${proto_dir} ${import_dirs} -I${CRPC_PROTO_INCLUDE_DIR} ${c_out}
+                --plugin=protoc-gen-crpc=${plugin} --crpc_out=${out} ${options}
+                --dependency_out=${out}/${id}.d ${proto}
+        DEPENDS ${proto_dir}/${proto} ${depends}
+        DEPFILE ${out}/${id}.d
+        COMMENT "Generating from ${proto}"
+        VERBATIM)
+    set(${ret_sources} ${${ret_sources}} ${outputs} PARENT_SCOPE)
+endfunction()
+
+# The well-known types, once: library crpc_wkt. Called by the first crpc_generate when nobody has before.
+function(crpc_generate_wkt)
+    if(TARGET crpc_wkt)
+        return()
+    elseif(TARGET joblog::crpc_wkt)
+        add_library(crpc_wkt INTERFACE IMPORTED GLOBAL)
+        target_link_libraries(crpc_wkt INTERFACE joblog::crpc_wkt)
+        return()
+    endif()
+    set(out ${CMAKE_BINARY_DIR}/crpc_wkt)
+    set(sources "")
+    foreach(name any api descriptor duration empty field_mask source_context struct timestamp type wrappers)
+        _crpc_generate_file(${out} ${CRPC_PROTO_INCLUDE_DIR} google/protobuf/${name}.proto "" "" TRUE sources)
+    endforeach()
+    # protobuf-c's options: no messages, but a file that sets one imports this descriptor.
+    if(EXISTS ${CRPC_PROTOBUF_C_INCLUDE_DIR}/protobuf-c/protobuf-c.proto)
+        _crpc_generate_file(${out} ${CRPC_PROTOBUF_C_INCLUDE_DIR} protobuf-c/protobuf-c.proto "" "" FALSE sources)
+    endif()
+    add_library(crpc_wkt STATIC ${sources})
+    target_include_directories(crpc_wkt SYSTEM PUBLIC $<BUILD_INTERFACE:${out}> ${CRPC_PROTOBUF_C_INCLUDE_DIR})
+    target_include_directories(crpc_wkt PRIVATE ${_crpc_runtime_include})
+    target_link_libraries(crpc_wkt PUBLIC ${CRPC_PROTOBUF_C_LIBRARY})
+endfunction()
+
+function(crpc_generate)
+    cmake_parse_arguments(PARSE_ARGV 0 arg "" "TARGET;PROTO_DIR" "PROTOS;IMPORT_DIRS;LINK;OPTIONS")
+    if(NOT arg_TARGET OR NOT arg_PROTO_DIR OR NOT arg_PROTOS)
+        message(FATAL_ERROR "crpc_generate: TARGET, PROTO_DIR and PROTOS are required")
+    elseif(arg_UNPARSED_ARGUMENTS)
+        message(FATAL_ERROR "crpc_generate: what is ${arg_UNPARSED_ARGUMENTS}?")
+    endif()
+    crpc_generate_wkt()
+    get_filename_component(proto_dir ${arg_PROTO_DIR} ABSOLUTE)
+    set(out ${CMAKE_CURRENT_BINARY_DIR}/${arg_TARGET}.gen)
+    set(sources "")
+    foreach(proto ${arg_PROTOS})
+        _crpc_generate_file(${out} ${proto_dir} ${proto} "${arg_IMPORT_DIRS}" "${arg_OPTIONS}" TRUE sources)
+    endforeach()
+    add_library(${arg_TARGET} STATIC ${sources})
+    target_include_directories(${arg_TARGET} SYSTEM PUBLIC $<BUILD_INTERFACE:${out}>)
+    set(runtime crpc)
+    if(CRPC_RUNTIME)
+        set(runtime ${CRPC_RUNTIME})
+    elseif(TARGET joblog::crpc)
+        set(runtime joblog::crpc)
+    endif()
+    target_link_libraries(${arg_TARGET} PUBLIC ${arg_LINK} ${runtime} crpc_wkt)
+endfunction()
