@@ -1,0 +1,151 @@
+/* How many durable DispatchJob calls a second, unary, N in flight on one channel and one thread, and how long each
+ * takes. Every answer's status is read; a call that fails ends the run. One thread: the loop's.
+ *
+ *     bench-dispatch --server ADDR --in-flight N --seconds S */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "crpc/client.h"
+#include "joblog/v1/job_log.crpc.h"
+
+enum { LATENCIES_MAX = 4 * 1000 * 1000 };
+
+struct load {
+    struct crpc_channel *channel;
+    struct crpc_loop *loop;
+    Joblog__V1__DispatchJobRequest *request;
+    int64_t end_us; /* monotonic: start no more calls */
+    uint64_t n_done, n_failed;
+    uint32_t *latencies; /* microseconds, of the calls so far */
+    struct err first_error;
+};
+
+struct slot {
+    struct load *load;
+    int64_t start_us;
+};
+
+static void on_done(void *user, const ProtobufCMessage *response, const struct err *status);
+
+static void start(struct slot *slot)
+{
+    struct load *load = slot->load;
+    struct err err = ERR_NONE;
+
+    slot->start_us = clock_mono_us();
+    if (joblog_v1_job_log_service_dispatch_job_start(load->channel, load->loop, NULL, load->request, on_done, slot,
+                                                     &err) < 0 &&
+        load->n_failed++ == 0)
+        load->first_error = err;
+}
+
+static void on_done(void *user, const ProtobufCMessage *response, const struct err *status)
+{
+    struct slot *slot = user;
+    struct load *load = slot->load;
+    int64_t now = clock_mono_us();
+
+    (void)response;
+    if (status->code != ERR_OK) {
+        if (load->n_failed++ == 0)
+            load->first_error = *status;
+        return;
+    }
+    if (load->n_done < LATENCIES_MAX)
+        load->latencies[load->n_done] = (uint32_t)(now - slot->start_us);
+    load->n_done++;
+    if (now < load->end_us && load->n_failed == 0)
+        start(slot);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void report(struct load *load, int in_flight, int64_t took_us)
+{
+    size_t n = load->n_done < LATENCIES_MAX ? load->n_done : LATENCIES_MAX;
+
+    qsort(load->latencies, n, sizeof *load->latencies, by_value);
+    printf("figure dispatch_%d %.0f jobs/s\n", in_flight, (double)load->n_done * 1e6 / (double)took_us);
+    printf("figure dispatch_%d_p50 %.3f ms\n", in_flight, load->latencies[n / 2] / 1e3);
+    printf("figure dispatch_%d_p99 %.3f ms\n", in_flight, load->latencies[n - 1 - n / 100] / 1e3);
+}
+
+static int run(const char *server, int in_flight, int seconds)
+{
+    Joblog__V1__Source source = JOBLOG__V1__SOURCE__INIT;
+    Joblog__V1__JobSpec spec = JOBLOG__V1__JOB_SPEC__INIT;
+    Joblog__V1__DispatchJobRequest request = JOBLOG__V1__DISPATCH_JOB_REQUEST__INIT;
+    struct load load = {.request = &request};
+    struct slot *slots = calloc((size_t)in_flight, sizeof *slots);
+    struct err err = ERR_NONE;
+    int64_t began;
+
+    source.type = (char *)"User";
+    source.id = (char *)"42";
+    spec.job_name = (char *)"bench.noop";
+    spec.queue = (char *)"bench";
+    spec.owner = (char *)"bench";
+    spec.source = &source;
+    spec.payload =
+        (char *)"{\"file\":\"/srv/in/2026-01-31.csv\",\"mode\":\"full\",\"notify\":[\"a@example.org\"],\"n\":12345}";
+    request.job = &spec;
+    load.latencies = calloc(LATENCIES_MAX, sizeof *load.latencies);
+    load.channel = crpc_channel_new(server, NULL, &err);
+    load.loop = crpc_loop_new();
+    if (!slots || !load.latencies || !load.channel || !load.loop) {
+        fprintf(stderr, "bench-dispatch: could not start: %s\n", err.msg);
+        return 1;
+    }
+    began = clock_mono_us();
+    load.end_us = began + (int64_t)seconds * 1000000;
+    for (int i = 0; i < in_flight; i++) {
+        slots[i].load = &load;
+        start(&slots[i]);
+    }
+    while (crpc_loop_run(load.loop, -1) > 0) {
+    }
+    if (load.n_failed || load.n_done == 0)
+        fprintf(stderr, "bench-dispatch: %" PRIu64 " calls failed, first: %s %s\n", load.n_failed,
+                err_code_name((int)load.first_error.code), load.first_error.msg);
+    else
+        report(&load, in_flight, clock_mono_us() - began);
+    crpc_loop_free(load.loop);
+    crpc_channel_free(load.channel);
+    free(load.latencies);
+    free(slots);
+    return load.n_failed || load.n_done == 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"server", required_argument, NULL, 's'},
+                                            {"in-flight", required_argument, NULL, 'n'},
+                                            {"seconds", required_argument, NULL, 't'},
+                                            {0}};
+    const char *server = "127.0.0.1:7420";
+    int in_flight = 64, seconds = 5, c;
+
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 's')
+            server = optarg;
+        else if (c == 'n')
+            in_flight = atoi(optarg);
+        else if (c == 't')
+            seconds = atoi(optarg);
+        else
+            return 2;
+    }
+    if (in_flight < 1 || in_flight > 100000 || seconds < 1) {
+        fprintf(stderr, "usage: bench-dispatch --server ADDR --in-flight N --seconds S\n");
+        return 2;
+    }
+    return run(server, in_flight, seconds);
+}
