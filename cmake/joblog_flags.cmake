@@ -5,6 +5,8 @@ set(CMAKE_C_EXTENSIONS ON) # clean-up attribute, SOCK_CLOEXEC and friends
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# Programs together: build/PRESET/bin/joblogd, joblog, the examples, benchmarks and tests.
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 if(NOT CMAKE_BUILD_TYPE)
     set(CMAKE_BUILD_TYPE Release)
 endif()
