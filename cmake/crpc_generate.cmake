@@ -3,15 +3,16 @@
 #   crpc_generate(TARGET name PROTO_DIR dir PROTOS a/b.proto ...
 #                 [IMPORT_DIRS dir ...] [LINK target ...] [OPTIONS only=client|only=server])
 #
-# makes the static library `name` of a/b.pb-c.{h,c} (protobuf-c) and a/b.crpc.{h,c} (protoc-gen-crpc) for each file
-# given, relative to PROTO_DIR. Their directory is on the library's public include path; it links to the runtime, to
-# crpc_wkt (the well-known types) and to LINK. Files that are imported from elsewhere are found in IMPORT_DIRS, and
-# their code is in a target of LINK.
+# makes the static library `name` of a/b.pb-c.{h,c} (protobuf-c, through protoc-gen-crpc-messages) and a/b.crpc.{h,c}
+# (protoc-gen-crpc) for each file given, relative to PROTO_DIR. Their directory is on the library's public include path;
+# it links to the runtime, to crpc_wkt (the well-known types) and to LINK. Files that are imported from elsewhere are
+# found in IMPORT_DIRS, and their code is in a target of LINK.
 #
 # Works in this tree and after installation. Settings, with what they are found as:
 #   CRPC_PROTOC              protoc
 #   CRPC_PROTOC_GEN_C        protobuf-c's plugin of protoc
-#   CRPC_PROTOC_GEN_CRPC     crpc's plugin; in its own tree the target protoc-gen-crpc is used instead
+#   CRPC_PROTOC_GEN_CRPC, CRPC_PROTOC_GEN_CRPC_MESSAGES
+#                            crpc's plugins; in their own tree the targets of these names are used instead
 #   CRPC_PROTO_INCLUDE_DIR   where google/protobuf/*.proto are
 #   CRPC_RUNTIME             target to link to: crpc, or joblog::crpc once installed
 include_guard(GLOBAL)
@@ -19,34 +20,45 @@ include_guard(GLOBAL)
 find_program(CRPC_PROTOC protoc REQUIRED)
 find_program(CRPC_PROTOC_GEN_C protoc-gen-c REQUIRED)
 find_program(CRPC_PROTOC_GEN_CRPC protoc-gen-crpc HINTS ${CMAKE_CURRENT_LIST_DIR}/../../../bin)
+find_program(CRPC_PROTOC_GEN_CRPC_MESSAGES protoc-gen-crpc-messages HINTS ${CMAKE_CURRENT_LIST_DIR}/../../../bin)
 get_filename_component(_crpc_protoc_prefix ${CRPC_PROTOC} DIRECTORY)
 find_path(CRPC_PROTO_INCLUDE_DIR google/protobuf/descriptor.proto HINTS ${_crpc_protoc_prefix}/../include REQUIRED)
 find_path(CRPC_PROTOBUF_C_INCLUDE_DIR protobuf-c/protobuf-c.h REQUIRED)
 find_library(CRPC_PROTOBUF_C_LIBRARY protobuf-c REQUIRED)
-mark_as_advanced(CRPC_PROTOC CRPC_PROTOC_GEN_C CRPC_PROTOC_GEN_CRPC CRPC_PROTO_INCLUDE_DIR CRPC_PROTOBUF_C_INCLUDE_DIR
-                 CRPC_PROTOBUF_C_LIBRARY)
+mark_as_advanced(CRPC_PROTOC CRPC_PROTOC_GEN_C CRPC_PROTOC_GEN_CRPC CRPC_PROTOC_GEN_CRPC_MESSAGES
+                 CRPC_PROTO_INCLUDE_DIR CRPC_PROTOBUF_C_INCLUDE_DIR CRPC_PROTOBUF_C_LIBRARY)
 # crpc/method.h, which generated code includes; crpc_wkt has no other link to the runtime.
 set(_crpc_runtime_include ${CMAKE_CURRENT_LIST_DIR}/../lib/crpc/include CACHE INTERNAL "")
 
+# Paths of the two plugins, and what a command that runs them depends on.
+function(_crpc_plugins ret_stubs ret_messages ret_depends)
+    if(TARGET protoc-gen-crpc AND TARGET protoc-gen-crpc-messages)
+        set(${ret_stubs} $<TARGET_FILE:protoc-gen-crpc> PARENT_SCOPE)
+        set(${ret_messages} $<TARGET_FILE:protoc-gen-crpc-messages> PARENT_SCOPE)
+        set(${ret_depends} protoc-gen-crpc protoc-gen-crpc-messages PARENT_SCOPE)
+        return()
+    endif()
+    foreach(plugin CRPC_PROTOC_GEN_CRPC CRPC_PROTOC_GEN_CRPC_MESSAGES)
+        if(NOT ${plugin})
+            message(FATAL_ERROR "crpc_generate: a plugin of protoc was not found; set ${plugin}")
+        endif()
+    endforeach()
+    set(${ret_stubs} ${CRPC_PROTOC_GEN_CRPC} PARENT_SCOPE)
+    set(${ret_messages} ${CRPC_PROTOC_GEN_CRPC_MESSAGES} PARENT_SCOPE)
+    set(${ret_depends} ${CRPC_PROTOC_GEN_CRPC} ${CRPC_PROTOC_GEN_CRPC_MESSAGES} PARENT_SCOPE)
+endfunction()
+
 # Commands that generate the code of one file: appends the sources to list ret_sources.
 function(_crpc_generate_file out proto_dir proto import_dirs options messages ret_sources)
+    _crpc_plugins(stubs_plugin messages_plugin depends)
     string(REGEX REPLACE "\\.proto$" "" stem ${proto})
     set(outputs ${stem}.crpc.h ${stem}.crpc.c)
-    set(c_out "")
+    set(messages_out "")
     if(messages)
         list(APPEND outputs ${stem}.pb-c.h ${stem}.pb-c.c)
-        set(c_out --plugin=protoc-gen-c=${CRPC_PROTOC_GEN_C} --c_out=${out})
+        set(messages_out --plugin=protoc-gen-crpc-messages=${messages_plugin} --crpc-messages_out=${out})
     endif()
     list(TRANSFORM outputs PREPEND ${out}/)
-    set(plugin ${CRPC_PROTOC_GEN_CRPC})
-    if(TARGET protoc-gen-crpc)
-        set(plugin $<TARGET_FILE:protoc-gen-crpc>)
-        set(depends protoc-gen-crpc)
-    elseif(NOT plugin)
-        message(FATAL_ERROR "crpc_generate: protoc-gen-crpc was not found; set CRPC_PROTOC_GEN_CRPC")
-    else()
-        set(depends ${plugin})
-    endif()
     list(TRANSFORM import_dirs PREPEND -I)
     list(TRANSFORM options PREPEND --crpc_opt=)
     # protoc writes what the file imports to the dependency file, so a change there generates anew as well.
@@ -55,8 +67,9 @@ function(_crpc_generate_file out proto_dir proto import_dirs options messages re
     file(MAKE_DIRECTORY ${dir})
     add_custom_command(
         OUTPUT ${outputs}
-        COMMAND ${CRPC_PROTOC} -I${proto_dir} ${import_dirs} -I${CRPC_PROTO_INCLUDE_DIR} ${c_out}
-                --plugin=protoc-gen-crpc=${plugin} --crpc_out=${out} ${options}
+        COMMAND ${CMAKE_COMMAND} -E env CRPC_PROTOC_GEN_C=${CRPC_PROTOC_GEN_C}
+                ${CRPC_PROTOC} -I${proto_dir} ${import_dirs} -I${CRPC_PROTO_INCLUDE_DIR} ${messages_out}
+                --plugin=protoc-gen-crpc=${stubs_plugin} --crpc_out=${out} ${options}
                 --dependency_out=${out}/${id}.d ${proto}
         DEPENDS ${proto_dir}/${proto} ${depends}
         DEPFILE ${out}/${id}.d

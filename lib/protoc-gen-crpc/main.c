@@ -9,9 +9,7 @@
 #include <string.h>
 
 #include "emit.h"
-#include "google/protobuf/compiler/plugin.pb-c.h"
-
-enum { MAX_REQUEST = 1 << 30 }; /* protobuf itself allows 2 GiB; no set of .proto files comes near */
+#include "request.h"
 
 static const char usage[] =
     "protoc-gen-crpc: plugin of protoc that generates gRPC stubs for crpc\n"
@@ -24,25 +22,6 @@ static _Noreturn void no_memory(void)
 {
     fputs("protoc-gen-crpc: out of memory\n", stderr);
     exit(EXIT_FAILURE);
-}
-
-static bool read_all(struct pool *pool, FILE *in, struct text *ret_text)
-{
-    *ret_text = text_new(pool);
-    char chunk[65536];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof chunk, in)) > 0) {
-        if (ret_text->len + n > MAX_REQUEST) {
-            fputs("protoc-gen-crpc: the request is larger than 1 GiB\n", stderr);
-            return false;
-        }
-        text_add_len(ret_text, chunk, n);
-    }
-    if (ferror(in)) {
-        fprintf(stderr, "protoc-gen-crpc: reading the request: %s\n", strerror(errno));
-        return false;
-    }
-    return true;
 }
 
 /* "only=client,..." Unknown words are errors: a mistyped option must not be silently without effect. */
@@ -110,16 +89,9 @@ static bool write_response(struct pool *pool, const Google__Protobuf__Compiler__
 
 static bool run(struct pool *pool)
 {
-    struct text input;
-    if (!read_all(pool, stdin, &input))
+    Google__Protobuf__Compiler__CodeGeneratorRequest *request = request_read(pool, "protoc-gen-crpc");
+    if (!request)
         return false;
-    Google__Protobuf__Compiler__CodeGeneratorRequest *request =
-        google__protobuf__compiler__code_generator_request__unpack(NULL, input.len, (const uint8_t *)input.data);
-    if (!request || !request->n_file_to_generate) {
-        fputs("protoc-gen-crpc: standard input is no request of protoc; see --help\n", stderr);
-        google__protobuf__compiler__code_generator_request__free_unpacked(request, NULL);
-        return false;
-    }
     Google__Protobuf__Compiler__CodeGeneratorResponse response =
         GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__INIT;
     response.has_supported_features = 1;

@@ -130,9 +130,14 @@ static size_t trimmed_len(const char *s, size_t len)
     return len;
 }
 
+size_t text_trimmed_len(const char *s)
+{
+    return trimmed_len(s, strlen(s));
+}
+
 void text_comment(struct text *text, const char *indent, const char *comment)
 {
-    size_t len = comment ? trimmed_len(comment, strlen(comment)) : 0;
+    size_t len = comment ? text_trimmed_len(comment) : 0;
     if (!len)
         return;
     const char *end = comment + len;

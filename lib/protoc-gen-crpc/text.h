@@ -29,6 +29,8 @@ void text_fill(struct text *text, const char *template, const struct text_var *v
 
 /* Adds s as a C string literal, quotes included. */
 void text_literal(struct text *text, const char *s);
+/* Length without white space at the end. */
+size_t text_trimmed_len(const char *s);
 /* Adds a comment of a .proto as a C comment with this indent, and nothing when it is NULL or blank. Whatever could end
  * the comment early, or make a compiler warn, is broken up by a space. */
 void text_comment(struct text *text, const char *indent, const char *comment);
