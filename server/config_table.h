@@ -1,0 +1,45 @@
+/* The settings of joblogd, one a line; everything else about them follows: struct config, flags, environment, file,
+ * --help, docs/configuration.md. Constant data.
+ *
+ * X(member, TYPE, name, default, min, max, RELOAD, argument, help)
+ *
+ * name is the key in the file and --name on the command line; JOBLOG_NAME in the environment, upper case with
+ * underscores. TYPE: TEXT (default "" is NULL), LIST (comma-separated), INT (min to max), LEVEL (of the log).
+ * RELOAD: LIVE takes effect on SIGHUP, START needs a restart. A cap's reason stands above its line. */
+#ifndef SERVER_CONFIG_TABLE_H
+#define SERVER_CONFIG_TABLE_H
+
+/* max-message-bytes: gRPC's own default. max-calls: an idle watcher costs some tens of KiB. readers and export-workers:
+ * together below the 50 connections of the embedded PostgreSQL. batch-max: past it a commit gains nothing and the first
+ * call of the batch waits longer. */
+#define CONFIG_SETTINGS(X)                                                                                             \
+    X(listen, LIST, "listen", "127.0.0.1:7420", 0, 0, START, "ADDRESS,...",                                            \
+      "Where to accept calls: HOST:PORT or unix:PATH. Port 0 takes a free one.")                                       \
+    X(embedded, TEXT, "embedded", "", 0, 0, START, "DIR",                                                              \
+      "Run a private PostgreSQL in DIR. Either this or database must be set.")                                         \
+    X(database, TEXT, "database", "", 0, 0, START, "URI",                                                              \
+      "Use this PostgreSQL database: a libpq connection URI or key=value string.")                                     \
+    X(export_types, TEXT, "export-types", "", 0, 0, START, "FILE",                                                     \
+      "Declarations of what can be exported. Without it nothing can.")                                                 \
+    X(log_level, LEVEL, "log-level", "info", 0, 0, LIVE, "LEVEL",                                                      \
+      "Least severe line that is logged: debug, info, warning or error.")                                              \
+    X(lease_timeout_ms, INT, "lease-timeout-ms", "30000", 1000, 86400000, START, "MS",                                 \
+      "How long a job stays with a worker that shows no sign of life.")                                                \
+    X(max_message_bytes, INT, "max-message-bytes", "4194304", 1024, 268435456, START, "BYTES",                         \
+      "Longest message accepted; a longer one is refused with RESOURCE_EXHAUSTED.")                                    \
+    X(max_calls, INT, "max-calls", "20000", 1, 1000000, START, "N",                                                    \
+      "Most calls at a time, watchers included; further ones get RESOURCE_EXHAUSTED.")                                 \
+    X(workers, INT, "workers", "1", 1, 64, START, "N", "Threads that serve calls. One does for two cores.")            \
+    X(readers, INT, "readers", "2", 1, 16, START, "N", "Threads, each with a connection, that read for Get and List.") \
+    X(batch_max, INT, "batch-max", "1000", 1, 10000, START, "N", "Most commands that share one commit.")               \
+    X(request_id_ttl_hours, INT, "request-id-ttl-hours", "24", 1, 8760, START, "HOURS",                                \
+      "How long a request id protects against a second execution.")                                                    \
+    X(export_ttl_hours, INT, "export-ttl-hours", "168", 1, 87600, START, "HOURS",                                      \
+      "How long a finished export can be downloaded.")                                                                 \
+    X(export_workers, INT, "export-workers", "2", 1, 16, START, "N", "Exports that are written at a time.")            \
+    X(shutdown_grace_ms, INT, "shutdown-grace-ms", "10000", 0, 600000, START, "MS",                                    \
+      "How long running calls may finish after SIGTERM before they are cancelled.")                                    \
+    X(ready_fd, INT, "ready-fd", "-1", -1, 1023, START, "FD",                                                          \
+      "Where to write the ready line, besides standard output; -1: nowhere else.")
+
+#endif
