@@ -1,0 +1,315 @@
+/* A connection in pipeline mode; see pg.h. Runs on the thread of its owner and must not be shared. Non-blocking inside:
+ * while it waits for room to send it reads what arrives, since a server that cannot send stops reading. */
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "pg/pg.h"
+#include "pg/sqlstate.h"
+
+struct pg_conn {
+    PGconn *c;
+    bool lost, failed;
+    int n_unread; /* statements sent whose results nobody read */
+    char sqlstate[6];
+};
+
+static void log_result(const PGresult *r)
+{
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
+
+    log_warning("statement failed sqlstate=%s text=\"%s\" detail=\"%s\"", state ? state : "", text ? text : "",
+                detail ? detail : "");
+}
+
+static void set_lost(struct pg_conn *pg, const char *doing)
+{
+    if (!pg->lost)
+        log_warning("connection to the database lost doing=%s text=\"%s\"", doing, PQerrorMessage(pg->c));
+    pg->lost = true;
+    snprintf(pg->sqlstate, sizeof pg->sqlstate, "08006");
+}
+
+static void notice(void *user, const PGresult *r)
+{
+    (void)user;
+    log_debug("notice from the database text=\"%s\"", PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
+}
+
+int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err)
+{
+    /* Later keywords win over earlier ones, and dbname is expanded when it holds a URI or a keyword string. */
+    const char *const keys[] = {
+        "fallback_application_name", "connect_timeout", "keepalives_idle", "dbname", "client_encoding", NULL};
+    const char *const values[] = {name, "5", "10", uri, "UTF8", NULL};
+    struct pg_conn *pg = mem_zalloc(sizeof *pg);
+
+    if (!pg)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    pg->c = PQconnectdbParams(keys, values, 1);
+    if (!pg->c || PQstatus(pg->c) != CONNECTION_OK) {
+        log_warning("cannot connect to the database text=\"%s\"", pg->c ? PQerrorMessage(pg->c) : "out of memory");
+        pg_close(pg);
+        return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
+    }
+    PQsetNoticeReceiver(pg->c, notice, NULL);
+    if (PQsetnonblocking(pg->c, 1) != 0 || PQenterPipelineMode(pg->c) != 1) {
+        pg_close(pg);
+        return err_set(ret_err, ERR_INTERNAL, NULL, "the connection takes no pipeline");
+    }
+    *ret = pg;
+    return 0;
+}
+
+void pg_close(struct pg_conn *pg)
+{
+    if (!pg)
+        return;
+    PQfinish(pg->c);
+    mem_free(pg);
+}
+
+bool pg_lost(const struct pg_conn *pg)
+{
+    return pg->lost;
+}
+
+bool pg_failed(const struct pg_conn *pg)
+{
+    return pg->failed || pg->lost;
+}
+
+const char *pg_sqlstate(const struct pg_conn *pg)
+{
+    return pg->sqlstate;
+}
+
+int pg_backend_pid(const struct pg_conn *pg)
+{
+    return PQbackendPID(pg->c);
+}
+
+int pg_socket(const struct pg_conn *pg)
+{
+    return PQsocket(pg->c);
+}
+
+static void set_failed(struct pg_conn *pg, const PGresult *r)
+{
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+
+    if (!pg->failed) {
+        snprintf(pg->sqlstate, sizeof pg->sqlstate, "%s", state ? state : "XX000");
+        if (strcmp(pg->sqlstate, "JL001") != 0)
+            log_result(r);
+    }
+    pg->failed = true;
+    if (PQstatus(pg->c) == CONNECTION_BAD)
+        set_lost(pg, "reading");
+}
+
+int pg_exec(struct pg_conn *pg, const char *sql, struct err *ret_err)
+{
+    int rc = 0;
+
+    if (pg->lost || PQexitPipelineMode(pg->c) != 1 || PQsetnonblocking(pg->c, 0) != 0) {
+        set_lost(pg, "leaving the pipeline");
+        return sqlstate_err(pg->sqlstate, ret_err);
+    }
+    PGresult *r = PQexec(pg->c, sql);
+    if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK) {
+        set_failed(pg, r);
+        rc = sqlstate_err(pg->sqlstate, ret_err);
+    }
+    PQclear(r);
+    pg->failed = false;
+    if (PQstatus(pg->c) != CONNECTION_OK || PQsetnonblocking(pg->c, 1) != 0 || PQenterPipelineMode(pg->c) != 1) {
+        set_lost(pg, "entering the pipeline");
+        return sqlstate_err(pg->sqlstate, ret_err);
+    }
+    return rc;
+}
+
+/* Sends what is buffered, reading what arrives meanwhile. want_input: returns only when something arrived. */
+static bool pump(struct pg_conn *pg, bool want_input)
+{
+    for (;;) {
+        int unsent = PQflush(pg->c);
+        if (unsent < 0) {
+            set_lost(pg, "sending");
+            return false;
+        }
+        if (unsent == 0 && !want_input)
+            return true;
+        struct pollfd p = {.fd = PQsocket(pg->c), .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)};
+        if (poll(&p, 1, -1) < 0 && errno != EINTR) {
+            set_lost(pg, "waiting");
+            return false;
+        }
+        if (p.revents & ~POLLOUT) {
+            if (PQconsumeInput(pg->c) != 1) {
+                set_lost(pg, "reading");
+                return false;
+            }
+            if (want_input && !PQisBusy(pg->c))
+                return true;
+        }
+    }
+}
+
+/* Next PGresult; NULL at the end of a statement's results or when lost. */
+static PGresult *get_result(struct pg_conn *pg)
+{
+    while (PQisBusy(pg->c)) {
+        if (!pump(pg, true))
+            return NULL;
+    }
+    return PQgetResult(pg->c);
+}
+
+int pg_prepare(struct pg_conn *pg, const char *name, const char *sql, struct err *ret_err)
+{
+    if (pg->lost || PQsendPrepare(pg->c, name, sql, 0, NULL) != 1) {
+        set_lost(pg, "preparing");
+        return sqlstate_err(pg->sqlstate, ret_err);
+    }
+    pg->n_unread++;
+    return pg_commit(pg, ret_err);
+}
+
+void pg_send(struct pg_conn *pg, const char *name, struct pg_params *params)
+{
+    const char *values[PG_PARAMS_MAX];
+    int lengths[PG_PARAMS_MAX], formats[PG_PARAMS_MAX];
+    int n = params ? params->n : 0;
+
+    if (pg->lost || pg->failed)
+        return;
+    if (n) {
+        pg_params_finish(params);
+        if (pg_params_failed(params)) {
+            pg->failed = true;
+            snprintf(pg->sqlstate, sizeof pg->sqlstate, "53200");
+            return;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        values[i] = params->v[i].is_null ? NULL : params->v[i].buf.data ? params->v[i].buf.data : "";
+        lengths[i] = (int)params->v[i].buf.len;
+        formats[i] = 1;
+    }
+    if (PQsendQueryPrepared(pg->c, name, n, values, lengths, formats, 1) != 1) {
+        set_lost(pg, name);
+        return;
+    }
+    pg->n_unread++;
+    pump(pg, false);
+}
+
+void pg_flush(struct pg_conn *pg)
+{
+    if (pg->lost)
+        return;
+    if (PQsendFlushRequest(pg->c) != 1) {
+        set_lost(pg, "asking for results");
+        return;
+    }
+    pump(pg, false);
+}
+
+struct pg_result *pg_read(struct pg_conn *pg)
+{
+    if (pg->lost || pg->n_unread == 0)
+        return NULL;
+    PGresult *r = get_result(pg);
+    if (!r) {
+        set_lost(pg, "reading");
+        return NULL;
+    }
+    pg->n_unread--;
+    ExecStatusType status = PQresultStatus(r);
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        if (status != PGRES_PIPELINE_ABORTED || !pg->failed)
+            set_failed(pg, r);
+        PQclear(r);
+        r = NULL;
+    }
+    if (!pg->lost) {
+        PGresult *end = get_result(pg);
+        if (end) { /* a statement gives one result */
+            PQclear(end);
+            set_lost(pg, "reading the end of a result");
+        }
+    }
+    return (struct pg_result *)r;
+}
+
+/* Sync, then everything up to its answer. */
+static void finish_transaction(struct pg_conn *pg)
+{
+    if (pg->lost)
+        return;
+    if (PQpipelineSync(pg->c) != 1) {
+        set_lost(pg, "committing");
+        return;
+    }
+    while (!pg->lost && pg->n_unread > 0)
+        pg_free(pg_read(pg));
+    while (!pg->lost) {
+        PGresult *r = get_result(pg);
+        ExecStatusType status = r ? PQresultStatus(r) : PGRES_COMMAND_OK;
+        if (r && status != PGRES_PIPELINE_SYNC)
+            set_failed(pg, r); /* the commit itself failed */
+        PQclear(r);
+        if (status == PGRES_PIPELINE_SYNC)
+            return;
+        if (!r && PQstatus(pg->c) != CONNECTION_OK)
+            set_lost(pg, "committing");
+    }
+}
+
+int pg_commit(struct pg_conn *pg, struct err *ret_err)
+{
+    bool failed_here = pg->failed; /* perhaps without the server's knowledge */
+
+    if (failed_here) {
+        pg_rollback(pg);
+        return sqlstate_err(pg->sqlstate, ret_err);
+    }
+    finish_transaction(pg);
+    pg->n_unread = 0;
+    if (!pg->failed && !pg->lost)
+        return 0;
+    pg->failed = false;
+    return sqlstate_err(pg->sqlstate, ret_err);
+}
+
+void pg_rollback(struct pg_conn *pg)
+{
+    if (!pg->lost) {
+        if (PQsendQueryParams(pg->c, "rollback", 0, NULL, NULL, NULL, NULL, 1) != 1)
+            set_lost(pg, "rolling back");
+        else
+            pg->n_unread++;
+    }
+    finish_transaction(pg);
+    pg->n_unread = 0;
+    pg->failed = false;
+}
+
+struct pg_result *pg_run(struct pg_conn *pg, const char *name, struct pg_params *params, struct err *ret_err)
+{
+    pg_send(pg, name, params);
+    pg_flush(pg);
+    struct pg_result *r = pg_read(pg);
+    if (pg_commit(pg, ret_err) == 0 && r)
+        return r;
+    pg_free(r);
+    return NULL;
+}

@@ -1,0 +1,74 @@
+/* A connection to PostgreSQL in pipeline mode, with binary parameters and results. What the store knows of libpq.
+ *
+ * Statements are sent without waiting; their results are read in the order of sending. All statements up to pg_commit
+ * are one transaction: an error in one undoes all. After an error (pg_failed) nothing useful can be sent until
+ * pg_commit or pg_rollback has ended the transaction.
+ *
+ * A connection belongs to one thread at a time. Text of the database goes to the log, never into a struct err. */
+#ifndef PG_PG_H
+#define PG_PG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/span.h"
+#include "pg/params.h"
+
+struct pg_conn;
+struct pg_result;
+
+/* Connects (blocking) and enters pipeline mode. uri: libpq URI or keyword string (borrowed); name: application_name.
+ * Gives *ret (pg_close). 0 or -UNAVAILABLE … */
+int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err);
+void pg_close(struct pg_conn *pg); /* takes NULL */
+/* The connection is gone; open another. */
+bool pg_lost(const struct pg_conn *pg);
+int pg_backend_pid(const struct pg_conn *pg);
+int pg_socket(const struct pg_conn *pg);
+
+/* Runs SQL that may hold several statements and takes no parameters; outside of a transaction. Blocking. 0 or -code. */
+int pg_exec(struct pg_conn *pg, const char *sql, struct err *ret_err);
+/* Makes a prepared statement; to be used within this connection by name. Blocking. 0 or -code. */
+int pg_prepare(struct pg_conn *pg, const char *name, const char *sql, struct err *ret_err);
+
+/* Sends a prepared statement. params NULL: none. A failure shows in pg_failed or pg_lost. */
+void pg_send(struct pg_conn *pg, const char *name, struct pg_params *params);
+/* Asks the server to send what it has; needed before pg_read within a transaction. */
+void pg_flush(struct pg_conn *pg);
+/* Result of the oldest statement that was sent and not yet read; gives it (pg_free). NULL: it failed, or the connection
+ * is lost. */
+struct pg_result *pg_read(struct pg_conn *pg);
+/* Ends the transaction: commits unless a statement failed. Reads away the results that nobody read. 0: committed.
+ * -code: not committed, and *ret_err says why by the SQLSTATE; with pg_lost() the outcome is unknown. */
+int pg_commit(struct pg_conn *pg, struct err *ret_err);
+/* Undoes what was sent. */
+void pg_rollback(struct pg_conn *pg);
+/* A statement of the present transaction failed. */
+bool pg_failed(const struct pg_conn *pg);
+/* SQLSTATE of the last failure, five characters; "" for none. */
+const char *pg_sqlstate(const struct pg_conn *pg);
+
+/* Sends one statement, commits and gives its result. NULL and *ret_err on failure. */
+struct pg_result *pg_run(struct pg_conn *pg, const char *name, struct pg_params *params, struct err *ret_err);
+
+/* ---- results: rows and columns from 0; texts borrow from the result ---- */
+
+int pg_rows(const struct pg_result *r);
+int pg_columns(const struct pg_result *r);
+bool pg_is_null(const struct pg_result *r, int row, int col);
+/* Of int2, int4 or int8; 0 when null. */
+int64_t pg_int(const struct pg_result *r, int row, int col);
+double pg_double(const struct pg_result *r, int row, int col); /* of float4 or float8 */
+/* timestamptz as microseconds since 1970; 0 when null. */
+int64_t pg_time(const struct pg_result *r, int row, int col);
+/* text, bytea and the like; empty when null. */
+struct span pg_text(const struct pg_result *r, int row, int col);
+/* jsonb as its text. */
+struct span pg_json(const struct pg_result *r, int row, int col);
+/* A one-dimensional int4 array: adds its elements to sums[lower bound + i], as far as they fall into 0 … n-1. */
+void pg_add_ints(const struct pg_result *r, int row, int col, int64_t *sums, int n);
+void pg_free(struct pg_result *r); /* takes NULL */
+
+#endif
