@@ -20,6 +20,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/mpsc.h"
 #include "base/span.h"
 #include "base/tag.h"
 #include "crpc/method.h"
@@ -60,6 +61,12 @@ void crpc_fork(struct crpc_call *call, const struct crpc_step *step);
 
 /* ---- waiting for other threads ---- */
 
+/* Private: an entry of a worker's mailbox. */
+struct crpc_mail {
+    struct mpsc_node node;
+    void (*open)(struct crpc_mail *mail);
+};
+
 /* Ends once. Embed it in memory that lives as long as the call, give &ev->tag to whoever will post it, exactly once
  * for each arming. The call is not freed before the post has arrived. */
 struct crpc_event {
@@ -72,7 +79,8 @@ struct crpc_event {
     bool ok;    /* as posted */
     /* private */
     struct crpc_call *call;
-    void *link;
+    struct crpc_mail mail;
+    bool posted_ok;
 };
 
 /* Call's worker only. Before the thing that will post starts. */
@@ -88,8 +96,9 @@ struct crpc_signal {
     struct tag tag; /* posting it raises the signal; ok is ignored */
     /* private */
     struct crpc_call *call;
-    void *link;
-    int posted; /* atomic */
+    struct crpc_mail mail;
+    struct crpc_signal *next; /* of the call's signals */
+    atomic_int posted;        /* 1: in the mailbox, or about to be */
     bool raised;
 };
 
@@ -193,6 +202,8 @@ int crpc_server_start(struct crpc_server *server, struct err *ret_err);
 void crpc_server_drain(struct crpc_server *server, int64_t grace_ms);
 /* Calls under way. Any thread. */
 unsigned crpc_server_calls(const struct crpc_server *server);
+/* Calls refused so far because of max_calls. Any thread. */
+uint64_t crpc_server_shed(const struct crpc_server *server);
 /* After crpc_server_drain (or before start). Whoever could post has stopped. Takes NULL. */
 void crpc_server_free(struct crpc_server *server);
 

@@ -1,0 +1,136 @@
+/* Requests for calls, kept outstanding in core: for each worker and method several, and a few for methods that nobody
+ * serves, which would otherwise hang until their deadline. Worker's thread, but for accept_init, _arm and _done. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "server_priv.h"
+
+/* Calls that find no request wait in core's queue and cost a little more; a burst of this many does not. */
+enum { SLOTS_UNARY = 64, SLOTS_STREAM = 16, SLOTS_UNKNOWN = 8 };
+/* When to come back after max_calls. */
+enum { SHED_RETRY_MS = 1000 };
+
+static void slot_request(struct slot *slot)
+{
+    struct worker *w = &slot->station->worker;
+    grpc_server *core = slot->station->server->core;
+    slot->payload = NULL;
+    bool first =
+        slot->method && (slot->method->desc->kind == CRPC_UNARY || slot->method->desc->kind == CRPC_SERVER_STREAM);
+    grpc_call_error e =
+        slot->method
+            ? grpc_server_request_registered_call(core, slot->method->registered, &slot->core, &slot->deadline,
+                                                  &slot->metadata, first ? &slot->payload : NULL, w->cq, w->cq,
+                                                  &slot->op)
+            : grpc_server_request_call(core, &slot->core, &slot->details, &slot->metadata, w->cq, w->cq, &slot->op);
+    assert(e == GRPC_CALL_OK);
+    (void)e;
+}
+
+static bool too_many(const struct crpc_server *server, struct station *st, struct err *ret_err)
+{
+    if (crpc_server_calls(server) < server->options.max_calls)
+        return false;
+    atomic_store_explicit(&st->shed, atomic_load_explicit(&st->shed, memory_order_relaxed) + 1, memory_order_relaxed);
+    err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_CALLS", "the server has its %u calls under way",
+            server->options.max_calls);
+    ret_err->retry_after_ms = SHED_RETRY_MS;
+    return true;
+}
+
+static void unknown_method(struct slot *slot, struct err *ret_err)
+{
+    grpc_slice path = slot->details.method;
+    size_t len = GRPC_SLICE_LENGTH(path);
+    err_set(ret_err, ERR_UNIMPLEMENTED, "UNKNOWN_METHOD", "unknown method %.*s", len < 200 ? (int)len : 200,
+            (const char *)GRPC_SLICE_START_PTR(path));
+}
+
+static void slot_done(struct op *op, bool ok)
+{
+    struct slot *slot = CONTAINER_OF(op, struct slot, op);
+    if (!ok)
+        return; /* the server is shutting down */
+    struct station *st = slot->station;
+    struct crpc_call *call = call_take(&st->worker);
+    if (!call) {
+        grpc_call_cancel_with_status(slot->core, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory", NULL);
+        grpc_call_unref(slot->core);
+        if (slot->payload)
+            grpc_byte_buffer_destroy(slot->payload);
+        slot->metadata.count = 0;
+        slot_request(slot);
+        return;
+    }
+    struct err refusal = ERR_NONE;
+    bool refused = too_many(st->server, st, &refusal);
+    call->core = slot->core;
+    grpc_metadata_array spare = call->metadata;
+    call->metadata = slot->metadata;
+    slot->metadata = spare;
+    grpc_byte_buffer *payload = slot->payload;
+    if (slot->method) {
+        call->deadline = slot->deadline;
+    } else {
+        call->deadline = slot->details.deadline;
+        unknown_method(slot, &refusal);
+        refused = true;
+        grpc_call_details_destroy(&slot->details);
+        grpc_call_details_init(&slot->details);
+    }
+    const struct method *method = slot->method;
+    slot_request(slot);
+    call_begin(call, method, payload, refused ? &refusal : NULL);
+}
+
+static size_t slots_for(const struct method *m)
+{
+    return m->desc->kind == CRPC_UNARY ? SLOTS_UNARY : SLOTS_STREAM;
+}
+
+static void slot_init(struct slot *slot, struct station *st, const struct method *method)
+{
+    *slot = (struct slot){.op = {slot_done}, .station = st, .method = method};
+    grpc_metadata_array_init(&slot->metadata);
+    grpc_call_details_init(&slot->details);
+}
+
+int accept_init(struct crpc_server *server, struct err *ret_err)
+{
+    size_t n = SLOTS_UNKNOWN;
+    for (const struct method *m = server->methods; m; m = m->next)
+        n += slots_for(m);
+    for (unsigned i = 0; i < server->options.n_workers; i++) {
+        struct station *st = &server->stations[i];
+        st->slots = mem_alloc(n * sizeof *st->slots);
+        if (!st->slots)
+            return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+        for (const struct method *m = server->methods; m; m = m->next)
+            for (size_t k = 0; k < slots_for(m); k++)
+                slot_init(&st->slots[st->n_slots++], st, m);
+        for (size_t k = 0; k < SLOTS_UNKNOWN; k++)
+            slot_init(&st->slots[st->n_slots++], st, NULL);
+    }
+    return 0;
+}
+
+void accept_arm(struct crpc_server *server)
+{
+    for (unsigned i = 0; i < server->options.n_workers; i++)
+        for (size_t k = 0; k < server->stations[i].n_slots; k++)
+            slot_request(&server->stations[i].slots[k]);
+}
+
+void accept_done(struct crpc_server *server)
+{
+    for (unsigned i = 0; i < server->options.n_workers; i++) {
+        struct station *st = &server->stations[i];
+        for (size_t k = 0; k < st->n_slots; k++) {
+            grpc_metadata_array_destroy(&st->slots[k].metadata);
+            grpc_call_details_destroy(&st->slots[k].details);
+        }
+        mem_free(st->slots);
+    }
+}

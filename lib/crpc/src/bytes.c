@@ -1,0 +1,197 @@
+/* Encoding into one slice, decoding out of one run of bytes into an arena; frames. See bytes.h. */
+#include "bytes.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <grpc/slice.h>
+
+#include "base/alloc.h"
+#include "crpc/client.h"
+#include "scan.h"
+
+/* A message of a few bytes may unfold to a large struct, a list of empty messages to many. An honest message needs
+ * several times its size; the fixed part is for lists of small ones. */
+enum { UNFOLD_FACTOR = 16, UNFOLD_FREE = 4 << 20 };
+/* Messages cut across slices are joined on the stack up to this size. */
+enum { JOIN_ON_STACK = 4096 };
+
+struct crpc_frame {
+    atomic_uint refs;
+    grpc_slice slice;
+};
+
+struct owned_message {
+    struct arena arena;
+    _Alignas(16) char memory[]; /* begins with the message */
+};
+
+struct unfold {
+    struct arena *arena;
+    size_t left;
+    bool exhausted;
+};
+
+void bytes_init(grpc_byte_buffer *out)
+{
+    memset(out, 0, sizeof *out);
+    out->type = GRPC_BB_RAW;
+    out->data.raw.compression = GRPC_COMPRESS_NONE;
+    grpc_slice_buffer_init(&out->data.raw.slice_buffer);
+}
+
+static grpc_slice encode(const ProtobufCMessage *msg)
+{
+    grpc_slice slice = grpc_slice_malloc(protobuf_c_message_get_packed_size(msg));
+    protobuf_c_message_pack(msg, GRPC_SLICE_START_PTR(slice));
+    return slice;
+}
+
+void bytes_put_message(grpc_byte_buffer *out, const ProtobufCMessage *msg)
+{
+    grpc_slice_buffer_add(&out->data.raw.slice_buffer, encode(msg));
+}
+
+void bytes_put_frame(grpc_byte_buffer *out, const struct crpc_frame *frame)
+{
+    grpc_slice_buffer_add(&out->data.raw.slice_buffer, grpc_slice_ref(frame->slice));
+}
+
+void bytes_drop(grpc_byte_buffer *out)
+{
+    grpc_slice_buffer_reset_and_unref(&out->data.raw.slice_buffer);
+}
+
+struct crpc_frame *crpc_frame_encode(const ProtobufCMessage *msg)
+{
+    struct crpc_frame *frame = mem_alloc(sizeof *frame);
+    if (!frame)
+        return NULL;
+    atomic_init(&frame->refs, 1);
+    frame->slice = encode(msg);
+    return frame;
+}
+
+struct crpc_frame *crpc_frame_ref(struct crpc_frame *frame)
+{
+    atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
+    return frame;
+}
+
+void crpc_frame_unref(struct crpc_frame *frame)
+{
+    if (!frame || atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    grpc_slice_unref(frame->slice);
+    mem_free(frame);
+}
+
+size_t crpc_frame_len(const struct crpc_frame *frame)
+{
+    return GRPC_SLICE_LENGTH(frame->slice);
+}
+
+static void *unfold_alloc(void *user, size_t size)
+{
+    struct unfold *u = user;
+    /* What the arena really takes for a small piece. */
+    size_t cost = size + 16;
+    void *p = cost <= u->left ? arena_alloc(u->arena, size) : NULL;
+    if (p)
+        u->left -= cost;
+    else
+        u->exhausted = true;
+    return p;
+}
+
+static void unfold_free(void *user, void *p)
+{
+    (void)user;
+    (void)p;
+}
+
+static int decode_span(const ProtobufCMessageDescriptor *desc, struct span wire, struct arena *arena,
+                       ProtobufCMessage **ret_msg, struct err *ret_err)
+{
+    int rc = scan_message(desc, wire, ret_err);
+    if (rc < 0)
+        return rc;
+    struct unfold u = {.arena = arena, .left = UNFOLD_FREE + UNFOLD_FACTOR * wire.len};
+    ProtobufCAllocator allocator = {unfold_alloc, unfold_free, &u};
+    ProtobufCMessage *msg = protobuf_c_message_unpack(desc, &allocator, wire.len, (const uint8_t *)wire.data);
+    if (msg) {
+        *ret_msg = msg;
+        return 0;
+    }
+    if (u.exhausted)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "MESSAGE_TOO_COMPLEX", "%s needs too much memory", desc->name);
+    return err_set(ret_err, ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "malformed %s", desc->name);
+}
+
+/* The content in one piece: the slice itself, or a copy in small (JOIN_ON_STACK bytes) or *ret_heap. */
+static bool join(grpc_byte_buffer *in, char *small, char **ret_heap, struct span *ret)
+{
+    grpc_slice_buffer *sb = &in->data.raw.slice_buffer;
+    if (sb->count <= 1) {
+        *ret = sb->count ? span_of((const char *)GRPC_SLICE_START_PTR(sb->slices[0]), GRPC_SLICE_LENGTH(sb->slices[0]))
+                         : span_of(NULL, 0);
+        return true;
+    }
+    char *at = sb->length <= JOIN_ON_STACK ? small : (*ret_heap = mem_alloc(sb->length));
+    if (!at)
+        return false;
+    *ret = span_of(at, sb->length);
+    for (size_t i = 0; i < sb->count; i++) {
+        memcpy(at, GRPC_SLICE_START_PTR(sb->slices[i]), GRPC_SLICE_LENGTH(sb->slices[i]));
+        at += GRPC_SLICE_LENGTH(sb->slices[i]);
+    }
+    return true;
+}
+
+static int no_memory(struct err *ret_err)
+{
+    return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+}
+
+int bytes_decode(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, struct arena *arena,
+                 ProtobufCMessage **ret_msg, struct err *ret_err)
+{
+    char small[JOIN_ON_STACK], *heap = NULL;
+    struct span wire;
+    if (!join(in, small, &heap, &wire))
+        return no_memory(ret_err);
+    int rc = decode_span(desc, wire, arena, ret_msg, ret_err);
+    mem_free(heap);
+    return rc;
+}
+
+int bytes_decode_owned(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, ProtobufCMessage **ret_msg,
+                       struct err *ret_err)
+{
+    /* Most messages then fit into one block. */
+    size_t room = desc->sizeof_message + 256 + 3 * grpc_byte_buffer_length(in);
+    struct owned_message *own = mem_alloc(sizeof *own + room);
+    if (!own)
+        return no_memory(ret_err);
+    arena_init(&own->arena, own->memory, room, 0);
+    ProtobufCMessage *msg = NULL;
+    int rc = bytes_decode(desc, in, &own->arena, &msg, ret_err);
+    if (rc < 0) {
+        arena_done(&own->arena);
+        mem_free(own);
+        return rc;
+    }
+    assert((void *)msg == (void *)own->memory); /* protobuf-c allocates the message before its parts */
+    *ret_msg = msg;
+    return 0;
+}
+
+void crpc_message_free(ProtobufCMessage *msg)
+{
+    if (!msg)
+        return;
+    struct owned_message *own = (struct owned_message *)(void *)((char *)msg - offsetof(struct owned_message, memory));
+    arena_done(&own->arena);
+    mem_free(own);
+}

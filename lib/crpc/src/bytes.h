@@ -1,0 +1,28 @@
+/* Between byte buffers of gRPC core and messages of protobuf-c. Any thread. */
+#ifndef CRPC_SRC_BYTES_H
+#define CRPC_SRC_BYTES_H
+
+#include <grpc/byte_buffer.h>
+#include <grpc/grpc.h>
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "crpc/server.h"
+
+/* An empty buffer in place, for bytes_put_*; bytes_drop before the next use. */
+void bytes_init(grpc_byte_buffer *out);
+void bytes_put_message(grpc_byte_buffer *out, const ProtobufCMessage *msg);
+void bytes_put_frame(grpc_byte_buffer *out, const struct crpc_frame *frame);
+/* Gives up what it holds; it stays usable. */
+void bytes_drop(grpc_byte_buffer *out);
+
+/* Scans and unpacks into the arena. Borrows in. 0; -ERR_INVALID_ARGUMENT for a malformed message;
+ * -ERR_RESOURCE_EXHAUSTED when it would unfold to too much memory or memory is short. */
+int bytes_decode(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, struct arena *arena,
+                 ProtobufCMessage **ret_msg, struct err *ret_err);
+/* The same into one heap object; gives *ret_msg (crpc_message_free). */
+int bytes_decode_owned(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, ProtobufCMessage **ret_msg,
+                       struct err *ret_err);
+
+#endif

@@ -1,0 +1,367 @@
+/* A call's batches, beginning and end; see call.h. Worker's thread only. What its steps may ask is in call_api.c. */
+#include "call.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <grpc/support/alloc.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "server_priv.h"
+#include "status.h"
+
+/* Behind each call object: request, response and the handler's state fit here for most calls. */
+enum { CALL_MEMORY = 3072, CALL_MEMORY_RECV = 1536 };
+/* Objects at rest kept for reuse, per worker; beyond that a burst gives its memory back. */
+enum { CALL_IDLE_MAX = 1024 };
+
+static atomic_ullong last_id;
+
+static void call_batch(struct crpc_call *call, const grpc_op *ops, size_t n, struct op *op)
+{
+    grpc_call_error e = grpc_call_start_batch(call->core, ops, n, op, NULL);
+    assert(e == GRPC_CALL_OK); /* anything else is our bug, says grpc.h */
+    (void)e;
+    call->pending++;
+}
+
+static void op_arrived(struct crpc_call *call)
+{
+    call->pending--;
+    worker_ready(call->worker, &call->ready);
+}
+
+static void close_done(struct op *op, bool ok)
+{
+    (void)ok; /* always succeeds */
+    struct crpc_call *call = CONTAINER_OF(op, struct crpc_call, op_close);
+    if (call->close_cancelled) {
+        call->cancelled = true;
+        chain_wake_signals(call);
+    }
+    op_arrived(call);
+}
+
+static void status_start(struct crpc_call *call);
+
+static void send_done(struct op *op, bool ok)
+{
+    struct crpc_call *call = CONTAINER_OF(op, struct crpc_call, op_send);
+    call->sending = false;
+    call->sent = ok;
+    bytes_drop(&call->out);
+    if (call->ended && !call->cancelled)
+        status_start(call);
+    chain_wake(call, LANE_SEND);
+    op_arrived(call);
+}
+
+static void status_done(struct op *op, bool ok)
+{
+    (void)ok; /* a peer that is gone shows as cancelled */
+    struct crpc_call *call = CONTAINER_OF(op, struct crpc_call, op_status);
+    if (call->replying)
+        bytes_drop(&call->out);
+    op_arrived(call);
+}
+
+static void recv_done(struct op *op, bool ok)
+{
+    struct crpc_call *call = CONTAINER_OF(op, struct crpc_call, op_recv);
+    grpc_byte_buffer *in = call->in;
+    call->in = NULL;
+    bool drop = false;
+    if (in && ok && !call->cancelled && !call->ended) {
+        struct err err = ERR_NONE;
+        if (bytes_decode(call->method->desc->input, in, &call->recv_arena, &call->received, &err) < 0) {
+            call_end(call, &err, NULL);
+            drop = true;
+        }
+    }
+    if (in)
+        grpc_byte_buffer_destroy(in);
+    if (drop)
+        chain_drop(call, LANE_RECV);
+    else
+        chain_wake(call, LANE_RECV);
+    op_arrived(call);
+}
+
+static struct crpc_call *call_new(struct worker *w)
+{
+    struct crpc_call *call = mem_alloc(sizeof *call + CALL_MEMORY);
+    if (!call)
+        return NULL;
+    memset(call, 0, sizeof *call);
+    call->worker = w;
+    call->server = station_of(w)->server;
+    call->ready.run = call_run;
+    call->op_close.done = close_done;
+    call->op_recv.done = recv_done;
+    call->op_send.done = send_done;
+    call->op_status.done = status_done;
+    grpc_metadata_array_init(&call->metadata);
+    bytes_init(&call->out);
+    return call;
+}
+
+struct crpc_call *call_take(struct worker *w)
+{
+    struct station *st = station_of(w);
+    struct crpc_call *call = st->idle;
+    if (!call)
+        return call_new(w);
+    st->idle = call->next_idle;
+    st->n_idle--;
+    memset(call, 0, offsetof(struct crpc_call, worker));
+    return call;
+}
+
+void call_free(struct crpc_call *call)
+{
+    grpc_metadata_array_destroy(&call->metadata);
+    grpc_slice_buffer_destroy(&call->out.data.raw.slice_buffer);
+    mem_free(call);
+}
+
+void call_give_back(struct crpc_call *call)
+{
+    struct station *st = station_of(call->worker);
+    if (call->peer)
+        gpr_free(call->peer);
+    grpc_call_unref(call->core);
+    arena_done(&call->arena);
+    arena_done(&call->recv_arena);
+    call->metadata.count = 0;
+    /* Before the look at draining, in one order with crpc_server_drain's two. */
+    atomic_store(&st->calls, atomic_load_explicit(&st->calls, memory_order_relaxed) - 1);
+    if (st->n_idle < CALL_IDLE_MAX) {
+        call->next_idle = st->idle;
+        st->idle = call;
+        st->n_idle++;
+    } else {
+        call_free(call);
+    }
+    if (atomic_load(&st->server->draining))
+        server_call_ended(st->server);
+}
+
+/* ops[0] becomes the initial metadata when that is still due; returns how many ops that makes. */
+static size_t initial_op(struct crpc_call *call, grpc_op *ops)
+{
+    if (call->metadata_out)
+        return 0;
+    call->metadata_out = true;
+    ops[0] = (grpc_op){.op = GRPC_OP_SEND_INITIAL_METADATA};
+    ops[0].data.send_initial_metadata.count = call->n_initial;
+    ops[0].data.send_initial_metadata.metadata = call->initial;
+    return 1;
+}
+
+/* Core has taken its own references by now. */
+static void initial_drop(struct crpc_call *call)
+{
+    for (size_t i = 0; i < call->n_initial; i++) {
+        grpc_slice_unref(call->initial[i].key);
+        grpc_slice_unref(call->initial[i].value);
+    }
+    call->n_initial = 0;
+}
+
+static size_t message_op(struct crpc_call *call, grpc_op *op)
+{
+    *op = (grpc_op){.op = GRPC_OP_SEND_MESSAGE};
+    op->data.send_message.send_message = &call->out;
+    return 1;
+}
+
+void call_send_out(struct crpc_call *call)
+{
+    grpc_op ops[2];
+    size_t n = initial_op(call, ops);
+    n += message_op(call, &ops[n]);
+    call->sending = true;
+    call_batch(call, ops, n, &call->op_send);
+    initial_drop(call);
+}
+
+void call_recv_start(struct crpc_call *call)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
+    op.data.recv_message.recv_message = &call->in;
+    call_batch(call, &op, 1, &call->op_recv);
+}
+
+static void status_start(struct crpc_call *call)
+{
+    if (call->status_out)
+        return;
+    call->status_out = true;
+    grpc_op ops[3];
+    size_t n = initial_op(call, ops);
+    if (call->replying)
+        n += message_op(call, &ops[n]);
+    grpc_op *op = &ops[n++];
+    *op = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
+    op->data.send_status_from_server.status = (grpc_status_code)call->status.code;
+    if (call->status.code == ERR_OK) {
+        call_batch(call, ops, n, &call->op_status);
+    } else {
+        char details[STATUS_ROOM];
+        size_t len = status_encode(&call->status, call->server->options.error_domain, details);
+        grpc_metadata trailing = {.key = grpc_slice_from_static_string("grpc-status-details-bin"),
+                                  .value = grpc_slice_from_copied_buffer(details, len)};
+        grpc_slice msg = grpc_slice_from_copied_string(call->status.msg);
+        op->data.send_status_from_server.status_details = &msg;
+        op->data.send_status_from_server.trailing_metadata = &trailing;
+        op->data.send_status_from_server.trailing_metadata_count = 1;
+        call_batch(call, ops, n, &call->op_status);
+        grpc_slice_unref(msg);
+        grpc_slice_unref(trailing.value);
+    }
+    initial_drop(call);
+}
+
+void call_end(struct crpc_call *call, const struct err *err, const ProtobufCMessage *msg)
+{
+    if (call->ended)
+        return;
+    call->ended = true;
+    if (err)
+        call->status = *err;
+    chain_wake_signals(call);
+    if (call->cancelled)
+        return;
+    if (msg) {
+        bytes_put_message(&call->out, msg);
+        call->replying = true;
+    }
+    if (!call->sending)
+        status_start(call);
+}
+
+static int run_before(struct crpc_call *call, struct err *ret_err)
+{
+    const struct crpc_server_options *o = &call->server->options;
+    if (o->n_interceptors)
+        call->start_us = clock_mono_us();
+    for (; call->n_before < o->n_interceptors; call->n_before++) {
+        const struct crpc_interceptor *i = &o->interceptors[call->n_before];
+        int rc = i->before ? i->before(call, i->user, ret_err) : 0;
+        if (rc != 0) {
+            if (ret_err->code == ERR_OK)
+                ret_err->code = (enum err_code) - rc;
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int take_request(struct crpc_call *call, grpc_byte_buffer *payload, struct err *ret_err)
+{
+    enum crpc_kind kind = call->method->desc->kind;
+    if (kind == CRPC_CLIENT_STREAM || kind == CRPC_BIDI_STREAM)
+        return 0;
+    if (!payload)
+        return err_set(ret_err, ERR_UNIMPLEMENTED, "NO_REQUEST_MESSAGE", "the call came without a request message");
+    return bytes_decode(call->method->desc->input, payload, &call->arena, &call->request, ret_err);
+}
+
+static void run_simple(struct crpc_call *call)
+{
+    const ProtobufCMessageDescriptor *desc = call->method->desc->output;
+    struct err err = ERR_NONE;
+    ProtobufCMessage *response = arena_alloc(&call->arena, desc->sizeof_message);
+    int rc;
+    if (response) {
+        desc->message_init(response);
+        rc = call->method->handler->simple(call, call->request, response, &err);
+    } else {
+        rc = err_set(&err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    }
+    if (rc != 0 && err.code == ERR_OK)
+        err.code = (enum err_code) - rc;
+    call_end(call, rc ? &err : NULL, rc ? NULL : response);
+}
+
+static void start_arenas(struct crpc_call *call)
+{
+    enum crpc_kind kind = call->method ? call->method->desc->kind : CRPC_UNARY;
+    size_t recv = kind == CRPC_CLIENT_STREAM || kind == CRPC_BIDI_STREAM ? CALL_MEMORY_RECV : 0;
+    arena_init(&call->arena, call->memory, CALL_MEMORY - recv, 0);
+    arena_init(&call->recv_arena, call->memory + (CALL_MEMORY - recv), recv, 0);
+}
+
+/* 0 when the handler may run. */
+static int prepare(struct crpc_call *call, grpc_byte_buffer *payload, const struct err *refusal, struct err *ret_err)
+{
+    if (refusal) {
+        *ret_err = *refusal;
+        return -(int)refusal->code;
+    }
+    int rc = run_before(call, ret_err);
+    if (rc != 0)
+        return rc;
+    rc = take_request(call, payload, ret_err);
+    if (rc != 0)
+        return rc;
+    call->state = arena_zalloc(&call->arena, call->method->handler->state_size);
+    return call->state ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+}
+
+void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_buffer *payload,
+                const struct err *refusal)
+{
+    struct station *st = station_of(call->worker);
+    atomic_store_explicit(&st->calls, atomic_load_explicit(&st->calls, memory_order_relaxed) + 1, memory_order_relaxed);
+    call->method = method;
+    call->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    call->status.code = ERR_OK;
+    call->status.retry_after_ms = 0;
+    call->status.reason[0] = call->status.field[0] = call->status.msg[0] = '\0';
+    for (size_t i = 0; i < CALL_LANES; i++)
+        call->lanes[i].call = call;
+    start_arenas(call);
+
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+    op.data.recv_close_on_server.cancelled = &call->close_cancelled;
+    call_batch(call, &op, 1, &call->op_close);
+
+    struct err err = ERR_NONE;
+    if (prepare(call, payload, refusal, &err) != 0) {
+        call_end(call, &err, NULL);
+    } else {
+        call->started = true;
+        if (method->handler->simple)
+            run_simple(call);
+        else
+            chain_start(call, method->handler->first);
+    }
+    if (payload)
+        grpc_byte_buffer_destroy(payload);
+    worker_ready(call->worker, &call->ready);
+}
+
+void call_finalize(struct crpc_call *call)
+{
+    const struct crpc_server_options *o = &call->server->options;
+    call->closed = true;
+    initial_drop(call);
+    if (call->started && call->method->handler->done)
+        call->method->handler->done(call);
+    if (call->n_before == 0)
+        return;
+    if (call->cancelled) {
+        bool late = crpc_call_time_left_ms(call) == 0;
+        err_set(&call->status, late ? ERR_DEADLINE_EXCEEDED : ERR_CANCELLED, NULL, "%s",
+                late ? "the deadline passed" : "the client cancelled the call or is gone");
+    }
+    int64_t us = clock_mono_us() - call->start_us;
+    while (call->n_before > 0) {
+        const struct crpc_interceptor *i = &o->interceptors[--call->n_before];
+        if (i->after)
+            i->after(call, i->user, &call->status, us);
+    }
+}

@@ -1,0 +1,106 @@
+/* What a step may ask of its call; see crpc/server.h. Worker's thread only. */
+#include <limits.h>
+#include <string.h>
+
+#include <grpc/slice.h>
+
+#include "call.h"
+#include "server_priv.h"
+
+void *crpc_call_state(struct crpc_call *call)
+{
+    return call->state;
+}
+
+void *crpc_call_user(const struct crpc_call *call)
+{
+    return call->method ? call->method->user : NULL;
+}
+
+const struct crpc_method *crpc_call_method(const struct crpc_call *call)
+{
+    return call->method ? call->method->desc : NULL;
+}
+
+const ProtobufCMessage *crpc_call_request(const struct crpc_call *call)
+{
+    return call->request;
+}
+
+const ProtobufCMessage *crpc_call_received(const struct crpc_call *call)
+{
+    return call->received;
+}
+
+bool crpc_call_sent(const struct crpc_call *call)
+{
+    return call->sent;
+}
+
+bool crpc_call_cancelled(const struct crpc_call *call)
+{
+    return call->cancelled;
+}
+
+bool crpc_call_ended(const struct crpc_call *call)
+{
+    return call->ended || call->cancelled;
+}
+
+int64_t crpc_call_time_left_ms(const struct crpc_call *call)
+{
+    if (gpr_time_cmp(call->deadline, gpr_inf_future(call->deadline.clock_type)) == 0)
+        return INT64_MAX;
+    gpr_timespec left = gpr_time_sub(call->deadline, gpr_now(call->deadline.clock_type));
+    int64_t ms = left.tv_sec * 1000 + left.tv_nsec / 1000000;
+    return ms > 0 ? ms : 0;
+}
+
+struct span crpc_call_metadata(const struct crpc_call *call, const char *key)
+{
+    size_t len = strlen(key);
+    for (size_t i = 0; i < call->metadata.count; i++) {
+        const grpc_metadata *m = &call->metadata.metadata[i];
+        if (GRPC_SLICE_LENGTH(m->key) == len && memcmp(GRPC_SLICE_START_PTR(m->key), key, len) == 0)
+            return span_of((const char *)GRPC_SLICE_START_PTR(m->value), GRPC_SLICE_LENGTH(m->value));
+    }
+    return span_of(NULL, 0);
+}
+
+const char *crpc_call_peer(const struct crpc_call *call)
+{
+    if (!call->peer)
+        ((struct crpc_call *)call)->peer = grpc_call_get_peer(call->core); /* asked for by few, so only then */
+    return call->peer;
+}
+
+uint64_t crpc_call_id(const struct crpc_call *call)
+{
+    return call->id;
+}
+
+struct arena *crpc_call_arena(struct crpc_call *call)
+{
+    return &call->arena;
+}
+
+int crpc_call_add_metadata(struct crpc_call *call, const char *key, struct span value, struct err *ret_err)
+{
+    if (call->metadata_out)
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "the first answer has gone out already");
+    if (call->n_initial == CALL_METADATA_MAX)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "more than %d metadata entries", CALL_METADATA_MAX);
+    grpc_slice k = grpc_slice_from_copied_string(key), v = grpc_slice_from_copied_buffer(value.data, value.len);
+    bool legal = grpc_header_key_is_legal(k) && strncmp(key, "grpc-", 5) != 0 &&
+                 (grpc_is_binary_header(k) || grpc_header_nonbin_value_is_legal(v));
+    if (legal && !call->initial)
+        call->initial = arena_alloc(&call->arena, CALL_METADATA_MAX * sizeof *call->initial);
+    if (!legal || !call->initial) {
+        grpc_slice_unref(k);
+        grpc_slice_unref(v);
+        return legal ? err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory")
+                     : err_set(ret_err, ERR_INVALID_ARGUMENT, NULL, "illegal metadata for key %s", key);
+    }
+    call->initial[call->n_initial++] = (grpc_metadata){.key = k, .value = v};
+    return 0;
+}

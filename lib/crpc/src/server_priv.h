@@ -1,0 +1,73 @@
+/* The inside of struct crpc_server, for server.c, accept.c, listen.c and call.c. */
+#ifndef CRPC_SRC_SERVER_PRIV_H
+#define CRPC_SRC_SERVER_PRIV_H
+
+#include <stdatomic.h>
+
+#include "call.h"
+
+struct method {
+    const struct crpc_method *desc;
+    const struct crpc_handler *handler;
+    void *user;
+    void *registered; /* gRPC core's */
+    struct method *next;
+};
+
+/* A request for one call, outstanding in core. Armed again before the call that came with it is run. */
+struct slot {
+    struct op op;
+    struct station *station;
+    const struct method *method; /* NULL: any call of an unknown method */
+    grpc_call *core;
+    gpr_timespec deadline;
+    grpc_metadata_array metadata;
+    grpc_byte_buffer *payload;
+    grpc_call_details details;
+};
+
+/* What a server has for each worker. */
+struct station {
+    struct worker worker; /* worker.owner is the station */
+    struct crpc_server *server;
+    struct slot *slots;
+    size_t n_slots;
+    struct crpc_call *idle; /* call objects at rest */
+    unsigned n_idle;
+    atomic_uint calls;  /* under way; only this worker writes */
+    atomic_ullong shed; /* refused because of max_calls; only this worker writes */
+};
+
+struct crpc_server {
+    struct crpc_server_options options; /* no zeros left */
+    grpc_server *core;
+    grpc_resource_quota *quota;
+    struct method *methods, **last_method;
+    size_t n_methods;
+    struct station *stations;
+    bool started;
+    bool drained;
+    bool stopped; /* op_stopped has come */
+    struct op op_stopped;
+    atomic_bool draining;
+    pthread_mutex_t mu; /* stopped, and the condition; taken only while draining */
+    pthread_cond_t cond;
+};
+
+/* accept.c: requests calls from core on every worker. */
+int accept_init(struct crpc_server *server, struct err *ret_err);
+void accept_arm(struct crpc_server *server);
+void accept_done(struct crpc_server *server);
+/* listen.c: 0 when address may be given to core as *ret_core_address (a copy within room). */
+int listen_check(const char *address, char *ret_core_address, size_t room, struct err *ret_err);
+/* Why core could not listen there. */
+int listen_failed(const char *address, struct err *ret_err);
+/* A call has ended while draining. */
+void server_call_ended(struct crpc_server *server);
+
+static inline struct station *station_of(const struct worker *w)
+{
+    return w->owner;
+}
+
+#endif

@@ -1,0 +1,90 @@
+/* Unary calls, and the blocking one on a pluck queue of the channel's. Any thread. */
+#include "unary.h"
+
+#include <assert.h>
+
+void unary_init(struct unary *u)
+{
+    *u = (struct unary){.in = NULL};
+    bytes_init(&u->out);
+    grpc_metadata_array_init(&u->initial);
+    grpc_metadata_array_init(&u->trailing);
+}
+
+void unary_done(struct unary *u)
+{
+    grpc_slice_buffer_destroy(&u->out.data.raw.slice_buffer);
+    grpc_metadata_array_destroy(&u->initial);
+    grpc_metadata_array_destroy(&u->trailing);
+}
+
+int unary_start(struct unary *u, struct crpc_channel *channel, const struct crpc_method *method,
+                const struct crpc_call_options *options, const ProtobufCMessage *request, grpc_completion_queue *cq,
+                void *tag, struct err *ret_err)
+{
+    struct call_metadata md;
+    int rc = channel_metadata_init(&md, channel, options, ret_err);
+    if (rc < 0)
+        return rc;
+    u->method = method;
+    u->in = NULL;
+    u->initial.count = u->trailing.count = 0;
+    u->core = channel_call(channel, method, options, cq);
+    bytes_put_message(&u->out, request);
+    grpc_op ops[] = {
+        channel_initial_op(options, &md),
+        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = &u->out},
+        {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
+        {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &u->initial},
+        {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &u->in},
+        {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+         .data.recv_status_on_client = {.trailing_metadata = &u->trailing,
+                                        .status = &u->code,
+                                        .status_details = &u->msg}},
+    };
+    grpc_call_error e = grpc_call_start_batch(u->core, ops, sizeof ops / sizeof *ops, tag, NULL);
+    assert(e == GRPC_CALL_OK);
+    (void)e;
+    channel_metadata_done(&md);
+    return 0;
+}
+
+int unary_finish(struct unary *u, ProtobufCMessage **ret_response, struct err *ret_err)
+{
+    int rc = channel_status(u->code, u->msg, &u->trailing, ret_err);
+    if (rc == 0 && !u->in) {
+        rc = err_set(ret_err, ERR_INTERNAL, "NO_RESPONSE_MESSAGE", "the server answered OK without a message");
+    } else if (rc == 0) {
+        rc = bytes_decode_owned(u->method->output, u->in, ret_response, ret_err);
+        if (rc == -ERR_INVALID_ARGUMENT) { /* the server's fault, not the caller's */
+            rc = -ERR_INTERNAL;
+            if (ret_err)
+                ret_err->code = ERR_INTERNAL;
+        }
+    }
+    if (u->in)
+        grpc_byte_buffer_destroy(u->in);
+    u->in = NULL;
+    bytes_drop(&u->out);
+    grpc_slice_unref(u->msg);
+    grpc_call_unref(u->core);
+    return rc;
+}
+
+int crpc_unary(struct crpc_channel *channel, const struct crpc_method *method, const struct crpc_call_options *options,
+               const ProtobufCMessage *request, ProtobufCMessage **ret_response, struct err *ret_err)
+{
+    struct channel_queue *queue = channel_queue_take(channel);
+    if (!queue)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    struct unary u;
+    unary_init(&u);
+    int rc = unary_start(&u, channel, method, options, request, queue->cq, &u, ret_err);
+    if (rc == 0) {
+        grpc_completion_queue_pluck(queue->cq, &u, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        rc = unary_finish(&u, ret_response, ret_err);
+    }
+    channel_queue_give(channel, queue);
+    unary_done(&u);
+    return rc;
+}
