@@ -1,0 +1,14 @@
+/* Is a repeated request the same request? */
+#ifndef RPC_BODY_HASH_H
+#define RPC_BODY_HASH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/job.h"
+
+/* 128-bit FNV-1a over what was asked for, after defaults and with labels in order, so that two spellings of one request
+ * are equal. Not creator and request_id. started: it came by StartJob. */
+void body_hash(const struct job *job, bool started, uint8_t ret_hash[16]);
+
+#endif

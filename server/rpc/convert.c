@@ -1,0 +1,282 @@
+/* See convert.h. Mostly on workers of the server; knows nothing of calls. */
+#include "rpc/convert.h"
+
+#include "base/clock.h"
+#include "core/id.h"
+
+/* One conversion: the first allocation that fails makes it fail. */
+struct conversion {
+    struct arena *arena;
+    bool failed;
+};
+
+static void *make(struct conversion *c, const ProtobufCMessageDescriptor *type)
+{
+    void *message = arena_alloc(c->arena, type->sizeof_message);
+    if (message)
+        protobuf_c_message_init(type, message);
+    else
+        c->failed = true;
+    return message;
+}
+
+static void *make_array(struct conversion *c, size_t n)
+{
+    void *array = arena_alloc(c->arena, n * sizeof(void *));
+    if (!array)
+        c->failed = true;
+    return array;
+}
+
+char *convert_text(struct arena *arena, struct span text)
+{
+    return text.len > 0 ? arena_str(arena, text) : (char *)protobuf_c_empty_string;
+}
+
+static char *text_of(struct conversion *c, struct span text)
+{
+    char *copy = convert_text(c->arena, text);
+    if (!copy)
+        c->failed = true;
+    return copy;
+}
+
+static Google__Protobuf__Timestamp *time_of(struct conversion *c, int64_t us)
+{
+    if (us == 0)
+        return NULL;
+    Google__Protobuf__Timestamp *t = make(c, &google__protobuf__timestamp__descriptor);
+    if (!t)
+        return NULL;
+    int64_t rest = us % 1000000;
+    if (rest < 0)
+        rest += 1000000;
+    t->seconds = (us - rest) / 1000000;
+    t->nanos = (int32_t)rest * 1000;
+    return t;
+}
+
+static Google__Protobuf__Duration *duration_of(struct conversion *c, int64_t us)
+{
+    Google__Protobuf__Duration *d = make(c, &google__protobuf__duration__descriptor);
+    if (!d)
+        return NULL;
+    d->seconds = us / 1000000;
+    d->nanos = (int32_t)(us % 1000000) * 1000;
+    return d;
+}
+
+Google__Protobuf__Timestamp *convert_time(struct arena *arena, int64_t time_us)
+{
+    struct conversion c = {arena, false};
+    return time_of(&c, time_us);
+}
+
+Google__Protobuf__Duration *convert_duration(struct arena *arena, int64_t us)
+{
+    struct conversion c = {arena, false};
+    return duration_of(&c, us);
+}
+
+static void add_labels(struct conversion *c, Joblog__V1__Job *m, const struct job *job)
+{
+    if (job->n_labels == 0 || !(m->labels = make_array(c, job->n_labels)))
+        return;
+    for (size_t i = 0; i < job->n_labels; i++) {
+        Joblog__V1__Job__LabelsEntry *entry = make(c, &joblog__v1__job__labels_entry__descriptor);
+        if (!entry)
+            return;
+        entry->key = text_of(c, job->labels[i].key);
+        entry->value = text_of(c, job->labels[i].value);
+        m->labels[m->n_labels++] = entry;
+    }
+}
+
+static Joblog__V1__Source *source_of(struct conversion *c, const struct job *job)
+{
+    if (job->source_type.len == 0 && job->source_id.len == 0)
+        return NULL;
+    Joblog__V1__Source *m = make(c, &joblog__v1__source__descriptor);
+    if (m) {
+        m->type = text_of(c, job->source_type);
+        m->id = text_of(c, job->source_id);
+    }
+    return m;
+}
+
+static Joblog__V1__Progress *progress_of(struct conversion *c, const struct job_progress *p)
+{
+    if (p->percent == 0 && p->done == 0 && p->total == 0 && p->unit.len == 0 && p->step.len == 0)
+        return NULL;
+    Joblog__V1__Progress *m = make(c, &joblog__v1__progress__descriptor);
+    if (m) {
+        m->percent = p->percent;
+        m->done = p->done;
+        m->total = p->total;
+        m->unit = text_of(c, p->unit);
+        m->step = text_of(c, p->step);
+        m->eta = time_of(c, p->eta_us);
+    }
+    return m;
+}
+
+static Joblog__V1__JobError *error_of(struct conversion *c, const struct job_error *e, bool with_trace)
+{
+    if (e->type.len == 0 && e->message.len == 0)
+        return NULL;
+    Joblog__V1__JobError *m = make(c, &joblog__v1__job_error__descriptor);
+    if (m) {
+        m->type = text_of(c, e->type);
+        m->message = text_of(c, e->message);
+        if (with_trace)
+            m->stack_trace = text_of(c, e->stack_trace);
+    }
+    return m;
+}
+
+static Joblog__V1__RetryPolicy *retry_of(struct conversion *c, const struct retry_policy *r)
+{
+    Joblog__V1__RetryPolicy *m = make(c, &joblog__v1__retry_policy__descriptor);
+    if (m) {
+        m->max_attempts = r->max_attempts;
+        m->initial_backoff = duration_of(c, r->initial_backoff_us);
+        m->max_backoff = duration_of(c, r->max_backoff_us);
+        m->multiplier = r->multiplier;
+        m->jitter = r->jitter;
+    }
+    return m;
+}
+
+static Joblog__V1__CancelRequest *cancel_of(struct conversion *c, const struct cancel_request *cancel)
+{
+    if (cancel->time_us == 0)
+        return NULL;
+    Joblog__V1__CancelRequest *m = make(c, &joblog__v1__cancel_request__descriptor);
+    if (m) {
+        m->time = time_of(c, cancel->time_us);
+        m->actor = text_of(c, cancel->actor);
+        m->reason = text_of(c, cancel->reason);
+    }
+    return m;
+}
+
+Joblog__V1__CancelRequest *convert_cancel_request(struct arena *arena, const struct cancel_request *cancel)
+{
+    struct conversion c = {arena, false};
+    Joblog__V1__CancelRequest *m = cancel_of(&c, cancel);
+    return c.failed ? NULL : m;
+}
+
+static void add_attempts(struct conversion *c, Joblog__V1__Job *m, const struct job *job)
+{
+    if (job->n_attempts == 0 || !(m->attempts = make_array(c, job->n_attempts)))
+        return;
+    for (size_t i = 0; i < job->n_attempts; i++) {
+        const struct attempt *a = &job->attempts[i];
+        Joblog__V1__Attempt *entry = make(c, &joblog__v1__attempt__descriptor);
+        if (!entry)
+            return;
+        entry->number = a->number;
+        entry->worker = text_of(c, a->worker);
+        entry->start_time = time_of(c, a->start_us);
+        entry->end_time = time_of(c, a->end_us);
+        entry->outcome = (Joblog__V1__Attempt__Outcome)a->outcome;
+        entry->error = error_of(c, &a->error, true);
+        m->attempts[m->n_attempts++] = entry;
+    }
+}
+
+static void add_transitions(struct conversion *c, Joblog__V1__Job *m, const struct job *job)
+{
+    if (job->n_transitions == 0 || !(m->transitions = make_array(c, job->n_transitions)))
+        return;
+    for (size_t i = 0; i < job->n_transitions; i++) {
+        const struct transition *t = &job->transitions[i];
+        Joblog__V1__Transition *entry = make(c, &joblog__v1__transition__descriptor);
+        if (!entry)
+            return;
+        entry->revision = t->revision;
+        entry->from_status = (Joblog__V1__JobStatus)t->from;
+        entry->to_status = (Joblog__V1__JobStatus)t->to;
+        entry->time = time_of(c, t->time_us);
+        entry->actor = text_of(c, t->actor);
+        entry->reason = text_of(c, t->reason);
+        entry->request_id = text_of(c, t->request_id);
+        m->transitions[m->n_transitions++] = entry;
+    }
+}
+
+static void add_times(struct conversion *c, Joblog__V1__Job *m, const struct job *job, int64_t now_us)
+{
+    int64_t create_us = id_time_us(job->id);
+    m->create_time = time_of(c, create_us);
+    m->run_time = time_of(c, job->run_us);
+    m->start_time = time_of(c, job->start_us);
+    m->end_time = time_of(c, job->end_us);
+    int64_t able_us = job->run_us > create_us ? job->run_us : create_us;
+    /* A job that waits for its next attempt has a run time after its last start: neither duration is known then. */
+    if (job->start_us == 0 || (job->run_us > job->start_us && !(job->status == JOB_RUNNING)))
+        return;
+    /* The id knows milliseconds only, so a start within the same one may seem to lie before it. */
+    m->wait_duration = duration_of(c, job->start_us > able_us ? job->start_us - able_us : 0);
+    int64_t end_us = job->status == JOB_RUNNING ? now_us : job->end_us;
+    if (end_us != 0)
+        m->execution_duration = duration_of(c, end_us > job->start_us ? end_us - job->start_us : 0);
+}
+
+Joblog__V1__Job *convert_job(struct arena *arena, const struct job *job, enum job_view view, int64_t now_us)
+{
+    struct conversion conversion = {arena, false}, *c = &conversion;
+    Joblog__V1__Job *m = make(c, &joblog__v1__job__descriptor);
+    if (!m)
+        return NULL;
+    m->id = job->id;
+    m->job_name = text_of(c, job->name);
+    m->queue = text_of(c, job->queue);
+    m->status = (Joblog__V1__JobStatus)job->status;
+    m->priority = job->priority;
+    m->source = source_of(c, job);
+    m->owner = text_of(c, job->owner);
+    add_labels(c, m, job);
+    m->progress = progress_of(c, &job->progress);
+    m->error = error_of(c, &job->error, view != VIEW_BASIC);
+    m->attempt = job->attempt;
+    m->retry_policy = retry_of(c, &job->retry);
+    add_times(c, m, job, now_us);
+    m->request_id = text_of(c, job->request_id);
+    m->revision = job->revision;
+    m->cancel_request = cancel_of(c, &job->cancel);
+    m->batch = text_of(c, job->batch);
+    m->traceparent = text_of(c, job->traceparent);
+    m->creator = text_of(c, job->creator);
+    m->worker = text_of(c, job->worker);
+    if (view != VIEW_BASIC) {
+        m->payload = text_of(c, job->payload);
+        m->result = text_of(c, job->result);
+    }
+    if (view == VIEW_FULL) {
+        add_attempts(c, m, job);
+        add_transitions(c, m, job);
+    }
+    return c->failed ? NULL : m;
+}
+
+struct crpc_frame *convert_snapshot_frame(struct job_snapshot *snapshot)
+{
+    struct crpc_frame *frame = atomic_load(&snapshot->derived[VIEW_BASIC]);
+    if (frame)
+        return crpc_frame_ref(frame);
+    char room[4096];
+    struct arena arena;
+    arena_init(&arena, room, sizeof room, 0);
+    Joblog__V1__WatchJobResponse message = JOBLOG__V1__WATCH_JOB_RESPONSE__INIT;
+    message.job = convert_job(&arena, &snapshot->job, VIEW_BASIC, clock_wall_us());
+    frame = message.job ? crpc_frame_encode(&message.base) : NULL;
+    arena_done(&arena);
+    void *before = NULL;
+    if (frame && !atomic_compare_exchange_strong(&snapshot->derived[VIEW_BASIC], &before, frame)) {
+        crpc_frame_unref(frame);
+        frame = before;
+    }
+    return frame ? crpc_frame_ref(frame) : NULL;
+}

@@ -1,0 +1,23 @@
+/* The handlers of JobLogService and WorkerService, each defined in the file of its name. */
+#ifndef RPC_HANDLERS_H
+#define RPC_HANDLERS_H
+
+#include "crpc/server.h"
+
+extern const struct crpc_handler dispatch_job_handler;
+extern const struct crpc_handler get_job_handler;
+extern const struct crpc_handler list_jobs_handler;
+extern const struct crpc_handler watch_job_handler;
+extern const struct crpc_handler watch_jobs_handler;
+extern const struct crpc_handler cancel_job_handler;
+extern const struct crpc_handler retry_job_handler;
+extern const struct crpc_handler get_job_stats_handler;
+extern const struct crpc_handler list_job_statuses_handler;
+
+extern const struct crpc_handler work_handler;
+extern const struct crpc_handler start_job_handler;
+extern const struct crpc_handler report_progress_handler;
+extern const struct crpc_handler complete_job_handler;
+extern const struct crpc_handler fail_job_handler;
+
+#endif

@@ -1,0 +1,66 @@
+/* JobLogService.ListJobs. On the call's worker.
+ *
+ *   start: check filter, page size and token, ask the store --store--> loaded: a page, perhaps a token --reply--> end
+ *
+ * Pages go by id: a job dispatched meanwhile is on no page, one that changes its status meanwhile on at most one. */
+#include "base/clock.h"
+#include "joblog/v1/job_log.crpc.h"
+#include "rpc/check.h"
+#include "rpc/handlers.h"
+#include "rpc/page_token.h"
+#include "rpc/service.h"
+
+struct list_jobs {
+    struct crpc_event stored;
+    struct store_list list;
+};
+
+static enum crpc_next list_jobs_start(struct crpc_call *call);
+static enum crpc_next list_jobs_loaded(struct crpc_call *call);
+
+static const struct crpc_step START = {"start", list_jobs_start};
+static const struct crpc_step LOADED = {"loaded", list_jobs_loaded};
+
+static int list_jobs_check(struct crpc_call *call, struct store_list *list, struct err *ret_err)
+{
+    const Joblog__V1__ListJobsRequest *request = joblog_v1_job_log_service_list_jobs_request(call);
+    int rc = check_filter(request->filter, crpc_call_arena(call), &list->filter, ret_err);
+    if (rc != 0 || (rc = check_page_size(request->page_size, &list->limit, ret_err)) != 0)
+        return rc;
+    return page_token_read(request->page_token, job_filter_hash(&list->filter), &list->before_id, ret_err);
+}
+
+static enum crpc_next list_jobs_start(struct crpc_call *call)
+{
+    struct list_jobs *l = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    l->list = (struct store_list){.cmd = {.op = STORE_LIST}, .arena = crpc_call_arena(call)};
+    if (list_jobs_check(call, &l->list, &err) != 0)
+        return crpc_finish(call, &err);
+    return service_submit(call, &l->list.cmd, &l->stored, &LOADED);
+}
+
+static enum crpc_next list_jobs_loaded(struct crpc_call *call)
+{
+    struct list_jobs *l = crpc_call_state(call);
+    struct arena *arena = crpc_call_arena(call);
+    Joblog__V1__ListJobsResponse response = JOBLOG__V1__LIST_JOBS_RESPONSE__INIT;
+    if (l->list.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &l->list.cmd.err);
+    int64_t now_us = clock_wall_us();
+    response.jobs = arena_alloc(arena, l->list.n_jobs * sizeof *response.jobs);
+    if (!response.jobs)
+        return service_no_memory(call);
+    for (; response.n_jobs < l->list.n_jobs; response.n_jobs++)
+        if (!(response.jobs[response.n_jobs] = convert_job(arena, &l->list.jobs[response.n_jobs], VIEW_BASIC, now_us)))
+            return service_no_memory(call);
+    if (l->list.more && l->list.n_jobs > 0) {
+        response.next_page_token =
+            page_token_make(arena, job_filter_hash(&l->list.filter), l->list.jobs[l->list.n_jobs - 1].id);
+        if (!response.next_page_token)
+            return service_no_memory(call);
+    }
+    return joblog_v1_job_log_service_list_jobs_reply(call, &response);
+}
+
+const struct crpc_handler list_jobs_handler = {.first = &START, .state_size = sizeof(struct list_jobs)};

@@ -1,0 +1,66 @@
+/* JobLogService.RetryJob. On the call's worker.
+ *
+ *   start: check, ask the store --store--> committed: load the job --store--> loaded --reply--> end
+ *
+ * The job loaded may be running already when a worker waited for it. */
+#include "base/clock.h"
+#include "joblog/v1/job_log.crpc.h"
+#include "rpc/check.h"
+#include "rpc/handlers.h"
+#include "rpc/service.h"
+
+struct retry_job {
+    struct crpc_event stored;
+    struct store_retry retry;
+    struct store_get get;
+};
+
+static enum crpc_next retry_job_start(struct crpc_call *call);
+static enum crpc_next retry_job_committed(struct crpc_call *call);
+static enum crpc_next retry_job_loaded(struct crpc_call *call);
+
+static const struct crpc_step START = {"start", retry_job_start};
+static const struct crpc_step COMMITTED = {"committed", retry_job_committed};
+static const struct crpc_step LOADED = {"loaded", retry_job_loaded};
+
+static int retry_job_check(struct crpc_call *call, struct store_retry *retry, struct err *ret_err)
+{
+    const Joblog__V1__RetryJobRequest *request = joblog_v1_job_log_service_retry_job_request(call);
+    int rc = check_id(request->id, "id", ret_err);
+    retry->job_id = request->id;
+    if (rc != 0 || (rc = check_text(request->reason, REASON_MAX_BYTES, "", "reason", &retry->reason, ret_err)) != 0 ||
+        (rc = check_text(request->request_id, REQUEST_ID_MAX_BYTES, "", "request_id", &retry->request_id, ret_err)) !=
+            0)
+        return rc;
+    return caller_actor(call, &retry->actor, ret_err);
+}
+
+static enum crpc_next retry_job_start(struct crpc_call *call)
+{
+    struct retry_job *c = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    c->retry = (struct store_retry){.cmd = {.op = STORE_RETRY}};
+    if (retry_job_check(call, &c->retry, &err) != 0)
+        return crpc_finish(call, &err);
+    return service_submit(call, &c->retry.cmd, &c->stored, &COMMITTED);
+}
+
+static enum crpc_next retry_job_committed(struct crpc_call *call)
+{
+    struct retry_job *c = crpc_call_state(call);
+    if (c->retry.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &c->retry.cmd.err);
+    c->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = c->retry.job_id, .arena = crpc_call_arena(call)};
+    return service_submit(call, &c->get.cmd, &c->stored, &LOADED);
+}
+
+static enum crpc_next retry_job_loaded(struct crpc_call *call)
+{
+    struct retry_job *c = crpc_call_state(call);
+    if (c->get.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &c->get.cmd.err);
+    Joblog__V1__Job *message = convert_job(crpc_call_arena(call), &c->get.job, VIEW_BASIC, clock_wall_us());
+    return message ? joblog_v1_job_log_service_retry_job_reply(call, message) : service_no_memory(call);
+}
+
+const struct crpc_handler retry_job_handler = {.first = &START, .state_size = sizeof(struct retry_job)};

@@ -1,0 +1,51 @@
+/* What every handler gets as crpc_call_user: the parts below, and how a handler asks the store. */
+#ifndef RPC_SERVICE_H
+#define RPC_SERVICE_H
+
+#include <stdint.h>
+
+#include "crpc/server.h"
+#include "hub/hub.h"
+#include "rpc/drain.h"
+#include "store/store.h"
+
+struct exports;
+
+/* Filled by main before the mount; lives as long as the server. */
+struct service {
+    struct store *store;
+    struct hub *hub;
+    struct exports *exports; /* server/export/export.h; NULL: no export types declared */
+    struct drain drain;
+};
+
+static inline struct service *service_of(const struct crpc_call *call)
+{
+    return crpc_call_user(call);
+}
+
+/* Mounts JobLogService and WorkerService. Keeps service. */
+int job_log_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
+int worker_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
+/* In export_service.c. */
+int export_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
+
+/* One debug line a call; an error that is our fault is logged as such. For crpc_server_options.interceptors. */
+extern const struct crpc_interceptor access_log;
+
+/* What the store is given as its observer: user is the struct hub. */
+struct store_observer service_observer(struct hub *hub);
+
+/* Hands cmd to the store and goes on with next when it is done; cmd->err tells how it went. cmd lies in memory that
+ * lives as long as the call; its `done` is set here. When the store does not take it the call ends with that error. */
+enum crpc_next service_submit(struct crpc_call *call, struct store_cmd *cmd, struct crpc_event *event,
+                              const struct crpc_step *next);
+
+/* Ends the call: out of memory. */
+enum crpc_next service_no_memory(struct crpc_call *call);
+
+/* Who calls: metadata key "joblog-actor", or "anonymous". The one place where a call gets its identity. The text is of
+ * the call. 0, or INVALID_ARGUMENT. */
+int caller_actor(const struct crpc_call *call, struct span *ret_actor, struct err *ret_err);
+
+#endif

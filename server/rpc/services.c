@@ -1,0 +1,32 @@
+/* The tables of handlers, and their mount. Main thread, before the server starts. */
+#include "joblog/v1/job_log.crpc.h"
+#include "joblog/v1/worker.crpc.h"
+#include "rpc/handlers.h"
+#include "rpc/service.h"
+
+int job_log_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err)
+{
+    /* Filled here since the value of another file's object is no constant to C. */
+    static struct joblog_v1_job_log_service_handlers handlers;
+    handlers = (struct joblog_v1_job_log_service_handlers){.dispatch_job = dispatch_job_handler,
+                                                           .get_job = get_job_handler,
+                                                           .list_jobs = list_jobs_handler,
+                                                           .watch_job = watch_job_handler,
+                                                           .watch_jobs = watch_jobs_handler,
+                                                           .cancel_job = cancel_job_handler,
+                                                           .retry_job = retry_job_handler,
+                                                           .get_job_stats = get_job_stats_handler,
+                                                           .list_job_statuses = list_job_statuses_handler};
+    return joblog_v1_job_log_service_mount(server, &handlers, service, ret_err);
+}
+
+int worker_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err)
+{
+    static struct joblog_v1_worker_service_handlers handlers;
+    handlers = (struct joblog_v1_worker_service_handlers){.work = work_handler,
+                                                          .start_job = start_job_handler,
+                                                          .report_progress = report_progress_handler,
+                                                          .complete_job = complete_job_handler,
+                                                          .fail_job = fail_job_handler};
+    return joblog_v1_worker_service_mount(server, &handlers, service, ret_err);
+}
