@@ -1,0 +1,117 @@
+/* Jobs: what to run, what became of it; dispatch, get, cancel, retry. */
+#ifndef JOBLOG_JOB_H
+#define JOBLOG_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "joblog/client.h"
+
+JOBLOG_BEGIN_DECLS
+
+enum joblog_status {
+    JOBLOG_PENDING = 1,
+    JOBLOG_RUNNING = 2,
+    JOBLOG_COMPLETED = 3,
+    JOBLOG_FAILED = 4,
+    JOBLOG_STATUS_CANCELLED = 5
+};
+
+/* "pending" and so on; "unknown" for a number that is none. Static. */
+JOBLOG_API const char *joblog_status_name(enum joblog_status status);
+/* 0 when name is none. */
+JOBLOG_API enum joblog_status joblog_status_parse(const char *name);
+static inline bool joblog_status_is_final(enum joblog_status status)
+{
+    return status >= JOBLOG_COMPLETED;
+}
+
+struct joblog_label {
+    const char *key, *value;
+};
+
+/* What to run. Zero or NULL means the default. All texts are borrowed. */
+struct joblog_spec {
+    const char *job_name; /* required */
+    const char *queue;    /* "default" */
+    int priority;         /* -1000 to 1000; higher first */
+    const char *source_type, *source_id;
+    const char *owner;
+    const struct joblog_label *labels;
+    size_t n_labels;
+    const char *payload;        /* JSON object; "{}" */
+    int max_attempts;           /* 1 */
+    int64_t initial_backoff_ms; /* 1000 */
+    int64_t max_backoff_ms;     /* 600000 */
+    double backoff_multiplier;  /* 2 */
+    double backoff_jitter;      /* part of the delay that is random, 0 to 1 */
+    int64_t run_time_us;        /* not before; 0: at once */
+    const char *batch;
+    const char *traceparent;
+    const char *request_id; /* NULL: the library makes one, so that its own retries are safe */
+};
+
+struct joblog_attempt {
+    int number;
+    const char *worker;
+    int64_t start_us, end_us;
+    const char *outcome; /* "running", "completed", "failed", "cancelled", "lost", "released" */
+    const char *error_type, *error_message, *stack_trace;
+};
+
+struct joblog_transition {
+    int64_t revision;
+    enum joblog_status from, to; /* from 0 for the dispatch */
+    int64_t time_us;
+    const char *actor, *reason, *request_id;
+};
+
+/* A job as the server described it. No text is NULL; absent ones are "". */
+struct joblog_job {
+    int64_t id;
+    const char *job_name, *queue;
+    enum joblog_status status;
+    int priority;
+    const char *source_type, *source_id, *owner, *creator, *batch, *traceparent, *request_id, *worker;
+    const struct joblog_label *labels;
+    size_t n_labels;
+    const char *payload, *result; /* FULL view */
+    double percent;
+    int64_t done, total;
+    const char *unit, *step;
+    int64_t eta_us;
+    const char *error_type, *error_message, *stack_trace; /* stack_trace: FULL view */
+    int attempt, max_attempts;
+    int64_t create_us, run_us, start_us, end_us;
+    int64_t wait_us, execution_us;
+    int64_t revision;
+    bool cancel_requested;
+    const char *cancel_actor, *cancel_reason;
+    const struct joblog_attempt *attempts; /* FULL view */
+    size_t n_attempts;
+    const struct joblog_transition *transitions; /* FULL view */
+    size_t n_transitions;
+};
+
+/* Takes NULL. */
+JOBLOG_API void joblog_job_free(struct joblog_job *job);
+
+/* Returns once the job is durable. */
+JOBLOG_API int joblog_dispatch(struct joblog_client *client, const struct joblog_spec *spec, int64_t *ret_id,
+                               struct joblog_error *error);
+/* FULL view. Gives the job (joblog_job_free). */
+JOBLOG_API int joblog_get(struct joblog_client *client, int64_t id, struct joblog_job **ret_job,
+                          struct joblog_error *error);
+/* Cancels a job: a pending one at once; a running one is asked to stop, and *ret_job is still RUNNING with
+ * cancel_requested. -JOBLOG_FAILED_PRECONDITION when it is already final. reason may be NULL. Gives the job unless ret_job
+ * is NULL. */
+JOBLOG_API int joblog_cancel(struct joblog_client *client, int64_t id, const char *reason, struct joblog_job **ret_job,
+                             struct joblog_error *error);
+/* Puts a failed or cancelled job back to PENDING; -JOBLOG_FAILED_PRECONDITION otherwise. The rest as above. */
+JOBLOG_API int joblog_retry(struct joblog_client *client, int64_t id, const char *reason, struct joblog_job **ret_job,
+                            struct joblog_error *error);
+
+JOBLOG_END_DECLS
+
+#endif

@@ -1,0 +1,94 @@
+/* Running jobs: a worker, or one logged run of a callback. */
+#ifndef JOBLOG_WORKER_H
+#define JOBLOG_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "joblog/job.h"
+
+JOBLOG_BEGIN_DECLS
+
+/* A job that runs, in the hands of its handler. Used by the handler's thread; joblog_job_cancelled by any. */
+struct joblog_context;
+
+/* The job as it was leased, FULL view. Borrowed from the context. */
+JOBLOG_API const struct joblog_job *joblog_job_info(const struct joblog_context *context);
+JOBLOG_API void joblog_job_set_step(struct joblog_context *context, const char *step);
+/* total 0: unknown. unit may be NULL. */
+JOBLOG_API void joblog_job_set_progress(struct joblog_context *context, int64_t done, int64_t total, const char *unit);
+JOBLOG_API void joblog_job_set_percent(struct joblog_context *context, double percent);
+/* Merges a JSON object into the payload. -JOBLOG_INVALID_ARGUMENT when it is none. */
+JOBLOG_API int joblog_job_merge_payload(struct joblog_context *context, const char *json_object,
+                                        struct joblog_error *error);
+/* A cancel was asked for, or the lease is lost: stop soon and return joblog_job_fail(...) or any negative number. */
+JOBLOG_API bool joblog_job_cancelled(const struct joblog_context *context);
+/* Waits up to timeout_ms (-1: for ever), or until joblog_job_cancelled is true; returns joblog_job_cancelled. */
+JOBLOG_API bool joblog_job_wait_cancelled(struct joblog_context *context, int64_t timeout_ms);
+/* JSON value kept as the job's result. Copied. */
+JOBLOG_API int joblog_job_set_result(struct joblog_context *context, const char *json, struct joblog_error *error);
+/* Records an error with the present backtrace, and returns -1 for `return joblog_job_fail(context, "SmtpTimeout", …)`.
+ */
+JOBLOG_API int joblog_job_fail(struct joblog_context *context, const char *type, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same, and no further attempt is made. */
+JOBLOG_API int joblog_job_fail_for_good(struct joblog_context *context, const char *type, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Runs one job. 0: completed. Negative: failed (with the error of joblog_job_fail, or a general one), or cancelled when
+ * joblog_job_cancelled was true. Runs on a thread of the worker's pool; several at once. */
+typedef int joblog_handler(struct joblog_context *context, void *user);
+
+/* Hooks, on the thread that ran the job, after the server has accepted the end. status: COMPLETED, FAILED, CANCELLED,
+ * or PENDING for a retry. job: as it was leased. */
+typedef void joblog_hook(void *user, const struct joblog_job *job, enum joblog_status status);
+
+struct joblog_worker;
+
+struct joblog_worker_options {
+    const char *name; /* NULL: host:pid */
+    const char *version;
+    const char *const *queues; /* none: "default" */
+    size_t n_queues;
+    int concurrency; /* jobs at once, each on a thread; 0: 1; at most 1000 */
+    /* Jobs taken ahead of a free thread. 0: as many as run in 10 ms, judged by the jobs that ran (so none for jobs that
+     * take long), at most 1000. Negative: none. */
+    int prefetch;
+    joblog_hook *on_finished; /* may be NULL. With it a thread waits for the server's answer before its next job */
+    /* On the thread of joblog_worker_run; may be NULL. on_ready: the server has welcomed the worker, after each
+     * connection. on_lost: the connection is gone or could not be made; the worker tries again by itself. */
+    void (*on_ready)(void *user);
+    void (*on_lost)(void *user, const struct joblog_error *error);
+    void *hook_user;
+};
+
+/* Keeps client. Borrows options (NULL: defaults). Gives the worker (joblog_worker_free). */
+JOBLOG_API struct joblog_worker *joblog_worker_new(struct joblog_client *client,
+                                                   const struct joblog_worker_options *options,
+                                                   struct joblog_error *error);
+/* Before run. job_name NULL: every job name of the queues. */
+JOBLOG_API int joblog_worker_handle(struct joblog_worker *worker, const char *job_name, joblog_handler *handler,
+                                    void *user, struct joblog_error *error);
+/* Runs until joblog_worker_stop, then finishes what runs and returns 0. Reconnects by itself with back-off, for ever; how
+ * jobs ended while the server was away is told to it afterwards. Once per worker. Negative: the server refused the
+ * worker (bad options); or, after a stop, the server stayed away for longer than the leases last, so that it could not
+ * be told how the last jobs ended (-JOBLOG_UNAVAILABLE; they run again elsewhere). */
+JOBLOG_API int joblog_worker_run(struct joblog_worker *worker, struct joblog_error *error);
+/* Drain: takes no more jobs, gives back what has not started, lets what runs end. Any thread, and signal handlers. */
+JOBLOG_API void joblog_worker_stop(struct joblog_worker *worker);
+/* SIGTERM and SIGINT call joblog_worker_stop. For programs that are nothing but a worker. */
+JOBLOG_API int joblog_worker_stop_on_signals(struct joblog_worker *worker, struct joblog_error *error);
+JOBLOG_API void joblog_worker_free(struct joblog_worker *worker); /* takes NULL */
+
+/* Runs callback now, on this thread, and logs it as a job: makes the record, marks it running, keeps its lease alive,
+ * completes it with the result that the callback set, or marks it failed with the error and a backtrace. Returns what
+ * the callback returned (0 or more: completed); or -code and *error when the record could not be made (the callback has
+ * then not run) or its end could not be recorded. *error is left with code JOBLOG_OK when everything was recorded.
+ * Gives the job as it ended unless ret_job is NULL or *error is set. spec->run_time_us must be 0. */
+JOBLOG_API int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *spec, joblog_handler *callback,
+                                 void *user, struct joblog_job **ret_job, struct joblog_error *error);
+
+JOBLOG_END_DECLS
+
+#endif
