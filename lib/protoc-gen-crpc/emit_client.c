@@ -31,11 +31,9 @@ static const char open_server_stream[] =
     "{\n"
     "    struct crpc_stream *stream = crpc_stream_open(channel, @method@,\n"
     "                                                  options, ret_err);\n"
-    "    if (stream && (crpc_stream_write(stream, (const ProtobufCMessage *)request, ret_err) != 0 ||\n"
-    "                   crpc_stream_close_write(stream, ret_err) != 0)) {\n"
-    "        crpc_stream_free(stream);\n"
-    "        stream = NULL;\n"
-    "    }\n"
+    "    /* A write fails only when the call is over, and then reading tells how it ended. */\n"
+    "    if (stream && crpc_stream_write(stream, (const ProtobufCMessage *)request, NULL) == 0)\n"
+    "        (void)crpc_stream_close_write(stream, NULL);\n"
     "    return stream;\n"
     "}\n";
 
@@ -79,7 +77,8 @@ static const struct wrapper wrappers[FN_COUNT] = {
                  read_stream},
 };
 static const struct wrapper server_stream_open = {
-    "Opens the stream, writes the request and closes the writing half. NULL and *ret_err on failure.",
+    "Opens the stream, writes the request and closes the writing half. NULL and *ret_err on failure; a call\n"
+    "that is refused is a stream all the same, and its first read says why.",
     open_server_stream};
 
 static void emit_function(struct text *out, const struct service *service, const struct method *method,
