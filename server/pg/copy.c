@@ -1,0 +1,220 @@
+/* Reading by COPY; see copy.h. On the thread of its owner. The socket is polled here so that a cancel is seen while the
+ * server still counts, sorts or waits for a lock. */
+#include "pg/copy.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "pg/sqlstate.h"
+
+enum { WAIT_MS = 100 };
+
+struct pg_copy {
+    PGconn *c;
+    struct pg_copy_options options;
+    char *row; /* of libpq; the one given last */
+    char sqlstate[6];
+};
+
+/* libpq says so when the server is gone and there is no result to tell it. */
+static int lost(struct pg_copy *copy, const char *doing, struct err *err)
+{
+    log_warning("connection to the database lost doing=%s text=\"%s\"", doing, PQerrorMessage(copy->c));
+    snprintf(copy->sqlstate, sizeof copy->sqlstate, "08006");
+    return sqlstate_err(copy->sqlstate, err);
+}
+
+static int failed(struct pg_copy *copy, const PGresult *r, struct err *err)
+{
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    if (!state && PQstatus(copy->c) != CONNECTION_OK)
+        return lost(copy, "reading", err);
+    snprintf(copy->sqlstate, sizeof copy->sqlstate, "%s", state ? state : "XX000");
+    log_warning("statement failed sqlstate=%s text=\"%s\"", copy->sqlstate, text ? text : PQerrorMessage(copy->c));
+    return sqlstate_err(copy->sqlstate, err);
+}
+
+/* Until something can be read, or has been sent. Returns 0, -code, or what tick gave. */
+static int wait_input(struct pg_copy *copy, struct err *err)
+{
+    for (;;) {
+        int rc = copy->options.tick(copy->options.user);
+        if (rc != 0)
+            return rc;
+        int unsent = PQflush(copy->c);
+        if (unsent < 0)
+            return lost(copy, "sending", err);
+        struct pollfd fds[2] = {{.fd = PQsocket(copy->c), .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)},
+                                {.fd = copy->options.wake_fd, .events = POLLIN}};
+        if (poll(fds, 2, WAIT_MS) < 0 && errno != EINTR)
+            return lost(copy, "waiting", err);
+        if (fds[0].revents & ~POLLOUT)
+            return PQconsumeInput(copy->c) == 1 ? 0 : lost(copy, "reading", err);
+    }
+}
+
+/* The next result of what was sent; *ret NULL at the end. */
+static int next_result(struct pg_copy *copy, PGresult **ret, struct err *err)
+{
+    while (PQisBusy(copy->c)) {
+        int rc = wait_input(copy, err);
+        if (rc != 0)
+            return rc;
+    }
+    *ret = PQgetResult(copy->c);
+    return 0;
+}
+
+/* Sends sql and reads to its end; keeps the first integer where want is set. */
+static int run(struct pg_copy *copy, const char *sql, int64_t *want, struct err *err)
+{
+    bool found = false;
+    if (PQsendQuery(copy->c, sql) != 1)
+        return lost(copy, "sending", err);
+    for (;;) {
+        PGresult *r;
+        int rc = next_result(copy, &r, err);
+        if (rc != 0)
+            return rc;
+        if (!r)
+            break;
+        ExecStatusType status = PQresultStatus(r);
+        if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+            rc = failed(copy, r, err);
+        else if (want && PQntuples(r) > 0) {
+            *want = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+            found = true;
+        }
+        PQclear(r);
+        if (rc != 0)
+            return rc;
+    }
+    return !want || found ? 0 : err_set(err, ERR_INTERNAL, NULL, "the database gave no row");
+}
+
+int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, struct err *ret_err)
+{
+    const char *const keys[] = {
+        "fallback_application_name", "connect_timeout", "keepalives_idle", "dbname", "client_encoding", NULL};
+    const char *const values[] = {options->name, "5", "10", options->uri, "UTF8", NULL};
+    struct pg_copy *copy = mem_zalloc(sizeof *copy);
+    if (!copy)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    copy->options = *options;
+    copy->c = PQconnectdbParams(keys, values, 1);
+    if (!copy->c || PQstatus(copy->c) != CONNECTION_OK || PQsetnonblocking(copy->c, 1) != 0) {
+        log_warning("cannot connect to the database text=\"%s\"", copy->c ? PQerrorMessage(copy->c) : "out of memory");
+        pg_copy_close(copy);
+        return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
+    }
+    /* The same file whatever the database's or the role's own settings are. */
+    int rc = pg_copy_exec(copy,
+                          "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; "
+                          "SET bytea_output = 'hex'; SET extra_float_digits = 1; SET xmloption = 'content'; "
+                          "SET idle_in_transaction_session_timeout = 0",
+                          ret_err);
+    if (rc != 0) {
+        pg_copy_close(copy);
+        return rc;
+    }
+    *ret = copy;
+    return 0;
+}
+
+void pg_copy_close(struct pg_copy *copy)
+{
+    if (!copy)
+        return;
+    if (copy->row)
+        PQfreemem(copy->row);
+    if (copy->c && PQtransactionStatus(copy->c) == PQTRANS_ACTIVE) {
+        char text[256];
+        PGcancel *cancel = PQgetCancel(copy->c);
+        if (cancel && !PQcancel(cancel, text, sizeof text))
+            log_warning("cannot cancel a statement text=\"%s\"", text);
+        PQfreeCancel(cancel);
+    }
+    PQfinish(copy->c);
+    mem_free(copy);
+}
+
+int pg_copy_exec(struct pg_copy *copy, const char *sql, struct err *ret_err)
+{
+    return run(copy, sql, NULL, ret_err);
+}
+
+int pg_copy_int(struct pg_copy *copy, const char *sql, int64_t *ret, struct err *ret_err)
+{
+    return run(copy, sql, ret, ret_err);
+}
+
+int pg_copy_start(struct pg_copy *copy, const char *sql, struct err *ret_err)
+{
+    PGresult *r = NULL;
+    if (PQsendQuery(copy->c, sql) != 1)
+        return lost(copy, "sending", ret_err);
+    int rc = next_result(copy, &r, ret_err);
+    if (rc != 0)
+        return rc;
+    if (!r)
+        return lost(copy, "reading", ret_err);
+    if (PQresultStatus(r) != PGRES_COPY_OUT)
+        rc = failed(copy, r, ret_err);
+    PQclear(r);
+    return rc;
+}
+
+/* After the last row: did it end well? */
+static int end_of_rows(struct pg_copy *copy, struct err *err)
+{
+    PGresult *r = NULL;
+    int rc = next_result(copy, &r, err);
+    if (rc != 0)
+        return rc;
+    if (!r)
+        return lost(copy, "reading", err);
+    if (PQresultStatus(r) != PGRES_COMMAND_OK)
+        rc = failed(copy, r, err);
+    PQclear(r);
+    while (rc == 0) {
+        rc = next_result(copy, &r, err);
+        if (rc != 0 || !r)
+            break;
+        PQclear(r);
+    }
+    return rc;
+}
+
+int pg_copy_next(struct pg_copy *copy, struct span *ret_row, struct err *ret_err)
+{
+    if (copy->row) {
+        PQfreemem(copy->row);
+        copy->row = NULL;
+    }
+    for (;;) {
+        int len = PQgetCopyData(copy->c, &copy->row, 1);
+        if (len > 0) {
+            *ret_row = span_of(copy->row, (size_t)len);
+            return 1;
+        }
+        if (len == -1)
+            return end_of_rows(copy, ret_err);
+        if (len < 0)
+            return lost(copy, "reading rows", ret_err);
+        int rc = wait_input(copy, ret_err);
+        if (rc != 0)
+            return rc;
+    }
+}
+
+const char *pg_copy_sqlstate(const struct pg_copy *copy)
+{
+    return copy->sqlstate;
+}

@@ -1,0 +1,42 @@
+/* A connection that reads: one snapshot, one COPY ... TO STDOUT at a time, row by row in constant memory. Never blocks
+ * for long: while it waits it calls the owner's tick, which may end the wait. One thread at a time. Text of the
+ * database goes to the log, never into a struct err. */
+#ifndef PG_COPY_H
+#define PG_COPY_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/span.h"
+
+struct pg_copy;
+
+struct pg_copy_options {
+    const char *uri;  /* libpq URI or keyword string */
+    const char *name; /* application_name */
+    int wake_fd;      /* -1: none. Readable: tick is called. tick reads it empty. */
+    /* Called at every wait, and at least ten times a second in a long one. Not 0: what is under way ends with that. */
+    int (*tick)(void *user);
+    void *user;
+};
+
+/* Connects (blocks for at most some seconds) and sets the session: UTF-8, ISO dates, UTC, no limit on idle
+ * transactions. Copies options but for what they point to, which it keeps. Gives *ret (pg_copy_close). 0 or -code. */
+int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, struct err *ret_err);
+/* Ends it, whatever runs: a running statement is cancelled first, so that the server does not go on working for
+ * nobody. Takes NULL. */
+void pg_copy_close(struct pg_copy *copy);
+
+/* One statement whose rows do not matter. 0, -code, or what tick gave; after a failure only pg_copy_close is of use. */
+int pg_copy_exec(struct pg_copy *copy, const char *sql, struct err *ret_err);
+/* One statement with one row and one integer. */
+int pg_copy_int(struct pg_copy *copy, const char *sql, int64_t *ret, struct err *ret_err);
+/* COPY ... TO STDOUT; then rows. */
+int pg_copy_start(struct pg_copy *copy, const char *sql, struct err *ret_err);
+/* 1 and the next row as it came, its line end included, valid until the next call; 0: that was all, and it went well;
+ * -code or what tick gave. */
+int pg_copy_next(struct pg_copy *copy, struct span *ret_row, struct err *ret_err);
+/* SQLSTATE of the last failure; "" for none. */
+const char *pg_copy_sqlstate(const struct pg_copy *copy);
+
+#endif

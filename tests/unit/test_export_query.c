@@ -1,0 +1,243 @@
+/* From filters to SQL text: the text itself, hostile values, and every refusal with its field. No I/O. The integration
+ * test of exports runs such queries against PostgreSQL. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "export/query.h"
+
+static const char types_text[] =
+    "{\"export_types\": [{\"name\": \"users\", \"relation\": \"app.us\\\"ers\","
+    "  \"columns\": [{\"name\": \"id\", \"title\": \"Id\"}, {\"name\": \"na\\\"me\", \"title\": \"Say \\\"hi\\\", "
+    "you\"}],"
+    "  \"filters\": [{\"field\": \"search\", \"operators\": [\"search\"], \"columns\": [\"name\", \"email\"]},"
+    "    {\"field\": \"name\", \"operators\": [\"equals\", \"in\", \"contains\"]},"
+    "    {\"field\": \"age\", \"type\": \"integer\", \"operators\": [\"at_least\", \"at_most\", \"equals\"]},"
+    "    {\"field\": \"weight\", \"type\": \"number\", \"operators\": [\"equals\"]},"
+    "    {\"field\": \"active\", \"type\": \"boolean\", \"operators\": [\"equals\"]},"
+    "    {\"field\": \"born\", \"type\": \"date\", \"operators\": [\"equals\", \"at_least\", \"at_most\"]},"
+    "    {\"field\": \"seen\", \"type\": \"timestamp\", \"operators\": [\"at_least\", \"at_most\"]}],"
+    "  \"order\": {\"column\": \"id\", \"direction\": \"descending\"}}]}";
+
+static struct export_types *types;
+
+static int load(void **state)
+{
+    (void)state;
+    return export_types_parse(span_str(types_text), "x.json", &types, NULL);
+}
+
+static int unload(void **state)
+{
+    (void)state;
+    export_types_free(types);
+    return 0;
+}
+
+/* One filter with one value; the text of the condition, or the error. */
+static int build(const char *field, enum export_op op, struct span value, struct buf *out, struct err *err)
+{
+    struct export_filter filter = {span_str(field), op, &value, 1};
+    return export_query_build(export_types_at(types, 0), &filter, 1, EXPORT_QUERY_COUNT, out, err);
+}
+
+static void expect(const char *field, enum export_op op, const char *value, const char *want)
+{
+    static const char head[] = "SELECT count(*) FROM \"app\".\"us\"\"ers\" WHERE (";
+    struct buf out = BUF_INIT;
+    struct err err = ERR_NONE;
+    if (build(field, op, span_str(value), &out, &err) < 0)
+        fail_msg("%s: %s: %s", field, err.field, err.msg);
+    assert_int_equal(strncmp(out.data, head, sizeof head - 1), 0);
+    out.data[out.len - 1] = '\0'; /* the closing bracket */
+    assert_string_equal(out.data + sizeof head - 1, want);
+    buf_done(&out);
+}
+
+static void refuse(const char *field, enum export_op op, struct span value, const char *want_field)
+{
+    struct buf out = BUF_INIT;
+    struct err err = ERR_NONE;
+    int rc = build(field, op, value, &out, &err);
+    if (rc != -ERR_INVALID_ARGUMENT)
+        fail_msg("%s %d '%.*s' was taken: %s", field, op, (int)value.len, value.data, out.data);
+    assert_string_equal(err.field, want_field);
+    buf_done(&out);
+}
+
+static void whole_query(void **state)
+{
+    (void)state;
+    struct buf out = BUF_INIT;
+    struct span ada = SPAN_LIT("ada"), ages[] = {SPAN_LIT("18")};
+    struct export_filter filters[] = {{SPAN_LIT("search"), EXPORT_OP_DEFAULT, &ada, 1},
+                                      {SPAN_LIT("age"), EXPORT_OP_AT_LEAST, ages, 1}};
+    assert_int_equal(export_query_build(export_types_at(types, 0), filters, 2, EXPORT_QUERY_ROWS, &out, NULL), 0);
+    assert_string_equal(out.data, "SELECT \"id\", \"na\"\"me\" FROM \"app\".\"us\"\"ers\" WHERE (\"name\"::text ILIKE "
+                                  "E'%ada%' OR \"email\"::text ILIKE E'%ada%') AND (\"age\" >= '18'::bigint) ORDER BY "
+                                  "\"id\" DESC");
+    buf_clear(&out);
+    assert_int_equal(export_query_build(export_types_at(types, 0), NULL, 0, EXPORT_QUERY_COUNT, &out, NULL), 0);
+    assert_string_equal(out.data, "SELECT count(*) FROM \"app\".\"us\"\"ers\"");
+    buf_clear(&out);
+    export_query_titles(export_types_at(types, 0), &out);
+    assert_string_equal(out.data, "Id,\"Say \"\"hi\"\", you\"\r\n");
+    buf_done(&out);
+}
+
+static void operators_and_types(void **state)
+{
+    (void)state;
+    expect("name", EXPORT_OP_DEFAULT, "x", "\"name\"::text = 'x'");
+    expect("name", EXPORT_OP_IN, "x", "\"name\"::text = 'x'");
+    expect("age", EXPORT_OP_AT_MOST, "-9223372036854775808", "\"age\" <= '-9223372036854775808'::bigint");
+    expect("weight", EXPORT_OP_EQUALS, "-1.5e-7", "\"weight\" = '-1.5e-7'::numeric");
+    expect("active", EXPORT_OP_EQUALS, "true", "\"active\" = 'true'::boolean");
+    expect("born", EXPORT_OP_EQUALS, "2024-02-29",
+           "(\"born\" >= '2024-02-29'::date AND \"born\" < ('2024-02-29'::date + 1))");
+    expect("born", EXPORT_OP_AT_MOST, "2026-01-31", "\"born\" < ('2026-01-31'::date + 1)");
+    expect("seen", EXPORT_OP_AT_LEAST, "2026-01-31T23:59:59.5+01:00",
+           "\"seen\" >= '2026-01-31T23:59:59.5+01:00'::timestamptz");
+    /* A column known to be a text is compared as it is, so that an index on it can serve. */
+    export_types_at(types, 0)->filters[1].columns[0].is_text = true;
+    expect("name", EXPORT_OP_EQUALS, "x", "\"name\" = 'x'");
+    export_types_at(types, 0)->filters[1].columns[0].is_text = false;
+}
+
+static void hostile_values(void **state)
+{
+    (void)state;
+    expect("name", EXPORT_OP_EQUALS, "x'; DROP TABLE users; --", "\"name\"::text = 'x''; DROP TABLE users; --'");
+    expect("name", EXPORT_OP_EQUALS, "\\'; DROP TABLE users; --", "\"name\"::text = E'\\\\''; DROP TABLE users; --'");
+    expect("name", EXPORT_OP_EQUALS, "\\", "\"name\"::text = E'\\\\'");
+    expect("name", EXPORT_OP_EQUALS, "", "\"name\"::text = ''");
+    expect("name", EXPORT_OP_CONTAINS, "50%_\\'", "\"name\"::text ILIKE E'%50\\\\%\\\\_\\\\\\\\''%'");
+    expect("name", EXPORT_OP_CONTAINS, "$1 {} %s", "\"name\"::text ILIKE E'%$1 {} \\\\%s%'");
+    refuse("name", EXPORT_OP_EQUALS, SPAN_LIT("a\0b"), "filters[0].values[0]");
+    refuse("name", EXPORT_OP_CONTAINS, SPAN_LIT(""), "filters[0].values[0]");
+    char big[EXPORT_VALUE_BYTES_MAX + 1];
+    memset(big, 'x', sizeof big);
+    refuse("name", EXPORT_OP_EQUALS, span_of(big, sizeof big), "filters[0].values[0]");
+}
+
+static void values_of_the_wrong_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *field, *values[12];
+    } cases[] = {
+        {"age",
+         {"", "-", "1.5", "1 OR 1=1", "9223372036854775808", "-9223372036854775809", "+1", "0x1", " 1",
+          "99999999999999999999"}},
+        {"weight", {"", ".", "-", "NaN", "Infinity", "1e", "1e999", "1,5", "1)"}},
+        {"active", {"", "TRUE", "t", "1", "false; --"}},
+        {"born", {"", "2025-02-29", "2026-1-31", "2026-01-32", "0000-01-01", "2026-13-01", "2026-01-31T", "today"}},
+        {"seen",
+         {"", "2026-01-31", "2026-01-31T24:00:00Z", "2026-01-31T10:00:00", "2026-01-31 10:00:00Z",
+          "2026-01-31T10:00:00.Z", "2026-01-31T10:00:00+0100", "now"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (size_t k = 0; cases[i].values[k]; k++)
+            refuse(cases[i].field, EXPORT_OP_DEFAULT, span_str(cases[i].values[k]), "filters[0].values[0]");
+}
+
+static void unknown_fields_operators_and_counts(void **state)
+{
+    (void)state;
+    const struct export_type *type = export_types_at(types, 0);
+    struct span values[EXPORT_VALUES_MAX + 1];
+    for (size_t i = 0; i <= EXPORT_VALUES_MAX; i++)
+        values[i] = SPAN_LIT("v");
+    refuse("nothing", EXPORT_OP_EQUALS, SPAN_LIT("v"), "filters[0].field");
+    refuse("", EXPORT_OP_EQUALS, SPAN_LIT("v"), "filters[0].field");
+    refuse("age", EXPORT_OP_IN, SPAN_LIT("1"), "filters[0].operator");
+    refuse("age", (enum export_op)99, SPAN_LIT("1"), "filters[0].operator");
+    struct err err = ERR_NONE;
+    struct buf out = BUF_INIT;
+    struct export_filter filters[EXPORT_FILTERS_MAX + 1];
+    for (size_t i = 0; i <= EXPORT_FILTERS_MAX; i++)
+        filters[i] = (struct export_filter){SPAN_LIT("name"), EXPORT_OP_IN, values, EXPORT_VALUES_MAX};
+    assert_int_equal(export_query_build(type, filters, EXPORT_FILTERS_MAX, EXPORT_QUERY_ROWS, &out, &err), 0);
+    assert_int_equal(export_query_build(type, filters, EXPORT_FILTERS_MAX + 1, EXPORT_QUERY_ROWS, &out, &err),
+                     -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "filters");
+    filters[2].n_values = EXPORT_VALUES_MAX + 1;
+    assert_int_equal(export_query_build(type, filters, 3, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "filters[2].values");
+    filters[2].n_values = 0;
+    assert_int_equal(export_query_build(type, filters, 3, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "filters[2].values");
+    filters[2].op = EXPORT_OP_EQUALS;
+    filters[2].n_values = 2;
+    assert_int_equal(export_query_build(type, filters, 3, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "filters[2].values");
+    buf_done(&out);
+}
+
+static void payload_there_and_back(void **state)
+{
+    (void)state;
+    struct span values[] = {SPAN_LIT("quo\"te\\"), SPAN_LIT("\xc3\xa9")};
+    struct export_filter filter = {SPAN_LIT("name"), EXPORT_OP_IN, values, 2};
+    struct export_request request = {SPAN_LIT("users"), &filter, 1, SPAN_LIT("us\"ers.csv")}, back;
+    struct buf out = BUF_INIT;
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    assert_true(export_request_encode(&request, &out));
+    assert_int_equal(export_request_decode(buf_span(&out), &arena, &back, NULL), 0);
+    assert_true(span_eq(back.export_type, request.export_type));
+    assert_true(span_eq(back.file_name, request.file_name));
+    assert_int_equal(back.n_filters, 1);
+    assert_int_equal(back.filters[0].op, EXPORT_OP_IN);
+    assert_int_equal(back.filters[0].n_values, 2);
+    assert_true(span_eq(back.filters[0].values[0], values[0]));
+    assert_true(span_eq(back.filters[0].values[1], values[1]));
+    static const char *const bad[] = {
+        "",
+        "[]",
+        "{}",
+        "{\"export_type\":\"u\",\"format\":\"xls\",\"file_name\":\"f\"}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"../f\"}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"filters\":{}}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"filters\":[{\"field\":\"a\"}]}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"filters\":[1]}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(export_request_decode(span_str(bad[i]), &arena, &back, NULL), -ERR_INVALID_ARGUMENT);
+    arena_done(&arena);
+    buf_done(&out);
+}
+
+static void file_names(void **state)
+{
+    (void)state;
+    char big[EXPORT_FILE_NAME_MAX + 1];
+    memset(big, 'x', sizeof big);
+    assert_int_equal(export_file_name_check(span_of(big, EXPORT_FILE_NAME_MAX), NULL), 0);
+    assert_int_equal(export_file_name_check(SPAN_LIT("usuarios \xc3\xb1.csv"), NULL), 0);
+    struct span bad[] = {span_of(big, sizeof big), SPAN_LIT(""),     SPAN_LIT("."),
+                         SPAN_LIT(".."),           SPAN_LIT("a/b"),  SPAN_LIT("a\\b"),
+                         SPAN_LIT("a\r\nb"),       SPAN_LIT("a\0b"), SPAN_LIT("\x7f")};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct err err = ERR_NONE;
+        assert_int_equal(export_file_name_check(bad[i], &err), -ERR_INVALID_ARGUMENT);
+        assert_string_equal(err.field, "file_name");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_query),
+        cmocka_unit_test(operators_and_types),
+        cmocka_unit_test(hostile_values),
+        cmocka_unit_test(values_of_the_wrong_type),
+        cmocka_unit_test(unknown_fields_operators_and_counts),
+        cmocka_unit_test(payload_there_and_back),
+        cmocka_unit_test(file_names),
+    };
+    return cmocka_run_group_tests(tests, load, unload);
+}
