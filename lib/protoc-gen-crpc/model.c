@@ -59,8 +59,8 @@ static bool add_types(struct model *model, const struct file *file, const char *
                       Google__Protobuf__DescriptorProto *const *messages, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!messages[i]->name || !*messages[i]->name) {
-            model->error = pool_printf(model->pool, "%s: a message without a name", file->name);
+        if (!names_is_valid(messages[i]->name, false)) {
+            model->error = pool_printf(model->pool, "%s: a message without a proper name", file->name);
             return false;
         }
         const char *full_name = pool_printf(model->pool, "%s%s%s", scope, *scope ? "." : "", messages[i]->name);
@@ -130,6 +130,14 @@ static bool add_file(struct model *model, struct file *file, size_t n_before)
         file->has_messages = !options->no_generate;
         file->c_package = options->c_package ? pool_strdup(pool, options->c_package) : NULL;
         crpc__gen__protobuf_cfile_options__free_unpacked(options, NULL);
+    }
+    if (*file->package && !names_is_valid(file->package, true)) {
+        model->error = pool_printf(pool, "%s: the name of its package is none", file->name);
+        return false;
+    }
+    if (file->c_package && !names_is_valid(file->c_package, true)) {
+        model->error = pool_printf(pool, "%s: its c_package is no name", file->name);
+        return false;
     }
     if (strcmp(file->package, "crpc") == 0) {
         model->error = pool_printf(pool, "%s: package crpc is the runtime's; \"crpc.something\" is free", file->name);

@@ -32,6 +32,19 @@ static char to_upper(char c)
     return is_lower(c) ? (char)(c - 'a' + 'A') : c;
 }
 
+bool names_is_valid(const char *name, bool with_dots)
+{
+    bool first = true;
+    for (const char *s = name ? name : ""; *s; s++) {
+        bool letter = is_upper(*s) || is_lower(*s) || *s == '_';
+        bool dot = *s == '.' && with_dots && !first;
+        if (!letter && !dot && (first || !is_digit(*s)))
+            return false;
+        first = dot;
+    }
+    return !first;
+}
+
 char *names_protobuf_c_type(struct pool *pool, const char *full_name)
 {
     struct text text = text_new(pool);

@@ -6,6 +6,9 @@
 
 #include "pool.h"
 
+/* A name as a .proto may give it; with_dots: or several, joined by dots. NULL and "" are none. */
+bool names_is_valid(const char *name, bool with_dots);
+
 /* protobuf-c's name of a type: "my_pkg.v1.Job.Part" -> "MyPkg__V1__Job__Part". */
 char *names_protobuf_c_type(struct pool *pool, const char *full_name);
 /* protobuf-c's lower-case prefix of a type: "my_pkg.v1.JobPart" -> "my_pkg__v1__job_part". */

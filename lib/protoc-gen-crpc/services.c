@@ -81,8 +81,8 @@ static bool build_method(struct model *model, const struct file *file, const str
                          const Google__Protobuf__MethodDescriptorProto *proto, struct method *method)
 {
     struct pool *pool = model->pool;
-    if (!proto->name || !*proto->name) {
-        model->error = pool_printf(pool, "%s: %s has a method without a name", file->name, service->full_name);
+    if (!names_is_valid(proto->name, false)) {
+        model->error = pool_printf(pool, "%s: %s has a method without a proper name", file->name, service->full_name);
         return false;
     }
     method->name = proto->name;
@@ -127,8 +127,8 @@ bool services_build(struct model *model, struct file *file)
     for (size_t i = 0; i < file->n_services; i++) {
         const Google__Protobuf__ServiceDescriptorProto *proto = file->proto->service[i];
         struct service *service = &file->services[i];
-        if (!proto->name || !*proto->name) {
-            model->error = pool_printf(pool, "%s: a service without a name", file->name);
+        if (!names_is_valid(proto->name, false)) {
+            model->error = pool_printf(pool, "%s: a service without a proper name", file->name);
             return false;
         }
         service->full_name = pool_printf(pool, "%s%s%s", file->package, *file->package ? "." : "", proto->name);
