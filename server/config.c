@@ -60,7 +60,11 @@ static int set_list(struct config_list *list, const char *value, const char *whe
 {
     char *copy = mem_strdup(value), *rest = copy, *item;
     list->items = mem_zalloc(LIST_MAX * sizeof *list->items);
-    int rc = copy && list->items ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (!copy || !list->items) {
+        mem_free(copy);
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    }
+    int rc = 0;
     while (rc == 0 && (item = strsep(&rest, ","))) {
         item += strspn(item, " \t");
         item[strcspn(item, " \t")] = '\0';
@@ -205,19 +209,18 @@ static int read_line(struct source *source, char *line, const char *path, int nu
 /* Gives the text (mem_free) that source's values borrow. */
 static int read_file(struct source *source, const char *path, char **ret_text, struct err *err)
 {
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return err_field(err, "config", "configuration file %.120s: could not open: %s", path, strerror(errno));
     char *text = mem_alloc(FILE_MAX_BYTES + 1);
-    size_t n = text ? fread(text, 1, FILE_MAX_BYTES + 1, f) : 0;
-    int rc = 0;
     if (!text)
-        rc = err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-    else if (ferror(f))
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(text, 1, FILE_MAX_BYTES + 1, f) : 0;
+    int rc = 0;
+    if (!f || ferror(f))
         rc = err_field(err, "config", "configuration file %.120s: could not read: %s", path, strerror(errno));
     else if (n > FILE_MAX_BYTES || memchr(text, '\0', n))
         rc = err_field(err, "config", "configuration file %.120s: not a text file of at most 1 MiB", path);
-    fclose(f);
+    if (f)
+        fclose(f);
     if (rc == 0) {
         text[n] = '\0';
         char *rest = text, *line;
