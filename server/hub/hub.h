@@ -21,15 +21,24 @@ enum {
     HUB_BACKLOG_MAX = 10000
 }; /* about 20 MB of snapshots at the worst; a reader that far behind will not catch up */
 enum { HUB_WATCHES_MAX = 200000 }; /* more: RESOURCE_EXHAUSTED */
+enum {
+    HUB_SHOWN_MAX = 100000
+}; /* jobs that a watch with statuses remembers to have shown, 64 bytes each; those past it are not sent once more */
 
 struct hub *hub_new(void);      /* NULL: out of memory */
 void hub_free(struct hub *hub); /* no watches left; takes NULL */
 
 /* Starts a watch: every change published from now on of a job that the filter matches, or that a snapshot of before
  * matched (a job that ceases to match is sent once more). Copies filter. keeps wake: posted when there is something to
- * take and there was nothing; until hub_unwatch returns. */
+ * take and there was nothing; until hub_unwatch returns.
+ * A filter with statuses starts wide, that is every status is sent, while the watcher reads from the store what matches
+ * already; hub_settle ends that. */
 int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake, struct hub_watch **ret_watch,
               struct err *ret_err);
+/* The watcher has seen this job match in the store. So it is sent once more when it ceases to. */
+void hub_shown(struct hub *hub, struct hub_watch *watch, int64_t job_id);
+/* The watcher has read the store: from now on the statuses of the filter hold. */
+void hub_settle(struct hub *hub, struct hub_watch *watch);
 /* After it returns wake is not posted any more. Takes NULL. */
 void hub_unwatch(struct hub *hub, struct hub_watch *watch);
 

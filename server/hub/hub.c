@@ -1,0 +1,214 @@
+/* See hub.h. Watches that name ids are found by id, the others stand in a list that every change walks. One lock over
+ * all; changes come from the store's writer thread, everything else from the workers. Must not block. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "hub/watch.h"
+
+/* A watch in the list of one id. */
+struct hub_interest {
+    struct hub_watch *watch;
+    struct hub_interest *next;
+};
+
+struct hub_id {
+    int64_t job_id;
+    struct hub_interest *first;
+    UT_hash_handle hh;
+};
+
+struct hub {
+    pthread_mutex_t lock;
+    atomic_uint n_watches;
+    struct hub_id *ids;      /* uthash */
+    struct hub_watch *first; /* those without ids */
+};
+
+struct hub *hub_new(void)
+{
+    struct hub *hub = mem_zalloc(sizeof *hub);
+    if (hub)
+        pthread_mutex_init(&hub->lock, NULL);
+    return hub;
+}
+
+void hub_free(struct hub *hub)
+{
+    if (!hub)
+        return;
+    pthread_mutex_destroy(&hub->lock);
+    mem_free(hub);
+}
+
+static struct hub_id *find_id(struct hub *hub, int64_t job_id)
+{
+    struct hub_id *id;
+    HASH_FIND(hh, hub->ids, &job_id, sizeof job_id, id);
+    return id;
+}
+
+static bool index_add(struct hub *hub, struct hub_watch *w, int64_t job_id)
+{
+    struct hub_interest *interest = mem_alloc(sizeof *interest);
+    if (!interest)
+        return false;
+    struct hub_id *id = find_id(hub, job_id);
+    if (!id && (id = mem_zalloc(sizeof *id))) {
+        id->job_id = job_id;
+        HASH_ADD(hh, hub->ids, job_id, sizeof id->job_id, id);
+        if (!id->hh.tbl) {
+            mem_free(id);
+            id = NULL;
+        }
+    }
+    if (!id) {
+        mem_free(interest);
+        return false;
+    }
+    *interest = (struct hub_interest){.watch = w, .next = id->first};
+    id->first = interest;
+    return true;
+}
+
+static void index_remove(struct hub *hub, struct hub_watch *w, int64_t job_id)
+{
+    struct hub_id *id = find_id(hub, job_id);
+    if (!id)
+        return;
+    for (struct hub_interest **at = &id->first; *at;) {
+        struct hub_interest *interest = *at;
+        if (interest->watch == w) {
+            *at = interest->next;
+            mem_free(interest);
+        } else {
+            at = &interest->next;
+        }
+    }
+    if (!id->first) {
+        HASH_DEL(hub->ids, id);
+        mem_free(id);
+    }
+}
+
+static void hub_unlink(struct hub *hub, struct hub_watch *w)
+{
+    for (size_t i = 0; i < w->filter.n_ids; i++)
+        index_remove(hub, w, w->filter.ids[i]);
+    if (w->filter.n_ids > 0)
+        return;
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        hub->first = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+}
+
+/* An id given twice is indexed once. */
+static bool is_repeated(const struct job_filter *filter, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (filter->ids[i] == filter->ids[at])
+            return true;
+    return false;
+}
+
+static bool hub_link(struct hub *hub, struct hub_watch *w)
+{
+    for (size_t i = 0; i < w->filter.n_ids; i++)
+        if (!is_repeated(&w->filter, i) && !index_add(hub, w, w->filter.ids[i])) {
+            hub_unlink(hub, w);
+            return false;
+        }
+    if (w->filter.n_ids > 0)
+        return true;
+    w->next = hub->first;
+    if (hub->first)
+        hub->first->prev = w;
+    hub->first = w;
+    return true;
+}
+
+int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake, struct hub_watch **ret_watch,
+              struct err *ret_err)
+{
+    if (atomic_fetch_add(&hub->n_watches, 1) >= HUB_WATCHES_MAX) {
+        atomic_fetch_sub(&hub->n_watches, 1);
+        int rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES", "too many watches at once");
+        if (ret_err)
+            ret_err->retry_after_ms = 1000;
+        return rc;
+    }
+    struct hub_watch *w = watch_new(filter, wake);
+    pthread_mutex_lock(&hub->lock);
+    bool linked = w && hub_link(hub, w);
+    pthread_mutex_unlock(&hub->lock);
+    if (!linked) {
+        if (w)
+            watch_free(w);
+        atomic_fetch_sub(&hub->n_watches, 1);
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    }
+    *ret_watch = w;
+    return 0;
+}
+
+void hub_shown(struct hub *hub, struct hub_watch *w, int64_t job_id)
+{
+    pthread_mutex_lock(&hub->lock);
+    watch_remember(w, job_id);
+    pthread_mutex_unlock(&hub->lock);
+}
+
+void hub_settle(struct hub *hub, struct hub_watch *w)
+{
+    pthread_mutex_lock(&hub->lock);
+    w->wide = false;
+    pthread_mutex_unlock(&hub->lock);
+}
+
+void hub_unwatch(struct hub *hub, struct hub_watch *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&hub->lock);
+    hub_unlink(hub, w);
+    pthread_mutex_unlock(&hub->lock);
+    atomic_fetch_sub(&hub->n_watches, 1);
+    watch_free(w);
+}
+
+struct job_snapshot *hub_next(struct hub *hub, struct hub_watch *w, bool *ret_cut)
+{
+    pthread_mutex_lock(&hub->lock);
+    struct job_snapshot *snapshot = watch_take(w);
+    *ret_cut = !snapshot && w->cut;
+    pthread_mutex_unlock(&hub->lock);
+    return snapshot;
+}
+
+bool hub_wanted(void *user, const struct job *job)
+{
+    struct hub *hub = user;
+    /* The change is committed: a watch that begins after this look finds it in the store. */
+    if (atomic_load_explicit(&hub->n_watches, memory_order_seq_cst) == 0)
+        return false;
+    pthread_mutex_lock(&hub->lock);
+    bool wanted = find_id(hub, job->id) != NULL;
+    for (struct hub_watch *w = hub->first; w && !wanted; w = w->next)
+        wanted = watch_concerns(w, job);
+    pthread_mutex_unlock(&hub->lock);
+    return wanted;
+}
+
+void hub_changed(void *user, struct job_snapshot *snapshot, bool is_transition)
+{
+    struct hub *hub = user;
+    pthread_mutex_lock(&hub->lock);
+    struct hub_id *id = find_id(hub, snapshot->job.id);
+    for (struct hub_interest *i = id ? id->first : NULL; i; i = i->next)
+        watch_publish(i->watch, snapshot, is_transition);
+    for (struct hub_watch *w = hub->first; w; w = w->next)
+        watch_publish(w, snapshot, is_transition);
+    pthread_mutex_unlock(&hub->lock);
+}

@@ -1,0 +1,197 @@
+/* One watch of the hub; see watch.h. Under the hub's lock, on any thread; must not block and must not call out but for
+ * posting `wake`. */
+#include "hub/watch.h"
+
+struct hub_entry {
+    int64_t job_id;
+    struct job_snapshot *snapshot;
+    bool is_transition;
+    struct hub_entry *next;
+    UT_hash_handle hh;
+};
+
+struct hub_shown_job {
+    int64_t job_id;
+    UT_hash_handle hh;
+};
+
+struct hub_watch *watch_new(const struct job_filter *filter, struct tag *wake)
+{
+    struct hub_watch *w = mem_zalloc(sizeof *w);
+    if (!w)
+        return NULL;
+    arena_init(&w->arena, NULL, 0, 0);
+    if (!job_filter_copy(&w->arena, filter, &w->filter)) {
+        watch_free(w);
+        return NULL;
+    }
+    w->status_mask = w->filter.status_mask;
+    w->filter.status_mask = 0;
+    w->wide = w->status_mask != 0;
+    w->wake = wake;
+    return w;
+}
+
+static void watch_clear(struct hub_watch *w)
+{
+    HASH_CLEAR(hh, w->latest);
+    while (w->first) {
+        struct hub_entry *e = w->first;
+        w->first = e->next;
+        job_snapshot_unref(e->snapshot);
+        mem_free(e);
+    }
+    w->last = NULL;
+    w->n_entries = w->n_transitions = 0;
+}
+
+void watch_free(struct hub_watch *w)
+{
+    struct hub_shown_job *shown, *next;
+    watch_clear(w);
+    HASH_ITER(hh, w->shown, shown, next)
+    {
+        HASH_DEL(w->shown, shown);
+        mem_free(shown);
+    }
+    arena_done(&w->arena);
+    mem_free(w);
+}
+
+bool watch_concerns(const struct hub_watch *w, const struct job *job)
+{
+    return job_filter_matches(&w->filter, job);
+}
+
+static bool watches_one_job(const struct hub_watch *w)
+{
+    return w->filter.n_ids == 1;
+}
+
+static struct hub_entry *find_latest(struct hub_watch *w, int64_t job_id)
+{
+    struct hub_entry *e = w->last;
+    if (!watches_one_job(w))
+        HASH_FIND(hh, w->latest, &job_id, sizeof job_id, e);
+    return e;
+}
+
+/* Too slow, or out of memory: a gap must not go unseen. */
+static void watch_cut(struct hub_watch *w)
+{
+    watch_clear(w);
+    w->cut = true;
+    tag_post(w->wake, true);
+}
+
+/* Appends. False: out of memory. */
+static bool watch_append(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition,
+                         struct hub_entry *before)
+{
+    struct hub_entry *e = mem_zalloc(sizeof *e);
+    if (!e)
+        return false;
+    e->job_id = snapshot->job.id;
+    e->is_transition = is_transition;
+    if (!watches_one_job(w)) {
+        if (before)
+            HASH_DEL(w->latest, before);
+        HASH_ADD(hh, w->latest, job_id, sizeof e->job_id, e);
+        if (!e->hh.tbl) {
+            mem_free(e);
+            return false;
+        }
+    }
+    e->snapshot = job_snapshot_ref(snapshot);
+    if (w->last)
+        w->last->next = e;
+    else
+        w->first = e;
+    w->last = e;
+    w->n_entries++;
+    w->n_transitions += is_transition;
+    return true;
+}
+
+static void watch_queue(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition)
+{
+    bool was_empty = !w->first;
+    struct hub_entry *before = find_latest(w, snapshot->job.id);
+    if (before && !before->is_transition) {
+        job_snapshot_unref(before->snapshot);
+        before->snapshot = job_snapshot_ref(snapshot);
+        before->is_transition = is_transition;
+        w->n_transitions += is_transition;
+        return;
+    }
+    /* Progress is dropped rather than queued without end: another will follow. */
+    if (!is_transition && w->n_entries >= HUB_BACKLOG_MAX)
+        return;
+    if ((is_transition && w->n_transitions >= HUB_BACKLOG_MAX) || !watch_append(w, snapshot, is_transition, before))
+        watch_cut(w);
+    else if (was_empty)
+        tag_post(w->wake, true);
+}
+
+static struct hub_shown_job *find_shown(struct hub_watch *w, int64_t job_id)
+{
+    struct hub_shown_job *shown;
+    HASH_FIND(hh, w->shown, &job_id, sizeof job_id, shown);
+    return shown;
+}
+
+void watch_remember(struct hub_watch *w, int64_t job_id)
+{
+    if (w->status_mask == 0 || HASH_COUNT(w->shown) >= HUB_SHOWN_MAX || find_shown(w, job_id))
+        return;
+    struct hub_shown_job *shown = mem_zalloc(sizeof *shown);
+    if (!shown)
+        return;
+    shown->job_id = job_id;
+    HASH_ADD(hh, w->shown, job_id, sizeof shown->job_id, shown);
+    if (!shown->hh.tbl)
+        mem_free(shown);
+}
+
+/* Keeps the set of shown jobs; is this change to be sent? */
+static bool watch_wants(struct hub_watch *w, const struct job *job)
+{
+    if (w->status_mask == 0)
+        return true;
+    if (w->status_mask & 1u << job->status) {
+        /* A completed job stays one for ever. */
+        if (job->status != JOB_COMPLETED)
+            watch_remember(w, job->id);
+        return true;
+    }
+    struct hub_shown_job *shown = find_shown(w, job->id);
+    if (shown) {
+        HASH_DEL(w->shown, shown);
+        mem_free(shown);
+        return true;
+    }
+    return w->wide;
+}
+
+void watch_publish(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition)
+{
+    if (!w->cut && watch_concerns(w, &snapshot->job) && watch_wants(w, &snapshot->job))
+        watch_queue(w, snapshot, is_transition);
+}
+
+struct job_snapshot *watch_take(struct hub_watch *w)
+{
+    struct hub_entry *e = w->first;
+    if (!e)
+        return NULL;
+    w->first = e->next;
+    if (!w->first)
+        w->last = NULL;
+    if (!watches_one_job(w) && find_latest(w, e->job_id) == e)
+        HASH_DEL(w->latest, e);
+    w->n_entries--;
+    w->n_transitions -= e->is_transition;
+    struct job_snapshot *snapshot = e->snapshot;
+    mem_free(e);
+    return snapshot;
+}

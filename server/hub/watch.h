@@ -1,0 +1,41 @@
+/* One watch: its filter and its queue. Private to the hub, which holds its lock around every function here. */
+#ifndef HUB_WATCH_H
+#define HUB_WATCH_H
+
+#include "base/alloc.h"
+#include "hub/hub.h"
+
+/* uthash must not end the process when memory runs out: an element that was not added has hh.tbl NULL. */
+#define uthash_malloc(size)  mem_alloc(size)
+#define uthash_free(p, size) mem_free(p)
+#define HASH_NONFATAL_OOM    1
+#include <uthash.h>
+
+struct hub_entry;
+struct hub_shown_job;
+
+struct hub_watch {
+    struct arena arena;       /* of the filter */
+    struct job_filter filter; /* without its statuses, which are here: */
+    unsigned status_mask;
+    struct tag *wake;
+    bool wide;                       /* every status is sent: the watcher still reads the store */
+    bool cut;                        /* was too slow; the queue is empty for good */
+    struct hub_entry *first, *last;  /* the queue, oldest first */
+    struct hub_entry *latest;        /* uthash by job: the last entry of each; not for a watch of one job */
+    size_t n_entries, n_transitions; /* in the queue */
+    struct hub_shown_job *shown;     /* uthash: matched when last sent, and may cease to */
+    struct hub_watch *prev, *next;   /* of the hub's list, when it is not indexed by ids */
+};
+
+/* NULL: out of memory. */
+struct hub_watch *watch_new(const struct job_filter *filter, struct tag *wake);
+void watch_free(struct hub_watch *watch);
+/* Statuses apart. */
+bool watch_concerns(const struct hub_watch *watch, const struct job *job);
+/* Queues the snapshot if it is wanted and posts wake if the queue was empty. */
+void watch_publish(struct hub_watch *watch, struct job_snapshot *snapshot, bool is_transition);
+void watch_remember(struct hub_watch *watch, int64_t job_id);
+struct job_snapshot *watch_take(struct hub_watch *watch);
+
+#endif

@@ -1,0 +1,93 @@
+/* WorkerService.StartJob: a job that its caller runs himself. On the call's worker.
+ *
+ *   start: check, fill the item, ask the store --store--> committed --reply--> end
+ *                                                           | request_id was used before
+ *                                                           '--> load the job --store--> loaded --reply--> end
+ *
+ * A replay gives the lease again as long as the attempt runs, so that a caller whose answer was lost can go on. */
+#include "base/clock.h"
+#include "joblog/v1/worker.crpc.h"
+#include "rpc/body_hash.h"
+#include "rpc/check.h"
+#include "rpc/handlers.h"
+#include "rpc/service.h"
+
+struct start_job {
+    struct crpc_event stored;
+    struct store_dispatch dispatch;
+    struct dispatch_item item;
+    struct store_get get; /* of a replay */
+};
+
+static enum crpc_next start_job_start(struct crpc_call *call);
+static enum crpc_next start_job_committed(struct crpc_call *call);
+static enum crpc_next start_job_loaded(struct crpc_call *call);
+
+static const struct crpc_step START = {"start", start_job_start};
+static const struct crpc_step COMMITTED = {"committed", start_job_committed};
+static const struct crpc_step LOADED = {"loaded", start_job_loaded};
+
+static int start_job_check(struct crpc_call *call, struct dispatch_item *item, struct err *ret_err)
+{
+    const Joblog__V1__StartJobRequest *request = joblog_v1_worker_service_start_job_request(call);
+    int rc = check_job_spec(request->job, crpc_call_arena(call), &item->job, ret_err);
+    if (rc != 0 || (rc = caller_actor(call, &item->job.creator, ret_err)) != 0 ||
+        (rc = check_text(request->worker, NAME_MAX_BYTES, "", "worker", &item->job.worker, ret_err)) != 0 ||
+        (rc = check_text(request->request_id, REQUEST_ID_MAX_BYTES, "", "request_id", &item->job.request_id,
+                         ret_err)) != 0)
+        return rc;
+    if (request->job->run_time)
+        return err_field(ret_err, "job.run_time", "job.run_time must be absent: the job runs already");
+    if (item->job.worker.len == 0)
+        item->job.worker = item->job.creator;
+    return 0;
+}
+
+static enum crpc_next start_job_start(struct crpc_call *call)
+{
+    struct start_job *s = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    if (start_job_check(call, &s->item, &err) != 0)
+        return crpc_finish(call, &err);
+    s->item.start = true;
+    if (s->item.job.request_id.len > 0)
+        body_hash(&s->item.job, true, s->item.body_hash);
+    s->dispatch = (struct store_dispatch){.cmd = {.op = STORE_DISPATCH}, .items = &s->item, .n_items = 1};
+    return service_submit(call, &s->dispatch.cmd, &s->stored, &COMMITTED);
+}
+
+static enum crpc_next start_job_reply(struct crpc_call *call, const struct job *job)
+{
+    struct start_job *s = crpc_call_state(call);
+    struct arena *arena = crpc_call_arena(call);
+    Joblog__V1__StartJobResponse response = JOBLOG__V1__START_JOB_RESPONSE__INIT;
+    response.job = convert_job(arena, job, VIEW_BASIC, clock_wall_us());
+    response.lease_token = s->item.lease_token;
+    response.lease_timeout = convert_duration(arena, store_lease_timeout_ms(service_of(call)->store) * 1000);
+    if (!response.job || !response.lease_timeout)
+        return service_no_memory(call);
+    return joblog_v1_worker_service_start_job_reply(call, &response);
+}
+
+static enum crpc_next start_job_committed(struct crpc_call *call)
+{
+    struct start_job *s = crpc_call_state(call);
+    if (s->dispatch.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &s->dispatch.cmd.err);
+    if (s->item.err.code != ERR_OK)
+        return crpc_finish(call, &s->item.err);
+    if (!s->item.replayed)
+        return start_job_reply(call, &s->item.job);
+    s->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = s->item.job.id, .arena = crpc_call_arena(call)};
+    return service_submit(call, &s->get.cmd, &s->stored, &LOADED);
+}
+
+static enum crpc_next start_job_loaded(struct crpc_call *call)
+{
+    struct start_job *s = crpc_call_state(call);
+    if (s->get.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &s->get.cmd.err);
+    return start_job_reply(call, &s->get.job);
+}
+
+const struct crpc_handler start_job_handler = {.first = &START, .state_size = sizeof(struct start_job)};

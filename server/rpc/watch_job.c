@@ -1,0 +1,188 @@
+/* JobLogService.WatchJob. On the call's worker.
+ *
+ *   start: check, watch the hub, ask the store --store--> loaded: newer than what the caller has seen, or final?
+ *     | yes: send                                            | no
+ *     v                                                      v
+ *   sent --> next: take what the hub has <--signal-- wait (nothing there)
+ *     |        | a newer revision: BASIC sends the frame shared by all watchers;
+ *     |        |                   FULL progress is sent from memory, a FULL transition is loaded from the store first
+ *     v        v
+ *   end with OK after a final state; ABORTED when cut off as too slow; UNAVAILABLE when the server goes down
+ *
+ * The hub is watched before the store is read, so no change falls between; revisions drop what comes twice. */
+#include "base/clock.h"
+#include "joblog/v1/job_log.crpc.h"
+#include "rpc/check.h"
+#include "rpc/handlers.h"
+#include "rpc/service.h"
+
+struct watch_job {
+    struct crpc_signal wake;
+    struct crpc_event stored;
+    struct drain_link drain;
+    struct hub_watch *watch;
+    struct store_get get;
+    enum job_view view;
+    int64_t id;
+    int64_t revision; /* last one that the caller has seen */
+    bool final;       /* the message under way tells a final state */
+    /* FULL view: attempts and transitions of the last load, which changes in memory come without. */
+    struct arena arenas[2]; /* of the last load and of the one under way */
+    unsigned loaded;        /* which is the last */
+    struct job job;
+};
+
+static enum crpc_next watch_job_start(struct crpc_call *call);
+static enum crpc_next watch_job_loaded(struct crpc_call *call);
+static enum crpc_next watch_job_sent(struct crpc_call *call);
+static enum crpc_next watch_job_next(struct crpc_call *call);
+
+static const struct crpc_step START = {"start", watch_job_start};
+static const struct crpc_step LOADED = {"loaded", watch_job_loaded};
+static const struct crpc_step SENT = {"sent", watch_job_sent};
+static const struct crpc_step NEXT = {"next", watch_job_next};
+
+static enum crpc_next watch_job_load(struct crpc_call *call)
+{
+    struct watch_job *w = crpc_call_state(call);
+    struct arena *arena = &w->arenas[!w->loaded];
+    arena_reset(arena);
+    w->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = w->id, .full = w->view == VIEW_FULL, .arena = arena};
+    return service_submit(call, &w->get.cmd, &w->stored, &LOADED);
+}
+
+static enum crpc_next watch_job_start(struct crpc_call *call)
+{
+    struct watch_job *w = crpc_call_state(call);
+    struct service *service = service_of(call);
+    const Joblog__V1__WatchJobRequest *request = joblog_v1_job_log_service_watch_job_request(call);
+    struct err err = ERR_NONE;
+    if (check_id(request->id, "id", &err) != 0 || check_view(request->view, &w->view, &err) != 0)
+        return crpc_finish(call, &err);
+    if (request->after_revision < 0) {
+        err_field(&err, "after_revision", "after_revision must not be negative, is %lld",
+                  (long long)request->after_revision);
+        return crpc_finish(call, &err);
+    }
+    w->id = request->id;
+    w->revision = request->after_revision;
+    arena_init(&w->arenas[0], NULL, 0, 0);
+    arena_init(&w->arenas[1], NULL, 0, 0);
+    crpc_signal_init(call, &w->wake);
+    drain_join(&service->drain, &w->drain, &w->wake.tag);
+    struct job_filter filter = {.ids = &w->id, .n_ids = 1};
+    if (hub_watch(service->hub, &filter, &w->wake.tag, &w->watch, &err) != 0)
+        return crpc_finish(call, &err);
+    return watch_job_load(call);
+}
+
+/* Sends the job as it is in memory. */
+static enum crpc_next watch_job_send(struct crpc_call *call, const struct job *job)
+{
+    struct watch_job *w = crpc_call_state(call);
+    Joblog__V1__WatchJobResponse response = JOBLOG__V1__WATCH_JOB_RESPONSE__INIT;
+    struct arena arena;
+    char room[4096];
+    arena_init(&arena, room, sizeof room, 0);
+    response.job = convert_job(&arena, job, w->view, clock_wall_us());
+    w->revision = job->revision;
+    w->final = job_status_is_final(job->status);
+    enum crpc_next next =
+        response.job ? joblog_v1_job_log_service_watch_job_send(call, &response, &SENT) : service_no_memory(call);
+    arena_done(&arena);
+    /* A BASIC watch needs nothing of it any more: an idle watcher should be small. */
+    if (w->view == VIEW_BASIC)
+        arena_reset(&w->arenas[w->loaded]);
+    return next;
+}
+
+static enum crpc_next watch_job_loaded(struct crpc_call *call)
+{
+    struct watch_job *w = crpc_call_state(call);
+    bool is_first = w->job.id == 0;
+    if (w->get.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &w->get.cmd.err);
+    w->loaded = !w->loaded;
+    w->job = w->get.job;
+    if (w->job.revision > w->revision || (is_first && job_status_is_final(w->job.status)))
+        return watch_job_send(call, &w->job);
+    return crpc_goto(call, &NEXT);
+}
+
+static enum crpc_next watch_job_sent(struct crpc_call *call)
+{
+    struct watch_job *w = crpc_call_state(call);
+    if (!crpc_call_sent(call) || w->final)
+        return crpc_finish(call, NULL);
+    return crpc_goto(call, &NEXT);
+}
+
+/* A change, BASIC view: the same bytes for everybody. */
+static enum crpc_next watch_job_send_frame(struct crpc_call *call, struct job_snapshot *snapshot)
+{
+    struct watch_job *w = crpc_call_state(call);
+    struct crpc_frame *frame = convert_snapshot_frame(snapshot);
+    if (!frame)
+        return service_no_memory(call);
+    w->revision = snapshot->job.revision;
+    w->final = job_status_is_final(snapshot->job.status);
+    enum crpc_next next = crpc_send_frame(call, frame, &SENT);
+    crpc_frame_unref(frame);
+    return next;
+}
+
+/* A change, FULL view. A transition brings attempts and transitions that only the store has. */
+static enum crpc_next watch_job_send_full(struct crpc_call *call, const struct job *job)
+{
+    struct watch_job *w = crpc_call_state(call);
+    bool is_transition = (job->revision & (((int64_t)1 << JOB_REVISION_SHIFT) - 1)) == 0;
+    if (is_transition)
+        return watch_job_load(call);
+    struct job merged = *job;
+    merged.attempts = w->job.attempts;
+    merged.n_attempts = w->job.n_attempts;
+    merged.transitions = w->job.transitions;
+    merged.n_transitions = w->job.n_transitions;
+    if (merged.payload.len == 0)
+        merged.payload = w->job.payload;
+    return watch_job_send(call, &merged);
+}
+
+static enum crpc_next watch_job_next(struct crpc_call *call)
+{
+    struct watch_job *w = crpc_call_state(call);
+    struct service *service = service_of(call);
+    struct err err = ERR_NONE;
+    bool cut = false;
+    if (crpc_call_cancelled(call))
+        return crpc_finish(call, NULL);
+    if (drain_begun(&service->drain)) {
+        drain_error(&err);
+        return crpc_finish(call, &err);
+    }
+    struct job_snapshot *snapshot = hub_next(service->hub, w->watch, &cut);
+    if (cut) {
+        err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
+        return crpc_finish(call, &err);
+    }
+    if (!snapshot)
+        return crpc_await_signal(call, &w->wake, &NEXT);
+    enum crpc_next next = snapshot->job.revision <= w->revision ? crpc_goto(call, &NEXT)
+                          : w->view == VIEW_BASIC               ? watch_job_send_frame(call, snapshot)
+                                                                : watch_job_send_full(call, &snapshot->job);
+    job_snapshot_unref(snapshot);
+    return next;
+}
+
+static void watch_job_done(struct crpc_call *call)
+{
+    struct watch_job *w = crpc_call_state(call);
+    struct service *service = service_of(call);
+    hub_unwatch(service->hub, w->watch);
+    drain_leave(&service->drain, &w->drain);
+    arena_done(&w->arenas[0]);
+    arena_done(&w->arenas[1]);
+}
+
+const struct crpc_handler watch_job_handler = {
+    .first = &START, .state_size = sizeof(struct watch_job), .done = watch_job_done};

@@ -1,0 +1,230 @@
+/* JobLogService.WatchJobs. On the call's worker.
+ *
+ *   start: check, watch the hub --> page: ask the store --store--> loaded --> row: send the next job --sent--> row
+ *                                     ^                                        | page at its end
+ *                                     '------------ further pages -------------+--> mark: send snapshot_end
+ *   mark --sent--> next: take what the hub has, send it --sent--> next <--signal-- wait (nothing there)
+ *
+ *   ends: OK once all is final (until_final); ABORTED when cut off as too slow; UNAVAILABLE when the server goes down
+ *
+ * The hub is watched before the store is read, so no change falls between. A change that the snapshot showed already is
+ * known by its revision. With until_final the watch ends as soon as no job that it showed is open: a batch without jobs
+ * ends right after the snapshot. */
+#include "base/clock.h"
+#include "joblog/v1/job_log.crpc.h"
+#include "rpc/check.h"
+#include "rpc/handlers.h"
+#include "rpc/seen.h"
+#include "rpc/service.h"
+
+enum {
+    SNAPSHOT_PAGE = 200,   /* jobs a query: about 100 KB of memory */
+    SNAPSHOT_MAX = 100000, /* jobs in a snapshot, each remembered in 80 bytes; more: RESOURCE_EXHAUSTED */
+    STATUSES_OPEN = 1 << JOB_PENDING | 1 << JOB_RUNNING
+};
+
+struct watch_jobs {
+    struct crpc_signal wake;
+    struct crpc_event stored;
+    struct drain_link drain;
+    struct hub_watch *watch;
+    struct job_filter filter;
+    bool until_final, snapshot_ended;
+    struct arena page; /* of the list */
+    struct store_list list;
+    size_t row;
+    struct seen seen;
+};
+
+static enum crpc_next watch_jobs_start(struct crpc_call *call);
+static enum crpc_next watch_jobs_page(struct crpc_call *call);
+static enum crpc_next watch_jobs_loaded(struct crpc_call *call);
+static enum crpc_next watch_jobs_row(struct crpc_call *call);
+static enum crpc_next watch_jobs_next(struct crpc_call *call);
+
+static const struct crpc_step START = {"start", watch_jobs_start};
+static const struct crpc_step PAGE = {"page", watch_jobs_page};
+static const struct crpc_step LOADED = {"loaded", watch_jobs_loaded};
+static const struct crpc_step ROW = {"row", watch_jobs_row};
+static const struct crpc_step NEXT = {"next", watch_jobs_next};
+
+static int watch_jobs_check(struct crpc_call *call, struct watch_jobs *w, struct err *ret_err)
+{
+    const Joblog__V1__WatchJobsRequest *request = joblog_v1_job_log_service_watch_jobs_request(call);
+    int rc = check_filter(request->filter, crpc_call_arena(call), &w->filter, ret_err);
+    if (rc != 0)
+        return rc;
+    if (w->filter.create_from_us != 0)
+        return err_field(ret_err, "filter.create_time_from",
+                         "filter.create_time_from must be absent: a watch looks forward");
+    if (w->filter.create_before_us != 0)
+        return err_field(ret_err, "filter.create_time_before",
+                         "filter.create_time_before must be absent: a watch looks forward");
+    if (request->until_final && w->filter.n_ids == 0 && w->filter.batch.len == 0)
+        return err_field(ret_err, "until_final", "until_final needs ids or a batch in the filter");
+    w->until_final = request->until_final;
+    return 0;
+}
+
+static enum crpc_next watch_jobs_start(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    struct service *service = service_of(call);
+    struct err err = ERR_NONE;
+    if (watch_jobs_check(call, w, &err) != 0)
+        return crpc_finish(call, &err);
+    crpc_signal_init(call, &w->wake);
+    drain_join(&service->drain, &w->drain, &w->wake.tag);
+    if (hub_watch(service->hub, &w->filter, &w->wake.tag, &w->watch, &err) != 0)
+        return crpc_finish(call, &err);
+    arena_init(&w->page, NULL, 0, 0);
+    w->list = (struct store_list){
+        .cmd = {.op = STORE_LIST}, .filter = w->filter, .limit = SNAPSHOT_PAGE, .arena = &w->page, .more = true};
+    if (!w->until_final) {
+        unsigned asked = w->filter.status_mask;
+        w->list.filter.status_mask = asked ? asked & STATUSES_OPEN : STATUSES_OPEN;
+        /* Only final statuses were asked for: nothing that is not final matches. */
+        w->list.more = w->list.filter.status_mask != 0;
+    }
+    return crpc_goto(call, &PAGE);
+}
+
+/* Ends the call if it must end; else *ret_ended is false. */
+static enum crpc_next watch_jobs_end(struct crpc_call *call, bool *ret_ended)
+{
+    struct err err = ERR_NONE;
+    *ret_ended = true;
+    if (crpc_call_cancelled(call))
+        return crpc_finish(call, NULL);
+    if (drain_begun(&service_of(call)->drain)) {
+        drain_error(&err);
+        return crpc_finish(call, &err);
+    }
+    *ret_ended = false;
+    return CRPC_MORE;
+}
+
+static enum crpc_next watch_jobs_mark(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    Joblog__V1__WatchJobsResponse response = JOBLOG__V1__WATCH_JOBS_RESPONSE__INIT;
+    Joblog__V1__WatchJobsResponse__SnapshotEnd end = JOBLOG__V1__WATCH_JOBS_RESPONSE__SNAPSHOT_END__INIT;
+    response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_SNAPSHOT_END;
+    response.snapshot_end = &end;
+    arena_done(&w->page);
+    w->snapshot_ended = true;
+    hub_settle(service_of(call)->hub, w->watch);
+    return joblog_v1_job_log_service_watch_jobs_send(call, &response, &NEXT);
+}
+
+static enum crpc_next watch_jobs_page(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    bool ended = false;
+    enum crpc_next next = watch_jobs_end(call, &ended);
+    if (ended)
+        return next;
+    if (!w->list.more)
+        return watch_jobs_mark(call);
+    arena_reset(&w->page);
+    return service_submit(call, &w->list.cmd, &w->stored, &LOADED);
+}
+
+static enum crpc_next watch_jobs_loaded(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    if (w->list.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &w->list.cmd.err);
+    if (seen_count(&w->seen) + w->list.n_jobs > SNAPSHOT_MAX) {
+        err_set(&err, ERR_RESOURCE_EXHAUSTED, "WATCH_TOO_WIDE", "more than %d jobs match: narrow the filter",
+                SNAPSHOT_MAX);
+        return crpc_finish(call, &err);
+    }
+    w->row = 0;
+    return crpc_goto(call, &ROW);
+}
+
+static enum crpc_next watch_jobs_row(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    Joblog__V1__WatchJobsResponse response = JOBLOG__V1__WATCH_JOBS_RESPONSE__INIT;
+    if (crpc_call_cancelled(call))
+        return crpc_finish(call, NULL);
+    if (w->row == w->list.n_jobs) {
+        w->list.more = w->list.more && w->list.n_jobs > 0;
+        if (w->list.more)
+            w->list.before_id = w->list.jobs[w->list.n_jobs - 1].id;
+        return crpc_goto(call, &PAGE);
+    }
+    const struct job *job = &w->list.jobs[w->row++];
+    hub_shown(service_of(call)->hub, w->watch, job->id);
+    response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB;
+    response.job = convert_job(&w->page, job, VIEW_BASIC, clock_wall_us());
+    if (!response.job || !seen_put(&w->seen, job->id, job->revision, job_status_is_final(job->status)))
+        return service_no_memory(call);
+    return joblog_v1_job_log_service_watch_jobs_send(call, &response, &ROW);
+}
+
+/* Has the snapshot shown this already? Keeps the record of what has been shown. */
+static bool watch_jobs_is_old(struct watch_jobs *w, const struct job *job, bool *ret_failed)
+{
+    if (job->revision <= seen_revision(&w->seen, job->id))
+        return true;
+    bool is_final = job_status_is_final(job->status);
+    /* The hub's order is each job's order: once a newer change came, revisions need no more watching. */
+    if (w->until_final && !is_final)
+        *ret_failed = !seen_put(&w->seen, job->id, job->revision, false);
+    else
+        seen_remove(&w->seen, job->id);
+    return false;
+}
+
+static enum crpc_next watch_jobs_send(struct crpc_call *call, struct job_snapshot *snapshot)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    bool failed = false;
+    if (watch_jobs_is_old(w, &snapshot->job, &failed))
+        return crpc_goto(call, &NEXT);
+    struct crpc_frame *frame = failed ? NULL : convert_snapshot_frame(snapshot);
+    if (!frame)
+        return service_no_memory(call);
+    enum crpc_next next = crpc_send_frame(call, frame, &NEXT);
+    crpc_frame_unref(frame);
+    return next;
+}
+
+static enum crpc_next watch_jobs_next(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    bool cut = false, ended = false;
+    enum crpc_next next = watch_jobs_end(call, &ended);
+    if (ended)
+        return next;
+    if (w->until_final && w->seen.n_open == 0)
+        return crpc_finish(call, NULL);
+    struct job_snapshot *snapshot = hub_next(service_of(call)->hub, w->watch, &cut);
+    if (cut) {
+        err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
+        return crpc_finish(call, &err);
+    }
+    if (!snapshot)
+        return crpc_await_signal(call, &w->wake, &NEXT);
+    next = watch_jobs_send(call, snapshot);
+    job_snapshot_unref(snapshot);
+    return next;
+}
+
+static void watch_jobs_done(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    struct service *service = service_of(call);
+    hub_unwatch(service->hub, w->watch);
+    drain_leave(&service->drain, &w->drain);
+    arena_done(&w->page);
+    seen_done(&w->seen);
+}
+
+const struct crpc_handler watch_jobs_handler = {
+    .first = &START, .state_size = sizeof(struct watch_jobs), .done = watch_jobs_done};
