@@ -51,11 +51,10 @@ static int wait_input(struct pg_copy *copy, struct err *err)
         int unsent = PQflush(copy->c);
         if (unsent < 0)
             return lost(copy, "sending", err);
-        struct pollfd fds[2] = {{.fd = PQsocket(copy->c), .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)},
-                                {.fd = copy->options.wake_fd, .events = POLLIN}};
-        if (poll(fds, 2, WAIT_MS) < 0 && errno != EINTR)
+        struct pollfd p = {.fd = PQsocket(copy->c), .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)};
+        if (poll(&p, 1, WAIT_MS) < 0 && errno != EINTR)
             return lost(copy, "waiting", err);
-        if (fds[0].revents & ~POLLOUT)
+        if (p.revents & ~POLLOUT)
             return PQconsumeInput(copy->c) == 1 ? 0 : lost(copy, "reading", err);
     }
 }

@@ -14,7 +14,6 @@ struct pg_copy;
 struct pg_copy_options {
     const char *uri;  /* libpq URI or keyword string */
     const char *name; /* application_name */
-    int wake_fd;      /* -1: none. Readable: tick is called. tick reads it empty. */
     /* Called at every wait, and at least ten times a second in a long one. Not 0: what is under way ends with that. */
     int (*tick)(void *user);
     void *user;

@@ -1,0 +1,240 @@
+/* The second thread of an export; see writer.h. Runs the sink, SHA-256 and CRC-32C. The owner and this thread meet in
+ * two lists under one lock: free chunks and full ones. */
+#include "export/writer.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/crc32c.h"
+
+struct chunk_list {
+    struct export_chunk_buffer *first, *last;
+};
+
+struct export_writer {
+    const struct chunk_store *store;
+    struct chunk_sink *sink;
+    pthread_t thread;
+    EVP_MD_CTX *sha;
+
+    pthread_mutex_t lock;
+    pthread_cond_t to_owner, to_thread;
+    struct chunk_list free_chunks, full;
+    bool abandon, finishing, committed, failed;
+    struct err err;
+    struct export_file file;
+    char sha256[65];
+
+    /* of the thread */
+    int32_t seq;
+    int64_t size;
+};
+
+static void list_push(struct chunk_list *list, struct export_chunk_buffer *chunk)
+{
+    chunk->next = NULL;
+    if (list->last)
+        list->last->next = chunk;
+    else
+        list->first = chunk;
+    list->last = chunk;
+}
+
+static struct export_chunk_buffer *list_pop(struct chunk_list *list)
+{
+    struct export_chunk_buffer *chunk = list->first;
+    if (chunk) {
+        list->first = chunk->next;
+        if (!list->first)
+            list->last = NULL;
+    }
+    return chunk;
+}
+
+/* ---- the thread ---- */
+
+static int write_chunk(struct export_writer *w, const struct export_chunk_buffer *chunk, struct err *err)
+{
+    if (EVP_DigestUpdate(w->sha, chunk->data, chunk->len) != 1)
+        return err_set(err, ERR_INTERNAL, NULL, "SHA-256 failed");
+    w->size += (int64_t)chunk->len;
+    return w->store->write(w->sink, w->seq++, span_of(chunk->data, chunk->len), crc32c(0, chunk->data, chunk->len),
+                           err);
+}
+
+static int commit(struct export_writer *w, struct err *err)
+{
+    unsigned char digest[32];
+    if (EVP_DigestFinal_ex(w->sha, digest, NULL) != 1)
+        return err_set(err, ERR_INTERNAL, NULL, "SHA-256 failed");
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(w->sha256 + 2 * i, 3, "%02x", digest[i]);
+    w->file.sha256 = span_of(w->sha256, 64);
+    w->file.size = w->size;
+    w->file.chunk_bytes = EXPORT_CHUNK_BYTES;
+    return w->store->commit(w->sink, &w->file, err);
+}
+
+static void *writer_main(void *user)
+{
+    struct export_writer *w = user;
+    pthread_mutex_lock(&w->lock);
+    while (!w->abandon && !w->failed && !w->committed) {
+        struct export_chunk_buffer *chunk = list_pop(&w->full);
+        if (!chunk && !w->finishing) {
+            pthread_cond_wait(&w->to_thread, &w->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&w->lock);
+        struct err err = ERR_NONE;
+        int rc = chunk ? write_chunk(w, chunk, &err) : commit(w, &err);
+        pthread_mutex_lock(&w->lock);
+        if (chunk)
+            list_push(&w->free_chunks, chunk);
+        if (rc != 0) {
+            w->failed = true;
+            w->err = err;
+        } else if (!chunk) {
+            w->committed = true;
+        }
+        pthread_cond_signal(&w->to_owner);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* ---- the owner ---- */
+
+static bool init_locks(struct export_writer *w)
+{
+    pthread_condattr_t attr;
+    if (pthread_condattr_init(&attr) != 0)
+        return false;
+    bool ok = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 && pthread_mutex_init(&w->lock, NULL) == 0 &&
+              pthread_cond_init(&w->to_owner, &attr) == 0 && pthread_cond_init(&w->to_thread, &attr) == 0;
+    pthread_condattr_destroy(&attr);
+    return ok;
+}
+
+static void free_parts(struct export_writer *w)
+{
+    struct export_chunk_buffer *chunk;
+    while ((chunk = list_pop(&w->free_chunks)) || (chunk = list_pop(&w->full)))
+        mem_free(chunk);
+    w->store->close(w->sink);
+    EVP_MD_CTX_free(w->sha);
+    mem_free(w);
+}
+
+int export_writer_new(const struct chunk_store *store, const struct chunk_owner *owner, struct export_writer **ret,
+                      struct err *ret_err)
+{
+    struct export_writer *w = mem_zalloc(sizeof *w);
+    if (!w)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    w->store = store;
+    bool ok = init_locks(w) && (w->sha = EVP_MD_CTX_new()) && EVP_DigestInit_ex(w->sha, EVP_sha256(), NULL) == 1;
+    for (int i = 0; ok && i < EXPORT_CHUNKS_IN_FLIGHT; i++) {
+        struct export_chunk_buffer *chunk = mem_alloc(sizeof *chunk);
+        if (chunk)
+            list_push(&w->free_chunks, chunk);
+        ok = chunk != NULL;
+    }
+    int rc = ok ? store->open(store, owner, &w->sink, ret_err)
+                : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (rc == 0 && pthread_create(&w->thread, NULL, writer_main, w) != 0)
+        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "no more threads");
+    if (rc != 0) {
+        free_parts(w);
+        return rc;
+    }
+    *ret = w;
+    return 0;
+}
+
+static struct timespec time_after(int ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+int export_writer_take(struct export_writer *w, int wait_ms, struct export_chunk_buffer **ret, struct err *ret_err)
+{
+    struct timespec until = time_after(wait_ms);
+    int rc = 0;
+    pthread_mutex_lock(&w->lock);
+    while (!w->failed && !w->free_chunks.first && pthread_cond_timedwait(&w->to_owner, &w->lock, &until) != ETIMEDOUT) {
+    }
+    if (w->failed) {
+        rc = -(int)w->err.code;
+        if (ret_err)
+            *ret_err = w->err;
+    } else if (w->free_chunks.first) {
+        *ret = list_pop(&w->free_chunks);
+        (*ret)->len = 0;
+        rc = 1;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+void export_writer_put(struct export_writer *w, struct export_chunk_buffer *chunk)
+{
+    pthread_mutex_lock(&w->lock);
+    list_push(chunk->len ? &w->full : &w->free_chunks, chunk);
+    pthread_cond_signal(&w->to_thread);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void export_writer_finish(struct export_writer *w, const struct export_file *file)
+{
+    pthread_mutex_lock(&w->lock);
+    w->file = *file;
+    w->finishing = true;
+    pthread_cond_signal(&w->to_thread);
+    pthread_mutex_unlock(&w->lock);
+}
+
+int export_writer_wait(struct export_writer *w, int wait_ms, struct export_file *ret_file, struct err *ret_err)
+{
+    struct timespec until = time_after(wait_ms);
+    int rc = 0;
+    pthread_mutex_lock(&w->lock);
+    while (!w->failed && !w->committed && pthread_cond_timedwait(&w->to_owner, &w->lock, &until) != ETIMEDOUT) {
+    }
+    if (w->committed) {
+        *ret_file = w->file;
+        rc = 1;
+    } else if (w->failed) {
+        rc = -(int)w->err.code;
+        if (ret_err)
+            *ret_err = w->err;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+void export_writer_free(struct export_writer *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->abandon = true;
+    pthread_cond_signal(&w->to_thread);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->to_owner);
+    pthread_cond_destroy(&w->to_thread);
+    pthread_mutex_destroy(&w->lock);
+    free_parts(w);
+}
