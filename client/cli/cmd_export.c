@@ -1,0 +1,260 @@
+/* joblog export list, show, watch, cancel, types. Main thread. */
+#include "commands.h"
+#include "follow.h"
+#include "json.h"
+#include "memory.h"
+#include "table.h"
+#include "text.h"
+#include "units.h"
+
+#include <stdlib.h>
+
+struct list_options {
+    int64_t limit;
+    bool all;
+};
+
+enum { LIST_DEFAULT = 50, LIST_PAGE = 500 };
+
+static const struct option_row list_rows[] = {
+    {"limit", 0, OPTION_NUMBER, "N", offsetof(struct list_options, limit), "at most this many (50)", 1, 1000000000},
+    {"all", 'a', OPTION_FLAG, NULL, offsetof(struct list_options, all), "all that there are", 0, 0},
+    OPTION_END,
+};
+
+static const struct table_column list_columns[] = {
+    {"ID", true, false},   {"STATUS", false, false}, {"TYPE", false, true},        {"DONE", true, false},
+    {"ROWS", true, false}, {"SIZE", true, false},    {"DISPATCHED", false, false}, {"FILE", false, true},
+};
+
+static void add_row(struct cli *cli, struct table *table, const struct joblog_export *export_, int64_t now_us)
+{
+    char text[UNITS_TEXT];
+    const struct joblog_job *job = &export_->job;
+    table_cell_format(table, "%lld", (long long)job->id);
+    table_cell(table, statuses_label(&cli->statuses, job->status), statuses_color(&cli->statuses, job->status));
+    table_cell(table, export_->export_type, NULL);
+    table_cell_format(table, "%.0f %%", job->percent);
+    table_cell(table, export_->has_file ? units_count(text, export_->rows) : "", NULL);
+    table_cell(table, export_->has_file ? units_size(text, (double)export_->size) : "", NULL);
+    table_cell(table, units_relative(text, job->create_us, now_us), NULL);
+    table_cell(table, export_->has_file ? export_->file_name : job->error_message, NULL);
+}
+
+static int read_pages(struct cli *cli, int64_t limit, struct table *table, int64_t *ret_n)
+{
+    struct joblog_error error = {0};
+    char *token = NULL;
+    int64_t n = 0, now = units_now_us();
+    int code = EXIT_OK;
+    do {
+        struct joblog_export_list *list;
+        int64_t page = limit - n < LIST_PAGE ? limit - n : LIST_PAGE;
+        if (joblog_export_list_own(cli->client, (int)page, token, &list, &error) < 0) {
+            code = cli_error(&error);
+            break;
+        }
+        for (size_t i = 0; i < list->n_exports; i++, n++) {
+            if (table)
+                add_row(cli, table, &list->exports[i], now);
+            else
+                json_print_line(json_of_export(&list->exports[i]));
+        }
+        free(token);
+        token = memory_copy(list->next_page_token);
+        joblog_export_list_free(list);
+    } while (n < limit && *token);
+    free(token);
+    *ret_n = n;
+    return code;
+}
+
+static int run_list(struct cli *cli, const void *values, const struct operands *operands)
+{
+    (void)operands;
+    const struct list_options *options = values;
+    int64_t n, limit = options->all ? INT64_MAX : options->limit ? options->limit : LIST_DEFAULT;
+    struct table *table = NULL;
+    if (!cli->json) {
+        cli_load_statuses(cli);
+        table = table_new(list_columns, sizeof(list_columns) / sizeof(list_columns[0]));
+    }
+    int code = read_pages(cli, limit, table, &n);
+    if (!code && table && n)
+        table_print(table, &cli->term);
+    else if (!code && table)
+        fputs("no exports\n", stderr);
+    table_free(table);
+    return code;
+}
+
+const struct command command_export_list = {
+    .name = "export list",
+    .arguments = "",
+    .summary = "list your own exports, newest first",
+    .text = "An export belongs to who started it: see --actor.",
+    .examples = "joblog export list\njoblog export list --all --json",
+    .options = list_rows,
+    .options_size = sizeof(struct list_options),
+    .run = run_list,
+};
+
+static void print_export(const struct cli *cli, const struct joblog_export *export_)
+{
+    char text[UNITS_TEXT];
+    const struct joblog_job *job = &export_->job;
+    printf("%-12s %lld\n%-12s ", "id", (long long)job->id, "type");
+    text_print(stdout, export_->export_type, 0);
+    printf("\n%-12s %s%s%s\n", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)),
+           statuses_label(&cli->statuses, job->status), term_reset(&cli->term));
+    printf("%-12s %.0f %%\n", "progress", job->percent);
+    if (*job->error_message)
+        text_print_block(stdout, job->error_message, "error        ");
+    if (!export_->has_file)
+        return;
+    printf("%-12s ", "file");
+    text_print(stdout, export_->file_name, 0);
+    printf("\n%-12s %s\n", "size", units_size(text, (double)export_->size));
+    printf("%-12s %s\n", "rows", units_count(text, export_->rows));
+    printf("%-12s %s\n", "sha256", export_->sha256);
+    printf("%-12s %s\n", "expires", units_local(text, export_->expire_us));
+}
+
+static int run_show(struct cli *cli, const void *options, const struct operands *operands)
+{
+    (void)options;
+    struct joblog_error error = {0};
+    struct joblog_export *export_;
+    int64_t id;
+    int code = cli_parse_id(cli, operands->values[0], &id);
+    if (code)
+        return code;
+    if (joblog_export_get(cli->client, id, &export_, &error) < 0)
+        return cli_error(&error);
+    if (cli->json) {
+        json_print_line(json_of_export(export_));
+    } else {
+        cli_load_statuses(cli);
+        print_export(cli, export_);
+    }
+    joblog_export_free(export_);
+    return EXIT_OK;
+}
+
+const struct command command_export_show = {
+    .name = "export show",
+    .arguments = "ID",
+    .summary = "show an export and its file",
+    .examples = "joblog export show 7402893457234",
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_show,
+};
+
+static int run_watch(struct cli *cli, const void *options, const struct operands *operands)
+{
+    (void)options;
+    struct joblog_error error = {0};
+    struct joblog_export *export_;
+    int64_t id;
+    int code = cli_parse_id(cli, operands->values[0], &id);
+    if (code)
+        return code;
+    if (joblog_export_get(cli->client, id, &export_, &error) < 0)
+        return cli_error(&error);
+    joblog_export_free(export_);
+    return follow_job(cli, id, cli->json ? FOLLOW_JSON : FOLLOW_BARS, &cli->term);
+}
+
+const struct command command_export_watch = {
+    .name = "export watch",
+    .arguments = "ID",
+    .summary = "watch an export live to its end",
+    .examples = "joblog export watch 7402893457234",
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_watch,
+};
+
+struct cancel_options {
+    const char *reason;
+};
+
+static const struct option_row cancel_rows[] = {
+    {"reason", 'r', OPTION_TEXT, "TEXT", offsetof(struct cancel_options, reason), "why, for the record", 0, 0},
+    OPTION_END,
+};
+
+static int run_cancel(struct cli *cli, const void *values, const struct operands *operands)
+{
+    const struct cancel_options *options = values;
+    struct joblog_error error = {0};
+    int64_t id;
+    int code = cli_parse_id(cli, operands->values[0], &id);
+    if (code)
+        return code;
+    if (joblog_export_cancel(cli->client, id, options->reason, &error) < 0)
+        return cli_error(&error);
+    struct joblog_export *export_;
+    if (cli->json && joblog_export_get(cli->client, id, &export_, NULL) >= 0) {
+        json_print_line(json_of_export(export_));
+        joblog_export_free(export_);
+    }
+    return EXIT_OK;
+}
+
+const struct command command_export_cancel = {
+    .name = "export cancel",
+    .arguments = "ID",
+    .summary = "cancel an export",
+    .examples = "joblog export cancel 7402893457234 --reason 'wrong filter'",
+    .options = cancel_rows,
+    .options_size = sizeof(struct cancel_options),
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_cancel,
+};
+
+static void print_texts(const char *title, const char *const *texts, size_t n)
+{
+    printf("  %-9s", title);
+    for (size_t i = 0; i < n; i++) {
+        fputs(i ? ", " : "", stdout);
+        text_print(stdout, texts[i], 0);
+    }
+    putchar('\n');
+}
+
+static int run_types(struct cli *cli, const void *options, const struct operands *operands)
+{
+    (void)options;
+    (void)operands;
+    struct joblog_error error = {0};
+    struct joblog_export_type *types;
+    size_t n;
+    if (joblog_export_types(cli->client, &types, &n, &error) < 0)
+        return cli_error(&error);
+    for (size_t i = 0; i < n; i++) {
+        if (cli->json) {
+            json_print_line(json_of_export_type(&types[i]));
+            continue;
+        }
+        printf("%s%s%s  ", term_color(&cli->term, "bold"), types[i].name, term_reset(&cli->term));
+        text_print(stdout, types[i].title, 0);
+        putchar('\n');
+        print_texts("columns", types[i].columns, types[i].n_columns);
+        print_texts("filters", types[i].filters, types[i].n_filters);
+    }
+    if (!n && !cli->json)
+        fputs("no export types: joblogd --export-types FILE declares them\n", stderr);
+    joblog_export_types_free(types);
+    return EXIT_OK;
+}
+
+const struct command command_export_types = {
+    .name = "export types",
+    .arguments = "",
+    .summary = "what can be exported: columns and filters",
+    .examples = "joblog export types",
+    .run = run_types,
+};

@@ -1,0 +1,175 @@
+/* joblog show: everything about a job, for a person or as JSON. Main thread. */
+#include "commands.h"
+#include "json.h"
+#include "text.h"
+#include "units.h"
+
+#include <string.h>
+
+static void line(const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    printf("%-12s ", key);
+    text_print(stdout, value, 0);
+    putchar('\n');
+}
+
+static void line_time(const char *key, int64_t time_us, int64_t now_us)
+{
+    char when[UNITS_TEXT], distance[UNITS_TEXT];
+    if (time_us)
+        printf("%-12s %s  (%s)\n", key, units_local(when, time_us), units_relative(distance, time_us, now_us));
+}
+
+static void title(const struct cli *cli, const char *text)
+{
+    printf("\n%s%s%s\n", term_color(&cli->term, "bold"), text, term_reset(&cli->term));
+}
+
+static void print_head(const struct cli *cli, const struct joblog_job *job)
+{
+    printf("%-12s %lld\n", "id", (long long)job->id);
+    line("name", job->job_name);
+    line("queue", job->queue);
+    printf("%-12s %s%s%s\n", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)),
+           statuses_label(&cli->statuses, job->status), term_reset(&cli->term));
+    if (job->cancel_requested)
+        printf("%-12s requested by %s%s%s\n", "cancel", job->cancel_actor, *job->cancel_reason ? ": " : "",
+               job->cancel_reason);
+    printf("%-12s %d of %d\n", "attempt", job->attempt, job->max_attempts);
+    if (job->priority)
+        printf("%-12s %d\n", "priority", job->priority);
+    if (*job->source_type)
+        printf("%-12s %s:%s\n", "source", job->source_type, job->source_id);
+    line("owner", job->owner);
+    line("creator", job->creator);
+    line("worker", job->worker);
+    line("batch", job->batch);
+    line("request id", job->request_id);
+    line("traceparent", job->traceparent);
+    for (size_t i = 0; i < job->n_labels; i++)
+        printf("%-12s %s=%s\n", i ? "" : "labels", job->labels[i].key, job->labels[i].value);
+}
+
+static void print_progress(const struct joblog_job *job, int64_t now_us)
+{
+    char a[UNITS_TEXT], b[UNITS_TEXT];
+    printf("%-12s %.0f %%", "progress", job->percent);
+    if (job->total > 0)
+        printf(", %s of %s %s", units_count(a, job->done), units_count(b, job->total), job->unit);
+    putchar('\n');
+    line("step", job->step);
+    line_time("dispatched", job->create_us, now_us);
+    if (job->run_us != job->create_us)
+        line_time("not before", job->run_us, now_us);
+    line_time("started", job->start_us, now_us);
+    line_time("ended", job->end_us, now_us);
+    if (job->attempt) {
+        line("waited", units_duration(a, job->wait_us));
+        line("took", units_duration(a, job->execution_us));
+    }
+    printf("%-12s %lld\n", "revision", (long long)job->revision);
+}
+
+static void print_error(const char *type, const char *message, const char *stack_trace)
+{
+    if (!*type && !*message)
+        return;
+    char head[256];
+    text_clean(head, sizeof(head), *type ? type : "error", 100);
+    printf("  %s:\n", head);
+    text_print_block(stdout, message, "    ");
+    if (*stack_trace) {
+        fputs("  stack trace:\n", stdout);
+        text_print_block(stdout, stack_trace, "    ");
+    }
+}
+
+static void print_attempts(const struct cli *cli, const struct joblog_job *job)
+{
+    char start[UNITS_TEXT], took[UNITS_TEXT];
+    for (size_t i = 0; i < job->n_attempts; i++) {
+        const struct joblog_attempt *attempt = &job->attempts[i];
+        int64_t end = attempt->end_us ? attempt->end_us : units_now_us();
+        if (!i)
+            title(cli, "attempts");
+        printf("  %d  %s  %s, %s, by %s\n", attempt->number, units_local(start, attempt->start_us), attempt->outcome,
+               units_duration(took, end - attempt->start_us), attempt->worker);
+        print_error(attempt->error_type, attempt->error_message, attempt->stack_trace);
+    }
+}
+
+static void print_transitions(const struct cli *cli, const struct joblog_job *job)
+{
+    char when[UNITS_TEXT];
+    for (size_t i = 0; i < job->n_transitions; i++) {
+        const struct joblog_transition *change = &job->transitions[i];
+        if (!i)
+            title(cli, "transitions");
+        printf("  %s  ", units_local(when, change->time_us));
+        if (change->from)
+            printf("%s -> ", statuses_label(&cli->statuses, change->from));
+        printf("%s%s%s by %s", term_color(&cli->term, statuses_color(&cli->statuses, change->to)),
+               statuses_label(&cli->statuses, change->to), term_reset(&cli->term), change->actor);
+        if (*change->reason) {
+            fputs(": ", stdout);
+            text_print(stdout, change->reason, 0);
+        }
+        putchar('\n');
+    }
+}
+
+static void print_job(const struct cli *cli, const struct joblog_job *job)
+{
+    print_head(cli, job);
+    print_progress(job, units_now_us());
+    title(cli, "payload");
+    json_print_pretty(stdout, job->payload, "  ");
+    if (*job->result) {
+        title(cli, "result");
+        json_print_pretty(stdout, job->result, "  ");
+    }
+    if ((*job->error_type || *job->error_message) && job->status != JOBLOG_COMPLETED) {
+        title(cli, "error");
+        print_error(job->error_type, job->error_message, job->n_attempts ? "" : job->stack_trace);
+    }
+    print_attempts(cli, job);
+    print_transitions(cli, job);
+}
+
+static int run_show(struct cli *cli, const void *options, const struct operands *operands)
+{
+    (void)options;
+    struct joblog_error error = {0};
+    int code = EXIT_OK;
+    if (!cli->json)
+        cli_load_statuses(cli);
+    for (size_t i = 0; i < operands->n && !code; i++) {
+        struct joblog_job *job;
+        int64_t id;
+        if ((code = cli_parse_id(cli, operands->values[i], &id)))
+            break;
+        if (joblog_get(cli->client, id, &job, &error) < 0)
+            return cli_error(&error);
+        if (cli->json) {
+            json_print_line(json_of_job(job));
+        } else {
+            if (i)
+                putchar('\n');
+            print_job(cli, job);
+        }
+        joblog_job_free(job);
+    }
+    return code;
+}
+
+const struct command command_show = {
+    .name = "show",
+    .arguments = "ID...",
+    .summary = "show all about a job: attempts, errors, stack traces, transitions",
+    .examples = "joblog show 7402893457234\njoblog show 7402893457234 --json | jq .attempts",
+    .operands_min = 1,
+    .operands_max = 1000,
+    .run = run_show,
+};

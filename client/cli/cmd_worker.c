@@ -1,0 +1,253 @@
+/* joblog worker: runs a shell command for each job. The main thread runs the worker; each job has a thread of the
+ * library's pool, which serves the command's pipes; signals come on the thread of interrupt.c. */
+#include "commands.h"
+#include "exec.h"
+#include "interrupt.h"
+#include "memory.h"
+#include "text.h"
+#include "worker_line.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+struct worker_options {
+    struct option_texts queues, names;
+    const char *exec, *worker;
+    int64_t concurrency;
+    bool quiet;
+};
+
+static const struct option_row rows[] = {
+    {"exec", 'e', OPTION_TEXT, "COMMAND", offsetof(struct worker_options, exec), "what sh -c runs for each job", 0, 0},
+    {"queue", 'q', OPTION_TEXTS, "NAME", offsetof(struct worker_options, queues),
+     "serve this queue (default; again for more)", 0, 0},
+    {"name", 'n', OPTION_TEXTS, "JOBNAME", offsetof(struct worker_options, names),
+     "take only this job name (all; again for more)", 0, 0},
+    {"concurrency", 'c', OPTION_NUMBER, "N", offsetof(struct worker_options, concurrency), "jobs at once (1)", 1, 1000},
+    {"worker", 0, OPTION_TEXT, "NAME", offsetof(struct worker_options, worker), "what this worker is called (host:pid)",
+     0, 0},
+    {"quiet", 0, OPTION_FLAG, NULL, offsetof(struct worker_options, quiet), "do not pass on what commands print", 0, 0},
+    OPTION_END,
+};
+
+struct shell_worker {
+    const struct worker_options *options;
+    struct joblog_worker *worker;
+    atomic_bool hurry; /* a second signal: stop what runs */
+};
+
+/* One job that runs. */
+struct shell_job {
+    struct shell_worker *shell;
+    struct joblog_context *context;
+    const struct joblog_job *job;
+    char *result; /* the last "::result" */
+};
+
+static bool should_stop(void *user)
+{
+    struct shell_job *job = user;
+    return joblog_job_cancelled(job->context) || atomic_load(&job->shell->hurry);
+}
+
+static void on_progress(struct joblog_context *context, const struct worker_line *line)
+{
+    if (line->total > 0)
+        joblog_job_set_progress(context, line->done, line->total, line->unit);
+    else
+        joblog_job_set_percent(context, line->percent);
+    if (*line->step)
+        joblog_job_set_step(context, line->step);
+}
+
+static void on_line(void *user, char *text, size_t len, bool error)
+{
+    struct shell_job *job = user;
+    struct worker_line line;
+    len = text_make_valid(text, len, len, 0);
+    text[len] = '\0';
+    switch (error ? WORKER_LINE_TEXT : worker_line_parse(text, &line)) {
+    case WORKER_LINE_PROGRESS:
+        on_progress(job->context, &line);
+        break;
+    case WORKER_LINE_RESULT:
+        free(job->result);
+        job->result = memory_copy(line.result);
+        break;
+    case WORKER_LINE_TEXT:
+        if (job->shell->options->quiet)
+            break;
+        FILE *out = error ? stderr : stdout;
+        flockfile(out);
+        fprintf(out, "[%lld ", (long long)job->job->id);
+        text_print(out, job->job->job_name, 0);
+        fputs("] ", out);
+        text_print(out, text, 0);
+        fputc('\n', out);
+        fflush(out);
+        funlockfile(out);
+        break;
+    }
+}
+
+/* The worker's own environment with what the command should know of its job. Gives an array whose first *ret_n texts
+ * are its own too. */
+static char **make_environment(const struct joblog_job *job, size_t *ret_n)
+{
+    extern char **environ;
+    size_t n = 0, have = 0;
+    while (environ[have])
+        have++;
+    char **environment = memory_new(have + 10, sizeof(*environment));
+    environment[n++] = memory_format("JOBLOG_JOB_ID=%lld", (long long)job->id);
+    environment[n++] = memory_format("JOBLOG_JOB_NAME=%s", job->job_name);
+    environment[n++] = memory_format("JOBLOG_QUEUE=%s", job->queue);
+    environment[n++] = memory_format("JOBLOG_ATTEMPT=%d", job->attempt);
+    environment[n++] = memory_format("JOBLOG_MAX_ATTEMPTS=%d", job->max_attempts);
+    environment[n++] = memory_format("JOBLOG_SOURCE=%s:%s", job->source_type, job->source_id);
+    environment[n++] = memory_format("TRACEPARENT=%s", job->traceparent);
+    /* Linux takes no longer text than 128 KiB in an environment; such a payload is on standard input alone. */
+    if (strlen(job->payload) < 120000)
+        environment[n++] = memory_format("JOBLOG_PAYLOAD=%s", job->payload);
+    *ret_n = n;
+    for (size_t i = 0; i < have; i++)
+        if (strncmp(environ[i], "JOBLOG_JOB_", 11) != 0 && strncmp(environ[i], "JOBLOG_PAYLOAD=", 15) != 0)
+            environment[n++] = environ[i];
+    return environment;
+}
+
+/* What the end of the command means for the job. */
+static int conclude(struct shell_job *job, struct exec_result *result)
+{
+    struct joblog_error error = {0};
+    size_t len = text_make_valid(result->tail, result->tail_len, EXEC_TAIL - 1, 1);
+    while (len && (result->tail[len - 1] == '\n' || result->tail[len - 1] == ' '))
+        len--;
+    result->tail[len] = '\0';
+    const char *separator = len ? ": " : "";
+    if (result->stopped && joblog_job_cancelled(job->context))
+        return joblog_job_fail(job->context, "Cancelled", "the command was stopped");
+    if (result->stopped)
+        return joblog_job_fail(job->context, "WorkerStopped", "the worker was told to stop at once");
+    if (WIFSIGNALED(result->status))
+        return joblog_job_fail(job->context, "Signal", "signal %d (%s)%s%s", WTERMSIG(result->status),
+                               strsignal(WTERMSIG(result->status)), separator, result->tail);
+    if (WEXITSTATUS(result->status) != 0)
+        return joblog_job_fail(job->context, "ExitCode", "exit code %d%s%s", WEXITSTATUS(result->status), separator,
+                               result->tail);
+    if (job->result && joblog_job_set_result(job->context, job->result, &error) < 0)
+        return joblog_job_fail(job->context, "BadResult", "the command's result was refused: %s", error.message);
+    return 0;
+}
+
+static int run_job(struct joblog_context *context, void *user)
+{
+    struct shell_worker *shell = user;
+    struct shell_job job = {.shell = shell, .context = context, .job = joblog_job_info(context)};
+    struct exec_result *result = memory_new(1, sizeof(*result));
+    size_t n;
+    char **environment = make_environment(job.job, &n);
+    struct exec exec = {
+        .command = shell->options->exec,
+        .input = job.job->payload,
+        .environment = environment,
+        .on_line = on_line,
+        .should_stop = should_stop,
+        .user = &job,
+    };
+    int rc = exec_run(&exec, result);
+    rc = rc < 0 ? joblog_job_fail(context, "SpawnFailed", "cannot run /bin/sh: %s", strerror(-rc))
+                : conclude(&job, result);
+    for (size_t i = 0; i < n; i++)
+        free(environment[i]);
+    free(environment);
+    free(job.result);
+    free(result);
+    return rc;
+}
+
+static void stop_worker(void *user)
+{
+    struct shell_worker *shell = user;
+    fputs("joblog: finishing what runs; again to stop it at once\n", stderr);
+    joblog_worker_stop(shell->worker);
+}
+
+static void stop_at_once(void *user)
+{
+    struct shell_worker *shell = user;
+    atomic_store(&shell->hurry, true);
+}
+
+static void finished(void *user, const struct joblog_job *job, enum joblog_status status)
+{
+    const struct shell_worker *shell = user;
+    if (shell->options->quiet)
+        return;
+    flockfile(stderr);
+    fprintf(stderr, "[%lld ", (long long)job->id);
+    text_print(stderr, job->job_name, 0);
+    fprintf(stderr, "] attempt %d: %s\n", job->attempt,
+            status == JOBLOG_PENDING ? "failed, will be tried again" : joblog_status_name(status));
+    funlockfile(stderr);
+}
+
+static int run_worker(struct cli *cli, const void *values, const struct operands *operands)
+{
+    (void)operands;
+    struct shell_worker shell = {.options = values};
+    struct joblog_error error = {0};
+    if (!shell.options->exec)
+        return cli_usage(cli, "worker needs --exec COMMAND");
+    signal(SIGPIPE, SIG_IGN);
+    struct joblog_worker_options settings = {
+        .name = shell.options->worker,
+        .version = "joblog " JOBLOG_VERSION,
+        .queues = (const char *const *)shell.options->queues.values,
+        .n_queues = shell.options->queues.n,
+        .concurrency = (int)shell.options->concurrency,
+        .on_finished = finished,
+        .hook_user = &shell,
+    };
+    shell.worker = joblog_worker_new(cli->client, &settings, &error);
+    if (!shell.worker)
+        return cli_error(&error);
+    const struct option_texts *names = &shell.options->names;
+    int rc = names->n ? 0 : joblog_worker_handle(shell.worker, NULL, run_job, &shell, &error);
+    for (size_t i = 0; i < names->n && rc >= 0; i++)
+        rc = joblog_worker_handle(shell.worker, names->values[i], run_job, &shell, &error);
+    if (rc >= 0) {
+        interrupt_set(stop_worker, stop_at_once, &shell);
+        rc = joblog_worker_run(shell.worker, &error);
+        interrupt_clear();
+    }
+    joblog_worker_free(shell.worker);
+    if (rc < 0)
+        return cli_error(&error);
+    return atomic_load(&shell.hurry) ? EXIT_INTERRUPTED : EXIT_OK;
+}
+
+const struct command command_worker = {
+    .name = "worker",
+    .arguments = "",
+    .summary = "run a shell command for each job of a queue",
+    .text =
+        "The payload is on the command's standard input and in $JOBLOG_PAYLOAD; $JOBLOG_JOB_ID, $JOBLOG_JOB_NAME,\n"
+        "$JOBLOG_QUEUE, $JOBLOG_ATTEMPT and $JOBLOG_MAX_ATTEMPTS say which job it is. Lines of standard output:\n"
+        "  ::progress 40 reading           40 percent, at the step \"reading\"\n"
+        "  ::progress 300/1000 rows        done and total, and a unit after them\n"
+        "  ::result {\"rows\": 1000}         the job's result, a JSON value; the last one counts\n"
+        "Other lines are passed on. Exit code 0 completes the job; another fails the attempt, with the last 4 KiB of\n"
+        "standard error as the message. A cancel sends SIGTERM to the command's process group, SIGKILL after 10 s.\n"
+        "SIGINT or SIGTERM: the worker takes no more jobs and ends when what runs has ended; a second one stops it.",
+    .examples =
+        "joblog worker --queue mail --exec ./send-mail\n"
+        "joblog worker --name resize --concurrency 4 --exec 'jq -r .path | xargs -I{} convert {} -resize 50% {}'",
+    .options = rows,
+    .options_size = sizeof(struct worker_options),
+    .run = run_worker,
+};

@@ -1,0 +1,88 @@
+/* Downloading the file of an export, with a live bar. The main thread downloads; the meter's thread only looks how far
+ * it has come. */
+#include "download.h"
+
+#include "memory.h"
+#include "meter.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The size that the file has now: what joblog_export_save has written so far. */
+static int64_t part_size(void *user)
+{
+    struct stat st;
+    return stat(user, &st) == 0 ? st.st_size : 0;
+}
+
+int download_to_file(struct joblog_client *client, int64_t id, const char *path, const struct term *term,
+                     struct joblog_export **ret_export, struct joblog_error *error)
+{
+    struct joblog_export *export_ = NULL, *saved = NULL;
+    int rc = joblog_export_get(client, id, &export_, error);
+    if (rc < 0)
+        return rc;
+    char *part = memory_format("%s.part", path);
+    struct meter *meter = meter_new(term, path, export_->size, part_size, part);
+    rc = joblog_export_save(client, id, path, &saved, error);
+    meter_finish(meter, export_->size, rc < 0);
+    joblog_export_free(export_);
+    free(part);
+    if (rc >= 0 && ret_export)
+        *ret_export = saved;
+    else
+        joblog_export_free(saved);
+    return rc;
+}
+
+struct stream {
+    FILE *out;
+    _Atomic int64_t done;
+    int error;
+};
+
+static int64_t stream_done(void *user)
+{
+    struct stream *stream = user;
+    return atomic_load(&stream->done);
+}
+
+static int stream_write(void *user, const void *data, size_t len, int64_t offset, int64_t total)
+{
+    struct stream *stream = user;
+    (void)total;
+    if (fwrite(data, 1, len, stream->out) != len) {
+        stream->error = errno;
+        return -1;
+    }
+    atomic_store(&stream->done, offset + (int64_t)len);
+    return 0;
+}
+
+int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, const struct term *term,
+                       struct joblog_export **ret_export, struct joblog_error *error)
+{
+    struct stream stream = {.out = out};
+    struct joblog_export *export_ = NULL;
+    int rc = joblog_export_get(client, id, &export_, error);
+    if (rc < 0)
+        return rc;
+    const char *title = export_->has_file ? export_->file_name : "export";
+    struct meter *meter = meter_new(term, title, export_->size, stream_done, &stream);
+    rc = joblog_export_download(client, id, 0, stream_write, &stream, ret_export, error);
+    if (rc >= 0 && fflush(out) != 0)
+        stream.error = errno;
+    meter_finish(meter, atomic_load(&stream.done), rc < 0 || stream.error);
+    joblog_export_free(export_);
+    if (stream.error) {
+        error->code = JOBLOG_INTERNAL;
+        snprintf(error->message, sizeof(error->message), "cannot write the file: %s", strerror(stream.error));
+        if (rc >= 0 && ret_export)
+            joblog_export_free(*ret_export);
+        return -JOBLOG_INTERNAL;
+    }
+    return rc;
+}

@@ -1,0 +1,75 @@
+/* Options that choose jobs. Main thread. */
+#include "filter.h"
+
+#include "memory.h"
+#include "units.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+char *filter_split_source(const char *source, const char **ret_type, const char **ret_id)
+{
+    char *copy = memory_copy(source), *colon = copy ? strchr(copy, ':') : NULL;
+    if (colon)
+        *colon = '\0';
+    *ret_type = copy;
+    *ret_id = colon ? colon + 1 : NULL;
+    return copy;
+}
+
+static int filter_add_statuses(const struct cli *cli, const struct filter_options *options, struct filter *filter)
+{
+    filter->statuses = memory_new(options->statuses.n + 1, sizeof(*filter->statuses));
+    size_t n = 0;
+    for (size_t i = 0; i < options->statuses.n; i++) {
+        enum joblog_status status = joblog_status_parse(options->statuses.values[i]);
+        if (!status)
+            return cli_usage(cli, "\"%s\" is no status: pending, running, completed, failed, cancelled",
+                             options->statuses.values[i]);
+        filter->statuses[n++] = status;
+    }
+    if (options->failed)
+        filter->statuses[n++] = JOBLOG_FAILED;
+    filter->filter.statuses = filter->statuses;
+    filter->filter.n_statuses = n;
+    return 0;
+}
+
+int filter_make(const struct cli *cli, const struct filter_options *options, struct filter *filter)
+{
+    *filter = (struct filter){0};
+    int code = filter_add_statuses(cli, options, filter);
+    if (!code)
+        code = cli_parse_labels(cli, &options->labels, &filter->labels);
+    if (code) {
+        filter_done(filter);
+        return code;
+    }
+    struct joblog_filter *to = &filter->filter;
+    to->job_names = (const char *const *)options->names.values;
+    to->n_job_names = options->names.n;
+    to->queues = (const char *const *)options->queues.values;
+    to->n_queues = options->queues.n;
+    to->labels = filter->labels;
+    to->n_labels = options->labels.n;
+    to->owner = options->owner;
+    to->batch = options->batch;
+    filter->source = filter_split_source(options->source, &to->source_type, &to->source_id);
+    if (options->since_us)
+        to->create_from_us = units_now_us() - options->since_us;
+    return 0;
+}
+
+void filter_done(struct filter *filter)
+{
+    cli_labels_free(filter->labels, filter->filter.n_labels);
+    free(filter->statuses);
+    free(filter->source);
+    *filter = (struct filter){0};
+}
+
+bool filter_is_empty(const struct filter_options *options)
+{
+    return !options->statuses.n && !options->names.n && !options->queues.n && !options->labels.n && !options->source &&
+           !options->owner && !options->batch && !options->failed;
+}

@@ -1,0 +1,57 @@
+/* Options that choose jobs, shared by list and watch. Main thread. */
+#ifndef JOBLOG_CLI_FILTER_H
+#define JOBLOG_CLI_FILTER_H
+
+#include "cli.h"
+
+struct filter_options {
+    struct option_texts statuses, names, queues, labels;
+    const char *source, *owner, *batch;
+    int64_t since_us;
+    bool failed;
+};
+
+/* Rows for a command whose struct has `struct filter_options filter` as the member named. */
+#define FILTER_ROWS(type, member)                                                                                       \
+    {"status",                                                                                                          \
+     0,                                                                                                                 \
+     OPTION_LIST,                                                                                                       \
+     "A,B",                                                                                                             \
+     offsetof(type, member.statuses),                                                                                   \
+     "only these: pending, running, completed, failed, cancelled",                                                      \
+     0,                                                                                                                 \
+     0},                                                                                                                \
+        {"failed", 0, OPTION_FLAG, NULL, offsetof(type, member.failed), "the same as --status failed", 0, 0},           \
+        {"name", 'n', OPTION_TEXTS, "NAME", offsetof(type, member.names), "only this job name (again for more)", 0, 0}, \
+        {"queue", 'q', OPTION_TEXTS, "NAME", offsetof(type, member.queues), "only this queue (again for more)", 0, 0},  \
+        {"owner", 0, OPTION_TEXT, "NAME", offsetof(type, member.owner), "only jobs of this owner", 0, 0},               \
+        {"source", 0, OPTION_TEXT, "TYPE[:ID]", offsetof(type, member.source), "only jobs for this object", 0, 0},      \
+        {"label",                                                                                                       \
+         'l',                                                                                                           \
+         OPTION_TEXTS,                                                                                                  \
+         "KEY=VALUE",                                                                                                   \
+         offsetof(type, member.labels),                                                                                 \
+         "only with this label (again for more)",                                                                       \
+         0,                                                                                                             \
+         0},                                                                                                            \
+    {                                                                                                                   \
+        "batch", 'b', OPTION_TEXT, "NAME", offsetof(type, member.batch), "only this batch", 0, 0                        \
+    }
+
+/* A joblog_filter with the arrays that it points into. */
+struct filter {
+    struct joblog_filter filter;
+    enum joblog_status *statuses;
+    struct joblog_label *labels;
+    char *source;
+};
+
+/* Fills *filter (filter_done). 0, or EXIT_USAGE with a message. Keeps options. */
+int filter_make(const struct cli *cli, const struct filter_options *options, struct filter *filter);
+void filter_done(struct filter *filter);
+/* True when options choose nothing in particular. */
+bool filter_is_empty(const struct filter_options *options);
+/* "TYPE:ID" or "TYPE" into its parts; *ret_id NULL without one. Gives a copy that holds both (free). */
+char *filter_split_source(const char *source, const char **ret_type, const char **ret_id);
+
+#endif

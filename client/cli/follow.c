@@ -1,0 +1,92 @@
+/* Following a watch to its end. Main thread reads; an interrupt cancels the watch from the signal thread. */
+#include "follow.h"
+
+#include "interrupt.h"
+#include "json.h"
+#include "memory.h"
+#include "text.h"
+
+#include <stdlib.h>
+
+/* Jobs whose last known state is final and not COMPLETED. */
+struct bad_jobs {
+    int64_t *ids;
+    size_t n;
+};
+
+static void bad_jobs_note(struct bad_jobs *bad, const struct joblog_job *job)
+{
+    bool is_bad = joblog_status_is_final(job->status) && job->status != JOBLOG_COMPLETED;
+    size_t i = 0;
+    while (i < bad->n && bad->ids[i] != job->id)
+        i++;
+    if (i == bad->n && is_bad) {
+        bad->ids = memory_resize(bad->ids, bad->n + 1, sizeof(*bad->ids));
+        bad->ids[bad->n++] = job->id;
+    } else if (i < bad->n && !is_bad) {
+        bad->ids[i] = bad->ids[--bad->n];
+    }
+}
+
+static void cancel_watch(void *user)
+{
+    joblog_watch_cancel(user);
+}
+
+int follow_watch(struct cli *cli, struct joblog_watch *watch, enum follow_mode mode, const struct term *term,
+                 const struct joblog_error *error)
+{
+    struct joblog_error trouble = {0};
+    struct bad_jobs bad = {0};
+    struct bars *bars = NULL;
+    const struct joblog_job *job;
+    int next;
+    if (!watch)
+        return cli_error(error);
+    if (mode == FOLLOW_BARS) {
+        cli_load_statuses(cli);
+        bars = bars_new(term, &cli->statuses);
+    }
+    interrupt_set(cancel_watch, NULL, watch);
+    while ((next = joblog_watch_next(watch, &job, &trouble)) > 0) {
+        if (bars)
+            bars_update(bars, job);
+        if (mode == FOLLOW_JSON)
+            json_print_line(json_of_job(job));
+        bad_jobs_note(&bad, job);
+    }
+    interrupt_clear();
+    bars_finish(bars);
+    joblog_watch_free(watch);
+    int code = bad.n ? EXIT_JOB_FAILED : EXIT_OK;
+    free(bad.ids);
+    if (interrupt_seen())
+        return EXIT_INTERRUPTED;
+    return next < 0 ? cli_error(&trouble) : code;
+}
+
+int follow_report(struct cli *cli, int64_t id)
+{
+    struct joblog_error error;
+    struct joblog_job *job;
+    if (joblog_get(cli->client, id, &job, &error) < 0)
+        return cli_error(&error);
+    if (job->status != JOBLOG_COMPLETED) {
+        fprintf(stderr, "joblog: job %lld is %s", (long long)id, joblog_status_name(job->status));
+        if (*job->error_type || *job->error_message) {
+            fprintf(stderr, "%s%s: ", *job->error_type ? ", " : "", job->error_type);
+            text_print(stderr, job->error_message, 0);
+        }
+        fputc('\n', stderr);
+    }
+    int code = cli_exit_of_job(job->status);
+    joblog_job_free(job);
+    return code;
+}
+
+int follow_job(struct cli *cli, int64_t id, enum follow_mode mode, const struct term *term)
+{
+    struct joblog_error error = {0};
+    int code = follow_watch(cli, joblog_watch_job(cli->client, id, 0, &error), mode, term, &error);
+    return code == EXIT_JOB_FAILED ? follow_report(cli, id) : code;
+}

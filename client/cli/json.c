@@ -1,0 +1,268 @@
+/* Results for programs, over jansson. Main thread. */
+#include "json.h"
+
+#include "text.h"
+#include "units.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void set_text(json_t *object, const char *key, const char *text)
+{
+    if (text && *text)
+        json_object_set_new(object, key, json_string(text));
+}
+
+static void set_int(json_t *object, const char *key, int64_t value)
+{
+    json_object_set_new(object, key, json_integer(value));
+}
+
+static void set_time(json_t *object, const char *key, int64_t time_us)
+{
+    char buf[UNITS_TEXT];
+    if (time_us)
+        json_object_set_new(object, key, json_string(units_rfc3339(buf, time_us)));
+}
+
+/* A JSON text as a value; as a string should it be none. */
+static void set_json(json_t *object, const char *key, const char *text)
+{
+    if (!text || !*text)
+        return;
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    json_object_set_new(object, key, value ? value : json_string(text));
+}
+
+static void set_error(json_t *object, const char *type, const char *message, const char *stack_trace)
+{
+    if (!*type && !*message)
+        return;
+    json_t *error = json_object();
+    set_text(error, "type", type);
+    set_text(error, "message", message);
+    set_text(error, "stack_trace", stack_trace);
+    json_object_set_new(object, "error", error);
+}
+
+static json_t *json_of_progress(const struct joblog_job *job)
+{
+    json_t *progress = json_object();
+    json_object_set_new(progress, "percent", json_real(job->percent));
+    set_int(progress, "done", job->done);
+    set_int(progress, "total", job->total);
+    set_text(progress, "unit", job->unit);
+    set_text(progress, "step", job->step);
+    set_time(progress, "eta", job->eta_us);
+    return progress;
+}
+
+static json_t *json_of_attempt(const struct joblog_attempt *attempt)
+{
+    json_t *object = json_object();
+    set_int(object, "number", attempt->number);
+    set_text(object, "worker", attempt->worker);
+    set_text(object, "outcome", attempt->outcome);
+    set_time(object, "start_time", attempt->start_us);
+    set_time(object, "end_time", attempt->end_us);
+    set_error(object, attempt->error_type, attempt->error_message, attempt->stack_trace);
+    return object;
+}
+
+static json_t *json_of_transition(const struct joblog_transition *transition)
+{
+    json_t *object = json_object();
+    set_int(object, "revision", transition->revision);
+    if (transition->from)
+        set_text(object, "from_status", joblog_status_name(transition->from));
+    set_text(object, "to_status", joblog_status_name(transition->to));
+    set_time(object, "time", transition->time_us);
+    set_text(object, "actor", transition->actor);
+    set_text(object, "reason", transition->reason);
+    set_text(object, "request_id", transition->request_id);
+    return object;
+}
+
+static void set_history(json_t *object, const struct joblog_job *job)
+{
+    if (job->n_attempts) {
+        json_t *attempts = json_array();
+        for (size_t i = 0; i < job->n_attempts; i++)
+            json_array_append_new(attempts, json_of_attempt(&job->attempts[i]));
+        json_object_set_new(object, "attempts", attempts);
+    }
+    if (job->n_transitions) {
+        json_t *transitions = json_array();
+        for (size_t i = 0; i < job->n_transitions; i++)
+            json_array_append_new(transitions, json_of_transition(&job->transitions[i]));
+        json_object_set_new(object, "transitions", transitions);
+    }
+}
+
+static void set_objects(json_t *object, const struct joblog_job *job)
+{
+    if (*job->source_type || *job->source_id) {
+        json_t *source = json_object();
+        set_text(source, "type", job->source_type);
+        set_text(source, "id", job->source_id);
+        json_object_set_new(object, "source", source);
+    }
+    if (job->n_labels) {
+        json_t *labels = json_object();
+        for (size_t i = 0; i < job->n_labels; i++)
+            json_object_set_new(labels, job->labels[i].key, json_string(job->labels[i].value));
+        json_object_set_new(object, "labels", labels);
+    }
+    if (job->cancel_requested) {
+        json_t *cancel = json_object();
+        set_text(cancel, "actor", job->cancel_actor);
+        set_text(cancel, "reason", job->cancel_reason);
+        json_object_set_new(object, "cancel_request", cancel);
+    }
+}
+
+json_t *json_of_job(const struct joblog_job *job)
+{
+    json_t *object = json_object();
+    set_int(object, "id", job->id);
+    set_text(object, "job_name", job->job_name);
+    set_text(object, "queue", job->queue);
+    set_text(object, "status", joblog_status_name(job->status));
+    set_int(object, "priority", job->priority);
+    set_objects(object, job);
+    set_text(object, "owner", job->owner);
+    set_text(object, "creator", job->creator);
+    set_text(object, "batch", job->batch);
+    set_text(object, "worker", job->worker);
+    set_text(object, "request_id", job->request_id);
+    set_text(object, "traceparent", job->traceparent);
+    set_json(object, "payload", job->payload);
+    set_json(object, "result", job->result);
+    json_object_set_new(object, "progress", json_of_progress(job));
+    set_error(object, job->error_type, job->error_message, job->stack_trace);
+    set_int(object, "attempt", job->attempt);
+    set_int(object, "max_attempts", job->max_attempts);
+    set_time(object, "create_time", job->create_us);
+    set_time(object, "run_time", job->run_us);
+    set_time(object, "start_time", job->start_us);
+    set_time(object, "end_time", job->end_us);
+    set_int(object, "wait_us", job->wait_us);
+    set_int(object, "execution_us", job->execution_us);
+    set_int(object, "revision", job->revision);
+    set_history(object, job);
+    return object;
+}
+
+json_t *json_of_export(const struct joblog_export *export_)
+{
+    json_t *object = json_object();
+    set_int(object, "id", export_->job.id);
+    set_text(object, "export_type", export_->export_type);
+    set_text(object, "title", export_->title);
+    json_object_set_new(object, "job", json_of_job(&export_->job));
+    if (export_->has_file) {
+        json_t *file = json_object();
+        set_text(file, "file_name", export_->file_name);
+        set_text(file, "content_type", export_->content_type);
+        set_int(file, "size", export_->size);
+        set_int(file, "rows", export_->rows);
+        set_text(file, "sha256", export_->sha256);
+        set_time(file, "expire_time", export_->expire_us);
+        json_object_set_new(object, "file", file);
+    }
+    return object;
+}
+
+static json_t *json_of_texts(const char *const *texts, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, json_string(texts[i]));
+    return array;
+}
+
+json_t *json_of_export_type(const struct joblog_export_type *type)
+{
+    json_t *object = json_object();
+    set_text(object, "name", type->name);
+    set_text(object, "title", type->title);
+    json_object_set_new(object, "columns", json_of_texts(type->columns, type->n_columns));
+    json_object_set_new(object, "filters", json_of_texts(type->filters, type->n_filters));
+    return object;
+}
+
+static void set_durations(json_t *object, const char *key, const struct joblog_durations *durations)
+{
+    json_t *value = json_object();
+    set_int(value, "count", durations->count);
+    set_int(value, "average_us", durations->average_us);
+    set_int(value, "p50_us", durations->p50_us);
+    set_int(value, "p95_us", durations->p95_us);
+    set_int(value, "p99_us", durations->p99_us);
+    json_object_set_new(object, key, value);
+}
+
+static json_t *json_of_stats_row(const struct joblog_stats_row *row)
+{
+    json_t *object = json_object(), *counts = json_object();
+    set_text(object, "job_name", row->job_name);
+    set_text(object, "queue", row->queue);
+    set_int(counts, "pending", row->pending);
+    set_int(counts, "running", row->running);
+    set_int(counts, "completed", row->completed_now);
+    set_int(counts, "failed", row->failed_now);
+    set_int(counts, "cancelled", row->cancelled_now);
+    json_object_set_new(object, "counts", counts);
+    set_int(object, "dispatched", row->dispatched);
+    set_int(object, "completed", row->completed);
+    set_int(object, "failed", row->failed);
+    set_int(object, "cancelled", row->cancelled);
+    set_int(object, "retried", row->retried);
+    set_durations(object, "execution", &row->execution);
+    set_durations(object, "wait", &row->wait);
+    return object;
+}
+
+json_t *json_of_stats(const struct joblog_stats *stats)
+{
+    json_t *object = json_object(), *rows = json_array();
+    set_time(object, "range_start", stats->range_start_us);
+    set_time(object, "range_end", stats->range_end_us);
+    json_object_set_new(object, "total", json_of_stats_row(&stats->total));
+    for (size_t i = 0; i < stats->n_rows; i++)
+        json_array_append_new(rows, json_of_stats_row(&stats->rows[i]));
+    json_object_set_new(object, "rows", rows);
+    return object;
+}
+
+json_t *json_of_statuses(const struct joblog_status_info *rows, size_t n)
+{
+    json_t *array = json_array(), *object = json_object();
+    for (size_t i = 0; i < n; i++) {
+        json_t *row = json_object();
+        set_text(row, "name", rows[i].name);
+        set_text(row, "label", rows[i].label);
+        set_text(row, "color", rows[i].color);
+        set_text(row, "icon", rows[i].icon);
+        json_array_append_new(array, row);
+    }
+    json_object_set_new(object, "statuses", array);
+    return object;
+}
+
+void json_print_line(json_t *value)
+{
+    json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+    putchar('\n');
+    fflush(stdout);
+    json_decref(value);
+}
+
+void json_print_pretty(FILE *out, const char *text, const char *indent)
+{
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    char *pretty = value ? json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY) : NULL;
+    text_print_block(out, pretty ? pretty : text, indent);
+    free(pretty);
+    json_decref(value);
+}
