@@ -1,0 +1,410 @@
+/* Handlers of EchoService; see echo_server.h. They run on the server's worker threads. */
+#include "echo_server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define PKG(name) Crpc__Test__V1__##name
+
+/* ---- what the handlers tell the test ---- */
+
+static void count_up(struct echo *e, unsigned *counter)
+{
+    pthread_mutex_lock(&e->mu);
+    (*counter)++;
+    pthread_cond_broadcast(&e->changed);
+    pthread_mutex_unlock(&e->mu);
+}
+
+static void wait_for(struct echo *e, const unsigned *counter, unsigned n, const char *what)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    int rc = 0;
+    pthread_mutex_lock(&e->mu);
+    while (*counter < n && rc == 0)
+        rc = pthread_cond_timedwait(&e->changed, &e->mu, &until);
+    unsigned got = *counter;
+    pthread_mutex_unlock(&e->mu);
+    if (got < n)
+        fail_msg("waited for %u %s, got %u", n, what, got);
+}
+
+void echo_wait_done(struct echo *e, unsigned n)
+{
+    wait_for(e, &e->n_done, n, "calls done");
+}
+
+void echo_wait_tags(struct echo *e, unsigned n)
+{
+    wait_for(e, &e->n_tags, n, "tags");
+}
+
+void echo_wait_received(struct echo *e, unsigned n)
+{
+    wait_for(e, &e->n_received, n, "messages received");
+}
+
+void echo_wait_sent(struct echo *e, unsigned n)
+{
+    wait_for(e, &e->n_sent, n, "messages sent");
+}
+
+static void give_tag(struct echo *e, struct tag *tag)
+{
+    pthread_mutex_lock(&e->mu);
+    e->tags[e->n_tags % ECHO_TAGS] = tag;
+    e->n_tags++;
+    pthread_cond_broadcast(&e->changed);
+    pthread_mutex_unlock(&e->mu);
+}
+
+static void forget_tag(struct echo *e, const struct tag *tag)
+{
+    pthread_mutex_lock(&e->mu);
+    for (unsigned i = 0; i < ECHO_TAGS; i++)
+        if (e->tags[i] == tag)
+            e->tags[i] = NULL;
+    pthread_mutex_unlock(&e->mu);
+}
+
+bool echo_post(struct echo *e, unsigned i, bool ok, bool once)
+{
+    pthread_mutex_lock(&e->mu);
+    struct tag *tag = e->tags[i % ECHO_TAGS];
+    if (tag)
+        tag_post(tag, ok); /* under the mutex, so never after the call's done() */
+    if (once)
+        e->tags[i % ECHO_TAGS] = NULL;
+    pthread_mutex_unlock(&e->mu);
+    return tag != NULL;
+}
+
+static void call_done(struct crpc_call *call)
+{
+    struct echo *e = crpc_call_user(call);
+    if (crpc_call_cancelled(call))
+        count_up(e, &e->n_cancelled);
+    count_up(e, &e->n_done);
+}
+
+/* ---- Say ---- */
+
+static int say(struct crpc_call *call, const ProtobufCMessage *message, ProtobufCMessage *ret_response,
+               struct err *ret_err)
+{
+    const PKG(SayRequest) *request = (const void *)message;
+    PKG(SayResponse) *response = (void *)ret_response;
+    if (request->fail_code) {
+        err_set(ret_err, (enum err_code)request->fail_code, request->fail_reason, "failed as asked: %s", request->text);
+        snprintf(ret_err->field, sizeof ret_err->field, "%s", request->fail_field);
+        ret_err->retry_after_ms = request->fail_retry_ms;
+        return -request->fail_code;
+    }
+    response->text = request->text;
+    response->data = request->data;
+    response->time_left_ms = crpc_call_time_left_ms(call);
+    if (request->metadata_key[0]) {
+        struct span value = crpc_call_metadata(call, request->metadata_key);
+        response->metadata = arena_str(crpc_call_arena(call), value);
+    }
+    return crpc_call_add_metadata(call, "x-echo", span_str("yes"), ret_err);
+}
+
+/* ---- Defer ---- */
+
+struct defer {
+    struct crpc_event event;
+    struct crpc_signal signal;
+};
+
+static enum crpc_next defer_answer(struct crpc_call *call)
+{
+    struct defer *d = crpc_call_state(call);
+    PKG(DeferResponse) response = CRPC__TEST__V1__DEFER_RESPONSE__INIT;
+    response.ok = d->event.ok;
+    response.cancelled = crpc_call_cancelled(call);
+    return crpc_test_v1_echo_service_defer_reply(call, &response);
+}
+
+static enum crpc_next defer_start(struct crpc_call *call)
+{
+    static const struct crpc_step answer = {"defer_answer", defer_answer};
+    const PKG(DeferRequest) *request = crpc_test_v1_echo_service_defer_request(call);
+    struct defer *d = crpc_call_state(call);
+    crpc_signal_init(call, &d->signal);
+    switch (request->wait) {
+    case CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_EVENT:
+        crpc_event_arm(call, &d->event);
+        give_tag(crpc_call_user(call), &d->event.tag);
+        return crpc_await(call, &d->event, &answer);
+    case CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_SIGNAL:
+        give_tag(crpc_call_user(call), &d->signal.tag);
+        return crpc_await_signal(call, &d->signal, &answer);
+    case CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_TIME:
+        give_tag(crpc_call_user(call), &d->signal.tag);
+        return crpc_await_signal_for(call, &d->signal, request->ms, &answer);
+    default:
+        return crpc_end(call); /* without an answer: a fault of the handler */
+    }
+}
+
+static void defer_done(struct crpc_call *call)
+{
+    struct defer *d = crpc_call_state(call);
+    forget_tag(crpc_call_user(call), &d->signal.tag);
+    call_done(call);
+}
+
+/* ---- Count ---- */
+
+struct count {
+    struct crpc_signal signal;
+    struct crpc_frame *frame;
+    int number;
+};
+
+static enum crpc_next count_next(struct crpc_call *call);
+static const struct crpc_step COUNT_NEXT = {"count_next", count_next};
+
+static enum crpc_next count_sent(struct crpc_call *call)
+{
+    struct echo *e = crpc_call_user(call);
+    if (crpc_call_sent(call))
+        count_up(e, &e->n_sent);
+    return crpc_goto(call, &COUNT_NEXT);
+}
+
+static const struct crpc_step COUNT_SENT = {"count_sent", count_sent};
+
+static enum crpc_next count_send(struct crpc_call *call)
+{
+    const PKG(CountRequest) *request = crpc_test_v1_echo_service_count_request(call);
+    struct count *c = crpc_call_state(call);
+    if (c->frame)
+        return crpc_send_frame(call, c->frame, &COUNT_SENT);
+    PKG(CountResponse) response = CRPC__TEST__V1__COUNT_RESPONSE__INIT;
+    response.number = ++c->number;
+    response.data.len = (size_t)request->size;
+    response.data.data = arena_zalloc(crpc_call_arena(call), response.data.len);
+    enum crpc_next next;
+    if (request->frames) {
+        c->frame = crpc_frame_encode(&response.base);
+        next = crpc_send_frame(call, c->frame, &COUNT_SENT);
+    } else {
+        next = crpc_test_v1_echo_service_count_send(call, &response, &COUNT_SENT);
+    }
+    return next;
+}
+
+static const struct crpc_step COUNT_SEND = {"count_send", count_send};
+
+static enum crpc_next count_next(struct crpc_call *call)
+{
+    const PKG(CountRequest) *request = crpc_test_v1_echo_service_count_request(call);
+    struct count *c = crpc_call_state(call);
+    if (crpc_call_cancelled(call))
+        return crpc_end(call);
+    if (request->watch)
+        return crpc_await_signal(call, &c->signal, &COUNT_SEND);
+    if (c->number < request->upto && !c->frame)
+        return crpc_goto(call, &COUNT_SEND);
+    if (c->frame && c->number++ < request->upto)
+        return crpc_goto(call, &COUNT_SEND);
+    struct err err = ERR_NONE;
+    if (request->fail_code)
+        err_set(&err, (enum err_code)request->fail_code, "AFTER_ALL", "failed after all");
+    return crpc_finish(call, &err);
+}
+
+static enum crpc_next count_start(struct crpc_call *call)
+{
+    struct count *c = crpc_call_state(call);
+    crpc_signal_init(call, &c->signal);
+    give_tag(crpc_call_user(call), &c->signal.tag);
+    return crpc_goto(call, &COUNT_NEXT);
+}
+
+static void count_done(struct crpc_call *call)
+{
+    struct count *c = crpc_call_state(call);
+    forget_tag(crpc_call_user(call), &c->signal.tag);
+    crpc_frame_unref(c->frame);
+    call_done(call);
+}
+
+/* ---- Sum ---- */
+
+struct sum {
+    int64_t sum;
+    int32_t count;
+};
+
+static enum crpc_next sum_got(struct crpc_call *call)
+{
+    static const struct crpc_step again = {"sum_got", sum_got};
+    const PKG(SumRequest) *request = crpc_test_v1_echo_service_sum_received(call);
+    struct echo *e = crpc_call_user(call);
+    struct sum *s = crpc_call_state(call);
+    if (!request) {
+        PKG(SumResponse) response = CRPC__TEST__V1__SUM_RESPONSE__INIT;
+        response.sum = s->sum;
+        response.count = s->count;
+        return crpc_test_v1_echo_service_sum_reply(call, &response);
+    }
+    if (request->number < 0) { /* while the client goes on writing */
+        struct err err;
+        err_set(&err, ERR_OUT_OF_RANGE, "NEGATIVE", "negative number");
+        return crpc_finish(call, &err);
+    }
+    s->sum += request->number;
+    s->count++;
+    count_up(e, &e->n_received);
+    return crpc_recv(call, &again);
+}
+
+static enum crpc_next sum_start(struct crpc_call *call)
+{
+    static const struct crpc_step got = {"sum_got", sum_got};
+    return crpc_recv(call, &got);
+}
+
+/* ---- Chat: one chain reads, one writes ---- */
+
+struct chat {
+    struct crpc_signal more;
+    int due; /* answers */
+    int size;
+    bool input_over, writer_finishes;
+};
+
+static enum crpc_next chat_got(struct crpc_call *call)
+{
+    static const struct crpc_step again = {"chat_got", chat_got};
+    const PKG(ChatRequest) *request = crpc_test_v1_echo_service_chat_received(call);
+    struct echo *e = crpc_call_user(call);
+    struct chat *c = crpc_call_state(call);
+    if (!request) {
+        c->input_over = true;
+        crpc_signal_raise(&c->more);
+        return crpc_end(call);
+    }
+    if (request->finish_code) {
+        struct err err;
+        err_set(&err, (enum err_code)request->finish_code, "READER_FINISHED", "the reading chain finished");
+        return crpc_finish(call, &err);
+    }
+    c->due += request->answers;
+    c->size = request->size;
+    c->writer_finishes |= request->writer_finishes != 0;
+    crpc_signal_raise(&c->more);
+    count_up(e, &e->n_received);
+    return crpc_recv(call, &again);
+}
+
+static enum crpc_next chat_write(struct crpc_call *call);
+static const struct crpc_step CHAT_WRITE = {"chat_write", chat_write};
+
+static enum crpc_next chat_sent(struct crpc_call *call)
+{
+    struct echo *e = crpc_call_user(call);
+    if (crpc_call_sent(call))
+        count_up(e, &e->n_sent);
+    return crpc_goto(call, &CHAT_WRITE);
+}
+
+static enum crpc_next chat_write(struct crpc_call *call)
+{
+    static const struct crpc_step sent = {"chat_sent", chat_sent};
+    struct chat *c = crpc_call_state(call);
+    if (crpc_call_ended(call))
+        return crpc_end(call);
+    if (c->due > 0) {
+        PKG(ChatResponse) response = CRPC__TEST__V1__CHAT_RESPONSE__INIT;
+        c->due--;
+        response.text = "answer";
+        response.data.len = (size_t)c->size;
+        response.data.data = arena_zalloc(crpc_call_arena(call), response.data.len);
+        return crpc_test_v1_echo_service_chat_send(call, &response, &sent);
+    }
+    if (c->input_over || c->writer_finishes)
+        return crpc_finish(call, NULL);
+    return crpc_await_signal(call, &c->more, &CHAT_WRITE);
+}
+
+static enum crpc_next chat_start(struct crpc_call *call)
+{
+    static const struct crpc_step got = {"chat_got", chat_got};
+    struct chat *c = crpc_call_state(call);
+    crpc_signal_init(call, &c->more);
+    crpc_fork(call, &CHAT_WRITE);
+    return crpc_recv(call, &got);
+}
+
+static const struct crpc_step DEFER = {"defer_start", defer_start};
+static const struct crpc_step COUNT = {"count_start", count_start};
+static const struct crpc_step SUM = {"sum_start", sum_start};
+static const struct crpc_step CHAT = {"chat_start", chat_start};
+static const struct crpc_test_v1_echo_service_handlers HANDLERS = {
+    .say = {.simple = say},
+    .defer = {.first = &DEFER, .state_size = sizeof(struct defer), .done = defer_done},
+    .count = {.first = &COUNT, .state_size = sizeof(struct count), .done = count_done},
+    .sum = {.first = &SUM, .state_size = sizeof(struct sum), .done = call_done},
+    .chat = {.first = &CHAT, .state_size = sizeof(struct chat), .done = call_done},
+};
+
+/* ---- fixture ---- */
+
+void echo_start(struct echo *e, const struct crpc_server_options *options, const char *address)
+{
+    struct crpc_server_options o = options ? *options : (struct crpc_server_options){.error_domain = "echo.test"};
+    struct err err = ERR_NONE;
+    *e = (struct echo){.port = 0};
+    pthread_mutex_init(&e->mu, NULL);
+    pthread_cond_init(&e->changed, NULL);
+    e->server = crpc_server_new(&o, &err);
+    if (!e->server || crpc_test_v1_echo_service_mount(e->server, &HANDLERS, e, &err) < 0 ||
+        crpc_server_listen(e->server, address ? address : "127.0.0.1:0", &e->port, &err) < 0 ||
+        crpc_server_start(e->server, &err) < 0)
+        fail_msg("server: %s", err.msg);
+    if (e->port)
+        snprintf(e->target, sizeof e->target, "127.0.0.1:%d", e->port);
+    else
+        snprintf(e->target, sizeof e->target, "%s", address);
+    e->channel = crpc_channel_new(e->target, NULL, &err);
+    if (!e->channel)
+        fail_msg("channel: %s", err.msg);
+}
+
+void echo_stop(struct echo *e, int64_t grace_ms)
+{
+    crpc_channel_free(e->channel);
+    crpc_server_drain(e->server, grace_ms);
+    assert_int_equal(crpc_server_calls(e->server), 0);
+    crpc_server_free(e->server);
+    pthread_cond_destroy(&e->changed);
+    pthread_mutex_destroy(&e->mu);
+}
+
+int echo_setup(void **state)
+{
+    struct echo *e = malloc(sizeof *e);
+    echo_start(e, NULL, NULL);
+    *state = e;
+    return 0;
+}
+
+int echo_teardown(void **state)
+{
+    echo_stop(*state, 10000);
+    free(*state);
+    return 0;
+}

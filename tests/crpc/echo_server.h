@@ -1,0 +1,48 @@
+/* The server that the tests call, in the same process: its handlers tell the test where they are, so that no test has
+ * to sleep. */
+#ifndef TESTS_CRPC_ECHO_SERVER_H
+#define TESTS_CRPC_ECHO_SERVER_H
+
+#include <pthread.h>
+
+#include "base/tag.h"
+#include "crpc/client.h"
+#include "crpc/server.h"
+#include "echo.crpc.h"
+
+enum { ECHO_TAGS = 512 };
+
+struct echo {
+    struct crpc_server *server;
+    struct crpc_channel *channel; /* to it */
+    char target[128];
+    int port;
+
+    pthread_mutex_t mu; /* the rest */
+    pthread_cond_t changed;
+    struct tag *tags[ECHO_TAGS]; /* of handlers that wait for a post; NULL: taken or gone */
+    unsigned n_tags;             /* ever given */
+    unsigned n_done;             /* done() of Defer, Count, Sum and Chat */
+    unsigned n_cancelled;        /* of those, cancelled */
+    unsigned n_sent;             /* messages that went out of Count and Chat */
+    unsigned n_received;         /* messages that came in, of Sum and Chat */
+};
+
+/* options NULL: defaults, with the domain echo.test. address NULL: 127.0.0.1:0. Fails the test on an error. */
+void echo_start(struct echo *e, const struct crpc_server_options *options, const char *address);
+/* Drains with the grace given, frees. */
+void echo_stop(struct echo *e, int64_t grace_ms);
+
+/* Wait for the handlers; each fails the test after 20 s. */
+void echo_wait_done(struct echo *e, unsigned n);
+void echo_wait_tags(struct echo *e, unsigned n);
+void echo_wait_received(struct echo *e, unsigned n);
+void echo_wait_sent(struct echo *e, unsigned n);
+/* Posts to the i-th tag ever given; false when its call is gone. once: forgets it. */
+bool echo_post(struct echo *e, unsigned i, bool ok, bool once);
+
+/* CMocka set-up and tear-down of a struct echo with defaults. */
+int echo_setup(void **state);
+int echo_teardown(void **state);
+
+#endif
