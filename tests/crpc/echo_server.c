@@ -48,6 +48,11 @@ void echo_wait_tags(struct echo *e, unsigned n)
     wait_for(e, &e->n_tags, n, "tags");
 }
 
+void echo_wait_gone(struct echo *e, unsigned n)
+{
+    wait_for(e, &e->n_gone, n, "cancels seen");
+}
+
 void echo_wait_received(struct echo *e, unsigned n)
 {
     wait_for(e, &e->n_received, n, "messages received");
@@ -135,8 +140,25 @@ static enum crpc_next defer_answer(struct crpc_call *call)
     return crpc_test_v1_echo_service_defer_reply(call, &response);
 }
 
+/* A second chain that only looks out for the cancel. */
+static enum crpc_next defer_gone(struct crpc_call *call)
+{
+    struct echo *e = crpc_call_user(call);
+    if (crpc_call_cancelled(call))
+        count_up(e, &e->n_gone);
+    return crpc_end(call);
+}
+
+static enum crpc_next defer_watch(struct crpc_call *call)
+{
+    static const struct crpc_step gone = {"defer_gone", defer_gone};
+    struct defer *d = crpc_call_state(call);
+    return crpc_await_signal(call, &d->signal, &gone);
+}
+
 static enum crpc_next defer_start(struct crpc_call *call)
 {
+    static const struct crpc_step watch = {"defer_watch", defer_watch};
     static const struct crpc_step answer = {"defer_answer", defer_answer};
     const PKG(DeferRequest) *request = crpc_test_v1_echo_service_defer_request(call);
     struct defer *d = crpc_call_state(call);
@@ -144,6 +166,7 @@ static enum crpc_next defer_start(struct crpc_call *call)
     switch (request->wait) {
     case CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_EVENT:
         crpc_event_arm(call, &d->event);
+        crpc_fork(call, &watch);
         give_tag(crpc_call_user(call), &d->event.tag);
         return crpc_await(call, &d->event, &answer);
     case CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_SIGNAL:
@@ -189,20 +212,18 @@ static enum crpc_next count_send(struct crpc_call *call)
 {
     const PKG(CountRequest) *request = crpc_test_v1_echo_service_count_request(call);
     struct count *c = crpc_call_state(call);
-    if (c->frame)
+    if (c->frame) {
+        c->number++;
         return crpc_send_frame(call, c->frame, &COUNT_SENT);
+    }
     PKG(CountResponse) response = CRPC__TEST__V1__COUNT_RESPONSE__INIT;
     response.number = ++c->number;
     response.data.len = (size_t)request->size;
     response.data.data = arena_zalloc(crpc_call_arena(call), response.data.len);
-    enum crpc_next next;
-    if (request->frames) {
-        c->frame = crpc_frame_encode(&response.base);
-        next = crpc_send_frame(call, c->frame, &COUNT_SENT);
-    } else {
-        next = crpc_test_v1_echo_service_count_send(call, &response, &COUNT_SENT);
-    }
-    return next;
+    if (!request->frames)
+        return crpc_test_v1_echo_service_count_send(call, &response, &COUNT_SENT);
+    c->frame = crpc_frame_encode(&response.base);
+    return crpc_send_frame(call, c->frame, &COUNT_SENT);
 }
 
 static const struct crpc_step COUNT_SEND = {"count_send", count_send};
@@ -215,9 +236,7 @@ static enum crpc_next count_next(struct crpc_call *call)
         return crpc_end(call);
     if (request->watch)
         return crpc_await_signal(call, &c->signal, &COUNT_SEND);
-    if (c->number < request->upto && !c->frame)
-        return crpc_goto(call, &COUNT_SEND);
-    if (c->frame && c->number++ < request->upto)
+    if (c->number < request->upto)
         return crpc_goto(call, &COUNT_SEND);
     struct err err = ERR_NONE;
     if (request->fail_code)

@@ -24,6 +24,7 @@ struct echo {
     unsigned n_tags;             /* ever given */
     unsigned n_done;             /* done() of Defer, Count, Sum and Chat */
     unsigned n_cancelled;        /* of those, cancelled */
+    unsigned n_gone;             /* cancels seen by the second chain of Defer with an event */
     unsigned n_sent;             /* messages that went out of Count and Chat */
     unsigned n_received;         /* messages that came in, of Sum and Chat */
 };
@@ -36,6 +37,7 @@ void echo_stop(struct echo *e, int64_t grace_ms);
 /* Wait for the handlers; each fails the test after 20 s. */
 void echo_wait_done(struct echo *e, unsigned n);
 void echo_wait_tags(struct echo *e, unsigned n);
+void echo_wait_gone(struct echo *e, unsigned n);
 void echo_wait_received(struct echo *e, unsigned n);
 void echo_wait_sent(struct echo *e, unsigned n);
 /* Posts to the i-th tag ever given; false when its call is gone. once: forgets it. */
