@@ -163,7 +163,7 @@ void hub_shown(struct hub *hub, struct hub_watch *w, int64_t job_id)
 void hub_settle(struct hub *hub, struct hub_watch *w)
 {
     pthread_mutex_lock(&hub->lock);
-    w->wide = false;
+    watch_settle(w);
     pthread_mutex_unlock(&hub->lock);
 }
 

@@ -31,13 +31,14 @@ void hub_free(struct hub *hub); /* no watches left; takes NULL */
 /* Starts a watch: every change published from now on of a job that the filter matches, or that a snapshot of before
  * matched (a job that ceases to match is sent once more). Copies filter. keeps wake: posted when there is something to
  * take and there was nothing; until hub_unwatch returns.
- * A filter with statuses starts wide, that is every status is sent, while the watcher reads from the store what matches
- * already; hub_settle ends that. */
+ * With statuses in the filter it takes two more steps, since what matched before the watch began is in the store only:
+ * the watcher reads it there, tells it by hub_shown, and then calls hub_settle; only after that it takes. */
 int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake, struct hub_watch **ret_watch,
               struct err *ret_err);
 /* The watcher has seen this job match in the store. So it is sent once more when it ceases to. */
 void hub_shown(struct hub *hub, struct hub_watch *watch, int64_t job_id);
-/* The watcher has read the store: from now on the statuses of the filter hold. */
+/* The watcher has read the store: sorts what has been queued meanwhile by the statuses of the filter. Without
+ * statuses it does nothing. */
 void hub_settle(struct hub *hub, struct hub_watch *watch);
 /* After it returns wake is not posted any more. Takes NULL. */
 void hub_unwatch(struct hub *hub, struct hub_watch *watch);

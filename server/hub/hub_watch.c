@@ -85,10 +85,9 @@ static void watch_cut(struct hub_watch *w)
 }
 
 /* Appends. False: out of memory. */
-static bool watch_append(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition,
-                         struct hub_entry *before)
+static bool watch_append(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition)
 {
-    struct hub_entry *e = mem_zalloc(sizeof *e);
+    struct hub_entry *before = find_latest(w, snapshot->job.id), *e = mem_zalloc(sizeof *e);
     if (!e)
         return false;
     e->job_id = snapshot->job.id;
@@ -127,7 +126,7 @@ static void watch_queue(struct hub_watch *w, struct job_snapshot *snapshot, bool
     /* Progress is dropped rather than queued without end: another will follow. */
     if (!is_transition && w->n_entries >= HUB_BACKLOG_MAX)
         return;
-    if ((is_transition && w->n_transitions >= HUB_BACKLOG_MAX) || !watch_append(w, snapshot, is_transition, before))
+    if ((is_transition && w->n_transitions >= HUB_BACKLOG_MAX) || !watch_append(w, snapshot, is_transition))
         watch_cut(w);
     else if (was_empty)
         tag_post(w->wake, true);
@@ -156,8 +155,6 @@ void watch_remember(struct hub_watch *w, int64_t job_id)
 /* Keeps the set of shown jobs; is this change to be sent? */
 static bool watch_wants(struct hub_watch *w, const struct job *job)
 {
-    if (w->status_mask == 0)
-        return true;
     if (w->status_mask & 1u << job->status) {
         /* A completed job stays one for ever. */
         if (job->status != JOB_COMPLETED)
@@ -165,33 +162,56 @@ static bool watch_wants(struct hub_watch *w, const struct job *job)
         return true;
     }
     struct hub_shown_job *shown = find_shown(w, job->id);
-    if (shown) {
-        HASH_DEL(w->shown, shown);
-        mem_free(shown);
-        return true;
-    }
-    return w->wide;
+    if (!shown)
+        return false;
+    HASH_DEL(w->shown, shown);
+    mem_free(shown);
+    return true;
 }
 
 void watch_publish(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition)
 {
-    if (!w->cut && watch_concerns(w, &snapshot->job) && watch_wants(w, &snapshot->job))
+    bool all = w->wide || w->status_mask == 0;
+    if (!w->cut && watch_concerns(w, &snapshot->job) && (all || watch_wants(w, &snapshot->job)))
         watch_queue(w, snapshot, is_transition);
 }
 
-struct job_snapshot *watch_take(struct hub_watch *w)
+/* Takes the first entry off the queue; gives it. */
+static struct hub_entry *watch_shift(struct hub_watch *w)
 {
     struct hub_entry *e = w->first;
     if (!e)
         return NULL;
+    if (!watches_one_job(w) && find_latest(w, e->job_id) == e)
+        HASH_DEL(w->latest, e);
     w->first = e->next;
     if (!w->first)
         w->last = NULL;
-    if (!watches_one_job(w) && find_latest(w, e->job_id) == e)
-        HASH_DEL(w->latest, e);
     w->n_entries--;
     w->n_transitions -= e->is_transition;
-    struct job_snapshot *snapshot = e->snapshot;
+    return e;
+}
+
+void watch_settle(struct hub_watch *w)
+{
+    struct hub_entry *e;
+    size_t n = w->n_entries;
+    if (!w->wide)
+        return;
+    w->wide = false;
+    /* Once around, in order, as if each change came only now. */
+    while (n-- > 0 && (e = watch_shift(w))) {
+        if (watch_wants(w, &e->snapshot->job) && !watch_append(w, e->snapshot, e->is_transition))
+            watch_cut(w);
+        job_snapshot_unref(e->snapshot);
+        mem_free(e);
+    }
+}
+
+struct job_snapshot *watch_take(struct hub_watch *w)
+{
+    struct hub_entry *e = watch_shift(w);
+    struct job_snapshot *snapshot = e ? e->snapshot : NULL;
     mem_free(e);
     return snapshot;
 }

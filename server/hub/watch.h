@@ -19,7 +19,7 @@ struct hub_watch {
     struct job_filter filter; /* without its statuses, which are here: */
     unsigned status_mask;
     struct tag *wake;
-    bool wide;                       /* every status is sent: the watcher still reads the store */
+    bool wide;                       /* every status is queued: the watcher still reads the store */
     bool cut;                        /* was too slow; the queue is empty for good */
     struct hub_entry *first, *last;  /* the queue, oldest first */
     struct hub_entry *latest;        /* uthash by job: the last entry of each; not for a watch of one job */
@@ -35,6 +35,8 @@ void watch_free(struct hub_watch *watch);
 bool watch_concerns(const struct hub_watch *watch, const struct job *job);
 /* Queues the snapshot if it is wanted and posts wake if the queue was empty. */
 void watch_publish(struct hub_watch *watch, struct job_snapshot *snapshot, bool is_transition);
+/* Ends the wide phase: drops from the queue what the statuses leave out. */
+void watch_settle(struct hub_watch *watch);
 void watch_remember(struct hub_watch *watch, int64_t job_id);
 struct job_snapshot *watch_take(struct hub_watch *watch);
 

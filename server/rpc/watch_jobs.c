@@ -202,13 +202,13 @@ static enum crpc_next watch_jobs_next(struct crpc_call *call)
     enum crpc_next next = watch_jobs_end(call, &ended);
     if (ended)
         return next;
-    if (w->until_final && w->seen.n_open == 0)
-        return crpc_finish(call, NULL);
     struct job_snapshot *snapshot = hub_next(service_of(call)->hub, w->watch, &cut);
     if (cut) {
         err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
         return crpc_finish(call, &err);
     }
+    if (!snapshot && w->until_final && w->seen.n_open == 0)
+        return crpc_finish(call, NULL);
     if (!snapshot)
         return crpc_await_signal(call, &w->wake, &NEXT);
     next = watch_jobs_send(call, snapshot);

@@ -1,0 +1,169 @@
+/* See daemon.h. The order of the start is the order of need, and the stop is its reverse with one exception: streams
+ * are told before the gRPC server drains, and the store outlives the drain, since calls wait for its answers. The gRPC
+ * server is freed last of those three: nothing may post to its queues after that. */
+#include "daemon.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "crpc/health.h"
+#include "crpc/server.h"
+#include "export/export.h"
+#include "pg/embedded.h"
+#include "rpc/service.h"
+
+#define HOUR_MS INT64_C(3600000)
+
+struct daemon {
+    const struct config *cfg;
+    struct embedded_pg *pg;
+    const char *uri;
+    struct export_types *types;
+    struct service service;
+    struct crpc_health *health;
+    struct crpc_server *server;
+    struct buf addresses;
+};
+
+static int start_store(struct daemon *d, struct err *ret_err)
+{
+    const struct config *cfg = d->cfg;
+    if (!(d->service.hub = hub_new()))
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    struct store_options options = {.uri = d->uri,
+                                    .observer = service_observer(d->service.hub),
+                                    .n_readers = (unsigned)cfg->readers,
+                                    .batch_max = (unsigned)cfg->batch_max,
+                                    .lease_timeout_ms = cfg->lease_timeout_ms,
+                                    .request_ttl_ms = cfg->request_id_ttl_hours * HOUR_MS};
+    d->service.store = store_open(&options, ret_err);
+    return d->service.store ? 0 : -(int)ret_err->code;
+}
+
+static int start_exports(struct daemon *d, struct err *ret_err)
+{
+    struct export_options options = {.uri = d->uri,
+                                     .store = d->service.store,
+                                     .types = d->types,
+                                     .n_workers = (unsigned)d->cfg->export_workers,
+                                     .ttl_ms = d->cfg->export_ttl_hours * HOUR_MS};
+    return d->types ? export_start(&options, &d->service.exports, ret_err) : 0;
+}
+
+static int listen_all(struct daemon *d, struct err *ret_err)
+{
+    for (size_t i = 0; i < d->cfg->listen.count; i++) {
+        const char *address = d->cfg->listen.items[i], *colon = strrchr(address, ':');
+        int port = 0;
+        int rc = crpc_server_listen(d->server, address, &port, ret_err);
+        if (rc != 0)
+            return rc;
+        if (d->addresses.len > 0)
+            buf_add_char(&d->addresses, ',');
+        if (port > 0 && colon)
+            buf_printf(&d->addresses, "%.*s:%d", (int)(colon - address), address, port);
+        else
+            buf_add_str(&d->addresses, address);
+    }
+    return d->addresses.failed ? err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory") : 0;
+}
+
+static int mount_all(struct daemon *d, struct err *ret_err)
+{
+    int rc = job_log_service_mount(d->server, &d->service, ret_err);
+    if (rc != 0 || (rc = worker_service_mount(d->server, &d->service, ret_err)) != 0)
+        return rc;
+#ifdef JOBLOG_EXPORTS
+    if ((rc = export_service_mount(d->server, &d->service, ret_err)) != 0)
+        return rc;
+#endif
+    return crpc_health_mount(d->health, d->server, ret_err);
+}
+
+static int say_serving(struct daemon *d, struct err *ret_err)
+{
+    static const char *const names[] = {"", "joblog.v1.JobLogService", "joblog.v1.WorkerService",
+                                        "joblog.v1.ExportService"};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof names / sizeof *names; i++)
+        rc = crpc_health_set(d->health, names[i], true, ret_err);
+    return rc;
+}
+
+static int start_server(struct daemon *d, struct err *ret_err)
+{
+    struct crpc_server_options options = {.error_domain = "joblog",
+                                          .n_workers = (unsigned)d->cfg->workers,
+                                          .max_message_bytes = (size_t)d->cfg->max_message_bytes,
+                                          .max_calls = (unsigned)d->cfg->max_calls,
+                                          .interceptors = &access_log,
+                                          .n_interceptors = 1};
+    int rc = 0;
+    if (!(d->health = crpc_health_new()))
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    d->server = crpc_server_new(&options, ret_err);
+    if (!d->server)
+        return -(int)ret_err->code;
+    if ((rc = mount_all(d, ret_err)) != 0 || (rc = listen_all(d, ret_err)) != 0 || (rc = say_serving(d, ret_err)) != 0)
+        return rc;
+    return crpc_server_start(d->server, ret_err);
+}
+
+int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_err)
+{
+    struct daemon *d = mem_zalloc(sizeof *d);
+    int rc = 0;
+    if (!d)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    d->cfg = cfg;
+    drain_init(&d->service.drain);
+    d->uri = cfg->database;
+    /* Before any thread: the child is tied to the life of the one that made it. */
+    if (cfg->export_types && (rc = export_types_load(cfg->export_types, &d->types, ret_err)) != 0) {
+        ret_err->code = ERR_INVALID_ARGUMENT; /* the setting is at fault, whatever is wrong with the file */
+        snprintf(ret_err->field, sizeof ret_err->field, "export-types");
+        rc = -ERR_INVALID_ARGUMENT;
+    }
+    if (rc == 0 && cfg->embedded && (rc = embedded_pg_start(cfg->embedded, &d->pg, ret_err)) == 0)
+        d->uri = embedded_pg_uri(d->pg);
+    if (rc == 0 && (rc = start_store(d, ret_err)) == 0 && (rc = start_exports(d, ret_err)) == 0)
+        rc = start_server(d, ret_err);
+    if (rc != 0) {
+        daemon_stop(d);
+        return rc;
+    }
+    *ret = d;
+    return 0;
+}
+
+const char *daemon_addresses(const struct daemon *d)
+{
+    return d->addresses.data;
+}
+
+pid_t daemon_postgres_pid(const struct daemon *d)
+{
+    return d->pg ? embedded_pg_pid(d->pg) : 0;
+}
+
+void daemon_stop(struct daemon *d)
+{
+    if (d->server) {
+        crpc_health_stop(d->health);
+        drain_begin(&d->service.drain);
+        crpc_server_drain(d->server, d->cfg->shutdown_grace_ms);
+    }
+    export_stop(d->service.exports);
+    store_close(d->service.store);
+    crpc_server_free(d->server);
+    crpc_health_free(d->health);
+    hub_free(d->service.hub);
+    drain_done(&d->service.drain);
+    export_types_free(d->types);
+    embedded_pg_stop(d->pg);
+    buf_done(&d->addresses);
+    mem_free(d);
+}
