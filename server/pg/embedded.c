@@ -145,6 +145,7 @@ static int start_postgres(struct embedded_pg *e, struct err *err)
             break;
         usleep((useconds_t)pause_ms * 1000); /* nothing to wait for: the processes in the way are not known to us */
     }
+    pg_cluster_log_tail(&e->cluster);
     return err_set(err, ERR_UNAVAILABLE, "EMBEDDED_START", "postgres did not come up; see %.150s/pg.log",
                    e->cluster.dir);
 }

@@ -196,7 +196,15 @@ static int find_programs(struct pg_cluster *c, struct err *err)
                    OLDEST_VERSION);
 }
 
-static void child_exec(const struct pg_cluster *c, int data_fd, char *const argv[], int death_signal, pid_t parent)
+/* In the child: says in pg.log what failed. */
+static _Noreturn void child_fail(const char *what)
+{
+    dprintf(2, "joblogd: could not start a program of PostgreSQL: %s: errno %d\n", what, errno);
+    _exit(126);
+}
+
+static _Noreturn void child_exec(const struct pg_cluster *c, int data_fd, char *const argv[], int death_signal,
+                                 pid_t parent)
 {
     static char *const env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL};
     sigset_t none;
@@ -207,17 +215,17 @@ static void child_exec(const struct pg_cluster *c, int data_fd, char *const argv
     sigprocmask(SIG_SETMASK, &none, NULL);
     umask(077);
     int null = open("/dev/null", O_RDONLY);
-    if (chdir("/") < 0 || null < 0 || dup2(null, 0) < 0 || dup2(c->log_fd, 1) < 0 || dup2(c->log_fd, 2) < 0)
+    if (null < 0 || dup2(null, 0) < 0 || dup2(c->log_fd, 1) < 0 || dup2(c->log_fd, 2) < 0)
         _exit(126);
-    if (dup2(data_fd, 3) < 0 || fcntl(3, F_SETFD, 0) < 0 || close_range(4, ~0U, 0) < 0)
-        _exit(126);
+    if (chdir("/") < 0 || dup2(data_fd, 3) < 0 || fcntl(3, F_SETFD, 0) < 0 || close_range(4, ~0U, 0) < 0)
+        child_fail("descriptors");
     if (c->as_root && (setgroups(0, NULL) < 0 || setgid(c->gid) < 0 || setuid(c->uid) < 0))
-        _exit(125);
+        child_fail("change of user");
     /* After the change of user, which clears it. */
     if (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || getppid() != parent)
-        _exit(125);
+        child_fail("tie to joblogd");
     execve(argv[0], argv, env);
-    _exit(127);
+    child_fail(argv[0]);
 }
 
 pid_t pg_cluster_spawn(const struct pg_cluster *c, int data_fd, char *const argv[], int death_signal)
@@ -243,6 +251,26 @@ bool pg_process_wait(pid_t pid, int timeout_ms)
     } while (n < 0 && errno == EINTR);
     close(fd);
     return n > 0;
+}
+
+void pg_cluster_log_tail(const struct pg_cluster *c)
+{
+    char text[1024];
+    int fd = openat(c->dir_fd, "pg.log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return;
+    off_t size = lseek(fd, 0, SEEK_END);
+    off_t from = size > (off_t)sizeof text - 1 ? size - (off_t)sizeof text + 1 : 0;
+    ssize_t n = pread(fd, text, sizeof text - 1, from);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    char *rest = text, *line;
+    if (from > 0)
+        strsep(&rest, "\n"); /* the rest of a line */
+    while ((line = strsep(&rest, "\n"))) {
+        if (*line)
+            log_error("pg.log: %s", line);
+    }
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -288,9 +316,11 @@ static int run_initdb(struct pg_cluster *c, int new_fd, struct err *err)
     int status = -1;
     if (!pg_process_wait(pid, INIT_WAIT_MS))
         kill(pid, SIGKILL);
-    if (waitpid(pid, &status, 0) < 0 || status != 0)
+    if (waitpid(pid, &status, 0) < 0 || status != 0) {
+        pg_cluster_log_tail(c);
         return err_set(err, ERR_UNAVAILABLE, "EMBEDDED_INIT",
                        "making the database cluster failed (status %d); see %.150s/pg.log", status, c->dir);
+    }
     return 0;
 }
 

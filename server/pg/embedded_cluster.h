@@ -36,6 +36,9 @@ pid_t pg_cluster_spawn(const struct pg_cluster *c, int data_fd, char *const argv
 /* Waits for the end of a process (need not be a child) for so long. True when it has ended. */
 bool pg_process_wait(pid_t pid, int timeout_ms);
 
+/* Logs the last lines of pg.log as errors: the directory may be a temporary one that goes with the failed start. */
+void pg_cluster_log_tail(const struct pg_cluster *c);
+
 /* Stops a postmaster that a former joblogd left running on this cluster. False when it cannot be stopped. */
 bool pg_cluster_stop_orphan(const struct pg_cluster *c);
 

@@ -298,6 +298,42 @@ static void expect_refusal(const char *path, const char *reason, const char *tex
         fail_msg("\"%s\" does not say \"%s\"", err.msg, text);
 }
 
+/* An operator's mistake in postgresql.conf: the start fails in a clear way, leaves nothing, and works once corrected.
+ */
+static void test_bad_setting(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "%s/setting", root);
+    embedded_pg_stop(start());
+    char path[256], text[4096];
+    snprintf(path, sizeof path, "%s/pg/postgresql.conf", dir);
+    FILE *f = fopen(path, "a");
+    assert_non_null(f);
+    long before = ftell(f);
+    fputs("no_such_setting = 1\n", f);
+    fclose(f);
+
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    log_set_fd(fds[1]);
+    struct embedded_pg *e = NULL;
+    struct err err = ERR_NONE;
+    assert_int_equal(embedded_pg_start_flags(dir, EMBEDDED_PG_VOLATILE, &e, &err), -ERR_UNAVAILABLE);
+    log_set_fd(2);
+    close(fds[1]);
+    ssize_t n = read(fds[0], text, sizeof text - 1);
+    close(fds[0]);
+    assert_true(n > 0);
+    text[n] = '\0';
+    assert_non_null(strstr(text, "no_such_setting"));
+    assert_null(e);
+    assert_false(exists("run"));
+    assert_false(exists("pg/postmaster.pid"));
+
+    assert_int_equal(truncate(path, before), 0);
+    embedded_pg_stop(start());
+}
+
 static void test_bad_directories(void **state)
 {
     (void)state;
@@ -334,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_killed_postmaster),  cmocka_unit_test(test_killed_joblogd),
         cmocka_unit_test(test_orphan_with_client), cmocka_unit_test(test_second_joblogd),
         cmocka_unit_test(test_half_made_cluster),  cmocka_unit_test(test_bad_directories),
+        cmocka_unit_test(test_bad_setting),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, make_root, remove_root);
