@@ -1,0 +1,59 @@
+/* What the files of libjoblog share: the client itself, calls with retries, errors at the public edge. */
+#ifndef CLIENT_PRIV_H
+#define CLIENT_PRIV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/err.h"
+#include "crpc/client.h"
+#include "joblog/client.h"
+#include "joblog/v1/export.crpc.h"
+#include "joblog/v1/job_log.crpc.h"
+#include "joblog/v1/worker.crpc.h"
+
+struct joblog_client {
+    struct crpc_channel *channel;
+    int64_t timeout_ms;
+    bool retry;
+    char program[200]; /* host:program, for StartJob */
+};
+
+#define JOB_LOG_METHOD(m) (&joblog_v1_job_log_service.methods[JOBLOG_V1_JOB_LOG_SERVICE_##m])
+#define WORKER_METHOD(m)  (&joblog_v1_worker_service.methods[JOBLOG_V1_WORKER_SERVICE_##m])
+#define EXPORT_METHOD(m)  (&joblog_v1_export_service.methods[JOBLOG_V1_EXPORT_SERVICE_##m])
+
+/* At the public edge: copies *e to *error (may be NULL) and returns -code, 0 for OK. */
+int error_give(struct joblog_error *error, const struct err *e);
+int error_no_memory(struct err *ret_err);
+
+/* One unary call; failures that may pass (call_may_pass) are repeated with back-off until the client's timeout_ms is
+ * over. Gives *ret_response (crpc_message_free). ret_tries, may be NULL: how often it was sent. 0, or -code and
+ * *ret_err. */
+int call_unary(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
+               int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err);
+/* The same, with another time limit. */
+int call_unary_within(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
+                      int64_t timeout_ms, int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err);
+/* True when the call may succeed later although nothing is changed. */
+bool call_may_pass(const struct err *e);
+/* True for a stream that was cut by the network or by a server that goes away. */
+bool stream_was_cut(const struct err *e);
+
+/* Pauses between attempts: first, doubled up to max, each between half of it and all of it. */
+struct backoff {
+    int64_t first_ms, max_ms;
+    int64_t next_ms; /* 0 to begin with */
+};
+#define BACKOFF_CALL   ((struct backoff){.first_ms = 50, .max_ms = 2000})
+#define BACKOFF_STREAM ((struct backoff){.first_ms = 50, .max_ms = 5000})
+/* The next pause. at_least_ms: what the server asked for, or 0. */
+int64_t backoff_next_ms(struct backoff *b, int64_t at_least_ms);
+
+enum { REQUEST_ID_SIZE = 37 };
+/* A random UUID (RFC 4122, version 4) with its NUL. */
+void request_id_make(char id[REQUEST_ID_SIZE]);
+
+#endif

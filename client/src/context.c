@@ -1,0 +1,312 @@
+/* What a handler may do with its job. Runs on the handler's thread; context_cancel and context_take on others. Nothing
+ * here talks to the server. */
+#include "context.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+bool context_init(struct joblog_context *context, void (*changed)(struct joblog_context *context))
+{
+    context->changed = changed;
+    pthread_condattr_t attr;
+    if (pthread_condattr_init(&attr) != 0)
+        return false;
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    int rc = pthread_cond_init(&context->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    if (rc != 0)
+        return false;
+    if (pthread_mutex_init(&context->lock, NULL) != 0) {
+        pthread_cond_destroy(&context->wake);
+        return false;
+    }
+    return true;
+}
+
+void context_clear(struct joblog_context *context)
+{
+    atomic_store_explicit(&context->cancelled, false, memory_order_relaxed);
+    context->cancel_asked = context->dirty = false;
+    context->progress.done = context->progress.total = 0;
+    context->progress.percent = 0;
+    context->progress.unit[0] = context->progress.step[0] = '\0';
+    json_decref(context->patch);
+    context->patch = NULL;
+    if (context->result) {
+        mem_free(context->result);
+        context->result = NULL;
+    }
+    if (context->failed) {
+        mem_free(context->error_type);
+        mem_free(context->error_message);
+        mem_free(context->stack_trace);
+        context->error_type = context->error_message = context->stack_trace = NULL;
+    }
+    context->failed = context->no_retry = false;
+}
+
+void context_done(struct joblog_context *context)
+{
+    context_clear(context);
+    pthread_cond_destroy(&context->wake);
+    pthread_mutex_destroy(&context->lock);
+}
+
+void context_cancel(struct joblog_context *context, bool asked)
+{
+    pthread_mutex_lock(&context->lock);
+    context->cancel_asked |= asked;
+    atomic_store(&context->cancelled, true);
+    pthread_cond_broadcast(&context->wake);
+    pthread_mutex_unlock(&context->lock);
+}
+
+size_t text_fit(const char *s, size_t max)
+{
+    size_t len = strnlen(s, max + 1);
+    if (len <= max)
+        return len;
+    len = max;
+    while (len > 0 && ((unsigned char)s[len] & 0xc0) == 0x80)
+        len--;
+    return len;
+}
+
+static char *text_copy(const char *s, size_t max)
+{
+    size_t len = text_fit(s, max);
+    char *copy = mem_alloc(len + 1);
+    if (copy) {
+        memcpy(copy, s, len);
+        copy[len] = '\0';
+    }
+    return copy;
+}
+
+/* Puts s into a fixed field; true when that changes it. */
+static bool field_set(char *field, size_t size, const char *s)
+{
+    size_t len = text_fit(s, size - 1);
+    if (strncmp(field, s, len) == 0 && field[len] == '\0')
+        return false;
+    memcpy(field, s, len);
+    field[len] = '\0';
+    return true;
+}
+
+const struct joblog_job *joblog_job_info(const struct joblog_context *context)
+{
+    return &context->job;
+}
+
+void joblog_job_set_step(struct joblog_context *context, const char *step)
+{
+    pthread_mutex_lock(&context->lock);
+    bool changed = field_set(context->progress.step, STEP_SIZE, step ? step : "");
+    context->dirty |= changed;
+    pthread_mutex_unlock(&context->lock);
+    if (changed)
+        context->changed(context);
+}
+
+void joblog_job_set_progress(struct joblog_context *context, int64_t done, int64_t total, const char *unit)
+{
+    struct context_progress *p = &context->progress;
+    pthread_mutex_lock(&context->lock);
+    bool changed = field_set(p->unit, UNIT_SIZE, unit ? unit : "") || p->done != done || p->total != total;
+    p->done = done < 0 ? 0 : done;
+    p->total = total < 0 ? 0 : total;
+    p->percent = 0;
+    context->dirty |= changed;
+    pthread_mutex_unlock(&context->lock);
+    if (changed)
+        context->changed(context);
+}
+
+void joblog_job_set_percent(struct joblog_context *context, double percent)
+{
+    percent = !(percent > 0) ? 0 : percent > 100 ? 100 : percent;
+    struct context_progress *p = &context->progress;
+    pthread_mutex_lock(&context->lock);
+    bool changed = p->percent != percent || p->done != 0 || p->total != 0;
+    p->percent = percent;
+    p->done = p->total = 0;
+    context->dirty |= changed;
+    pthread_mutex_unlock(&context->lock);
+    if (changed)
+        context->changed(context);
+}
+
+int joblog_job_merge_payload(struct joblog_context *context, const char *json_object, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    json_error_t where;
+    json_t *patch = json_object ? json_loads(json_object, JSON_REJECT_DUPLICATES, &where) : NULL;
+    if (!json_is_object(patch)) {
+        json_decref(patch);
+        err_field(&e, "json_object", "a patch of the payload must be a JSON object");
+        return error_give(error, &e);
+    }
+    if (strlen(json_object) > PAYLOAD_MAX) {
+        json_decref(patch);
+        err_field(&e, "json_object", "a patch of the payload must not be longer than %d bytes", PAYLOAD_MAX);
+        return error_give(error, &e);
+    }
+    pthread_mutex_lock(&context->lock);
+    bool ok = true;
+    if (!context->patch)
+        context->patch = json_incref(patch);
+    else
+        ok = json_object_update(context->patch, patch) == 0;
+    pthread_mutex_unlock(&context->lock);
+    json_decref(patch);
+    if (!ok) {
+        error_no_memory(&e);
+        return error_give(error, &e);
+    }
+    context->changed(context);
+    return 0;
+}
+
+bool joblog_job_cancelled(const struct joblog_context *context)
+{
+    return atomic_load_explicit(&context->cancelled, memory_order_acquire);
+}
+
+bool joblog_job_wait_cancelled(struct joblog_context *context, int64_t timeout_ms)
+{
+    int64_t until = clock_mono_ms() + timeout_ms;
+    struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+    pthread_mutex_lock(&context->lock);
+    int rc = 0;
+    while (!joblog_job_cancelled(context) && rc != ETIMEDOUT)
+        rc = timeout_ms < 0 ? pthread_cond_wait(&context->wake, &context->lock)
+                            : pthread_cond_timedwait(&context->wake, &context->lock, &at);
+    pthread_mutex_unlock(&context->lock);
+    return joblog_job_cancelled(context);
+}
+
+int joblog_job_set_result(struct joblog_context *context, const char *json, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    json_error_t where;
+    if (!json || strlen(json) > RESULT_MAX) {
+        err_field(&e, "json", "a result must be JSON of at most %d bytes", RESULT_MAX);
+        return error_give(error, &e);
+    }
+    json_t *value = json_loads(json, JSON_DECODE_ANY, &where);
+    if (!value) {
+        err_field(&e, "json", "the result is not JSON: line %d, column %d: %s", where.line, where.column, where.text);
+        return error_give(error, &e);
+    }
+    json_decref(value);
+    char *copy = mem_strdup(json);
+    if (!copy) {
+        error_no_memory(&e);
+        return error_give(error, &e);
+    }
+    mem_free(context->result);
+    context->result = copy;
+    return 0;
+}
+
+void context_fail(struct joblog_context *context, const char *type, const char *message, char *stack_trace)
+{
+    if (context->failed) {
+        mem_free(context->error_type);
+        mem_free(context->error_message);
+        mem_free(context->stack_trace);
+    }
+    context->failed = true;
+    context->error_type = text_copy(type && *type ? type : "Error", ERROR_TYPE_MAX);
+    context->error_message = text_copy(message, ERROR_MESSAGE_MAX);
+    context->stack_trace = stack_trace;
+}
+
+static void fail_with(struct joblog_context *context, const char *type, char *stack_trace, const char *fmt, va_list ap)
+{
+    char *message = NULL;
+    if (vasprintf(&message, fmt, ap) < 0)
+        message = NULL;
+    context_fail(context, type, message ? message : fmt, stack_trace);
+    free(message);
+}
+
+int joblog_job_fail(struct joblog_context *context, const char *type, const char *fmt, ...)
+{
+    char *stack_trace = backtrace_text(__builtin_return_address(0));
+    va_list ap;
+    va_start(ap, fmt);
+    fail_with(context, type, stack_trace, fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+int joblog_job_fail_for_good(struct joblog_context *context, const char *type, const char *fmt, ...)
+{
+    char *stack_trace = backtrace_text(__builtin_return_address(0));
+    va_list ap;
+    va_start(ap, fmt);
+    fail_with(context, type, stack_trace, fmt, ap);
+    va_end(ap);
+    context->no_retry = true;
+    return -1;
+}
+
+bool context_run(struct joblog_context *context, joblog_handler *handler, void *user, int *ret_returned)
+{
+    int returned = handler(context, user);
+    *ret_returned = returned;
+    if (returned >= 0)
+        return true;
+    pthread_mutex_lock(&context->lock);
+    bool cancelled = context->cancel_asked;
+    pthread_mutex_unlock(&context->lock);
+    if (!context->failed && !cancelled) {
+        char message[64];
+        snprintf(message, sizeof message, "the handler returned %d", returned);
+        context_fail(context, "HandlerFailed", message, NULL);
+    }
+    return false;
+}
+
+bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
+                  json_t **unsent)
+{
+    *ret_patch = NULL;
+    pthread_mutex_lock(&context->lock);
+    bool any = context->dirty || context->patch;
+    *ret_progress = context->progress;
+    context->dirty = false;
+    json_t *patch = context->patch;
+    context->patch = NULL;
+    if (patch && unsent && *unsent) {
+        json_object_update(*unsent, patch);
+    } else if (patch && unsent) {
+        *unsent = json_incref(patch);
+    }
+    /* Under the lock: the reference counts are not atomic in every build of jansson. */
+    if (patch) {
+        *ret_patch = json_dumps(patch, JSON_COMPACT);
+        json_decref(patch);
+    }
+    pthread_mutex_unlock(&context->lock);
+    return any;
+}
+
+void context_put_back(struct joblog_context *context, json_t **unsent)
+{
+    pthread_mutex_lock(&context->lock);
+    if (*unsent && context->patch) {
+        json_object_update(*unsent, context->patch); /* the newer wins */
+        json_decref(context->patch);
+    }
+    if (*unsent)
+        context->patch = *unsent;
+    *unsent = NULL;
+    pthread_mutex_unlock(&context->lock);
+}

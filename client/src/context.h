@@ -1,0 +1,80 @@
+/* A job in the hands of its handler: what it reports, whether it should stop, how it ended. Shared by the worker and by
+ * joblog_run_logged, which differ only in what `changed` does. */
+#ifndef CLIENT_CONTEXT_H
+#define CLIENT_CONTEXT_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "client_priv.h"
+#include "joblog/worker.h"
+
+enum {
+    /* The limits of the contract; longer texts are cut, so that a report is never refused for its length. */
+    STEP_SIZE = 500 + 1,
+    UNIT_SIZE = 50 + 1,
+    ERROR_TYPE_MAX = 200,
+    ERROR_MESSAGE_MAX = 16 * 1024,
+    STACK_TRACE_MAX = 64 * 1024,
+    RESULT_MAX = 256 * 1024,
+    PAYLOAD_MAX = 256 * 1024,
+    /* A job reports at most this often; what comes between is conflated, the last values are always sent. */
+    PROGRESS_INTERVAL_US = 50000
+};
+
+struct context_progress {
+    int64_t done, total;
+    double percent;
+    char unit[UNIT_SIZE], step[STEP_SIZE];
+};
+
+struct joblog_context {
+    struct joblog_job job;
+    /* Something is to be reported. On the handler's thread, without the lock. */
+    void (*changed)(struct joblog_context *context);
+
+    atomic_bool cancelled;
+    pthread_mutex_t lock; /* guards what follows, up to the handler's own */
+    pthread_cond_t wake;  /* cancelled has become true */
+    bool cancel_asked;    /* by a person, rather than the lease being lost */
+    bool dirty;           /* progress has not been taken since it changed */
+    struct context_progress progress;
+    json_t *patch; /* of the payload, not taken yet; NULL: none */
+
+    /* The handler's thread only, until it has returned. */
+    char *result;
+    bool failed, no_retry;
+    char *error_type, *error_message, *stack_trace;
+};
+
+/* Once; context is zeroed memory. False when out of resources. */
+bool context_init(struct joblog_context *context, void (*changed)(struct joblog_context *context));
+void context_done(struct joblog_context *context);
+/* Back to the state before a job: frees what the last one left. */
+void context_clear(struct joblog_context *context);
+
+/* Any thread. asked: there is a CancelRequest. */
+void context_cancel(struct joblog_context *context, bool asked);
+/* Calls the handler; true when the job is completed. When not, the error texts are set unless it was cancelled. */
+bool context_run(struct joblog_context *context, joblog_handler *handler, void *user, int *ret_returned);
+/* Sets the error from outside the handler. */
+void context_fail(struct joblog_context *context, const char *type, const char *message, char *stack_trace);
+
+/* Takes what is to be reported: copies the progress, and gives the patch as text in *ret_patch (free with free();
+ * NULL: none). False when nothing has changed. unsent, may be NULL: collects the patches that are not yet known to have
+ * arrived. */
+bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
+                  json_t **unsent);
+/* Puts back patches that may not have arrived; takes *unsent and sets it to NULL. */
+void context_put_back(struct joblog_context *context, json_t **unsent);
+
+/* Present frames as text, one a line, from the frame that return_address is in; at most 64. Gives it (mem_free). NULL
+ * when out of memory. */
+char *backtrace_text(const void *return_address);
+
+/* Copies at most max bytes of s, cut where a character of UTF-8 ends. */
+size_t text_fit(const char *s, size_t max);
+
+#endif

@@ -1,0 +1,126 @@
+/* Downloading an export: a server stream that is opened again where it was cut. Runs on the caller's thread, and calls
+ * the sink there. */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "convert.h"
+#include "export_priv.h"
+
+bool sha256_hex(EVP_MD_CTX *digest, char hex[SHA256_HEX_SIZE])
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    unsigned int len = 0;
+    if (EVP_DigestFinal_ex(digest, sum, &len) != 1 || len != 32)
+        return false;
+    for (unsigned int i = 0; i < len; i++)
+        snprintf(hex + (size_t)i * 2, 3, "%02x", sum[i]);
+    return true;
+}
+
+struct progress {
+    int64_t total; /* -1: not known yet */
+    char sha256[SHA256_HEX_SIZE];
+    bool moved; /* something has come since the stream was opened */
+};
+
+static int take_piece(struct download *d, struct progress *p, const Joblog__V1__DownloadExportResponse *m,
+                      struct err *ret_err)
+{
+    if (m->file) {
+        p->total = m->file->size;
+        snprintf(p->sha256, sizeof p->sha256, "%s", text_of(m->file->sha256));
+    }
+    if (m->data.len == 0)
+        return 0;
+    if (m->offset != d->offset)
+        return err_set(ret_err, ERR_DATA_LOSS, "WRONG_OFFSET", "the server sent a piece that does not follow the last");
+    if (crc32c(0, m->data.data, m->data.len) != m->crc32c)
+        return err_set(ret_err, ERR_DATA_LOSS, "WRONG_CRC", "a piece of the file was damaged on its way");
+    if (d->digest && EVP_DigestUpdate(d->digest, m->data.data, m->data.len) != 1)
+        return err_set(ret_err, ERR_INTERNAL, NULL, "could not compute the sum of the file");
+    if (d->sink(d->user, m->data.data, m->data.len, m->offset, p->total) != 0)
+        return err_set(ret_err, ERR_ABORTED, "STOPPED_BY_CALLER", "the download was stopped");
+    d->offset += (int64_t)m->data.len;
+    p->moved = true;
+    return 0;
+}
+
+/* One stream to its end. 0, or -code; *ret_final: trying again is of no use. */
+static int read_stream(struct download *d, struct progress *p, bool *ret_final, struct err *ret_err)
+{
+    Joblog__V1__DownloadExportRequest request = JOBLOG__V1__DOWNLOAD_EXPORT_REQUEST__INIT;
+    request.id = d->id;
+    request.offset = d->offset;
+    struct crpc_stream *stream =
+        joblog_v1_export_service_download_export_open(d->client->channel, NULL, &request, ret_err);
+    if (!stream)
+        return -(int)ret_err->code;
+    int rc;
+    Joblog__V1__DownloadExportResponse *m = NULL;
+    while ((rc = joblog_v1_export_service_download_export_read(stream, &m, ret_err)) == 1) {
+        int taken = take_piece(d, p, m, ret_err);
+        crpc_message_free(&m->base);
+        if (taken < 0) {
+            *ret_final = true;
+            rc = taken;
+            break;
+        }
+    }
+    crpc_stream_free(stream);
+    return rc;
+}
+
+int download_run(struct download *d, struct err *ret_err)
+{
+    struct backoff backoff = BACKOFF_STREAM;
+    struct progress p = {.total = -1};
+    int64_t give_up_ms = clock_mono_ms() + d->client->timeout_ms;
+    for (;;) {
+        struct err e = ERR_NONE;
+        bool final = false;
+        int rc = read_stream(d, &p, &final, &e);
+        if (rc == 0 && d->offset == p.total)
+            break;
+        if (rc == 0)
+            err_set(&e, ERR_DATA_LOSS, "TRUNCATED", "the server ended the download early");
+        if (p.moved) {
+            backoff.next_ms = 0;
+            give_up_ms = clock_mono_ms() + d->client->timeout_ms;
+            p.moved = false;
+        }
+        int64_t pause = backoff_next_ms(&backoff, e.retry_after_ms);
+        if (final || !stream_was_cut(&e) || !d->client->retry || clock_mono_ms() + pause > give_up_ms) {
+            *ret_err = e;
+            return -(int)e.code;
+        }
+        struct timespec t = {.tv_sec = pause / 1000, .tv_nsec = pause % 1000 * 1000000};
+        while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR) {
+        }
+    }
+    char sum[SHA256_HEX_SIZE];
+    if (d->digest && (!sha256_hex(d->digest, sum) || strcmp(sum, p.sha256) != 0))
+        return err_set(ret_err, ERR_DATA_LOSS, "WRONG_SUM", "the SHA-256 of the file is not what the server has");
+    return 0;
+}
+
+int joblog_export_download(struct joblog_client *client, int64_t id, int64_t offset, joblog_download_sink *sink,
+                           void *user, struct joblog_export **ret_export, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    struct download d = {.client = client, .id = id, .offset = offset, .sink = sink, .user = user};
+    d.digest = offset == 0 ? EVP_MD_CTX_new() : NULL;
+    if (offset == 0 && (!d.digest || EVP_DigestInit_ex(d.digest, EVP_sha256(), NULL) != 1))
+        error_no_memory(&e);
+    if (e.code == ERR_OK)
+        download_run(&d, &e);
+    EVP_MD_CTX_free(d.digest);
+    if (e.code == ERR_OK && ret_export) {
+        struct joblog_export *out = export_get(client, id, &e);
+        if (out)
+            *ret_export = out;
+    }
+    return error_give(error, &e);
+}

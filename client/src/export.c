@@ -1,0 +1,266 @@
+/* Exports: start, get, list, cancel, types. One unary call each, on the caller's thread. */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "box.h"
+#include "convert.h"
+#include "export_priv.h"
+
+static const char *const operators[] = {"", "equals", "in", "contains", "at_least", "at_most", "search"};
+enum { N_OPERATORS = sizeof operators / sizeof operators[0] };
+
+bool convert_export(struct arena *a, const Joblog__V1__Export *m, struct joblog_export *out)
+{
+    static const Joblog__V1__Export empty = JOBLOG__V1__EXPORT__INIT;
+    if (!m)
+        m = &empty;
+    const Joblog__V1__ExportFile *f = m->file;
+    *out = (struct joblog_export){
+        .export_type = text_of(m->export_type),
+        .title = text_of(m->title),
+        .has_file = f != NULL,
+        .file_name = text_of(f ? f->file_name : NULL),
+        .content_type = text_of(f ? f->content_type : NULL),
+        .sha256 = text_of(f ? f->sha256 : NULL),
+        .size = f ? f->size : 0,
+        .rows = f ? f->rows : 0,
+        .expire_us = time_us_of(f ? f->expire_time : NULL),
+    };
+    return convert_job(a, m->job, &out->job);
+}
+
+struct joblog_export *convert_export_box(ProtobufCMessage *message, const Joblog__V1__Export *m, struct err *ret_err)
+{
+    struct joblog_export *out = box_new(message, sizeof *out);
+    if (!out || !convert_export(box_arena(out), m, out)) {
+        box_free(out);
+        error_no_memory(ret_err);
+        return NULL;
+    }
+    return out;
+}
+
+void joblog_export_free(struct joblog_export *export_)
+{
+    box_free(export_);
+}
+
+static int put_filter(struct arena *a, const struct joblog_export_filter *from, Joblog__V1__ExportFilter **ret_filter,
+                      struct err *ret_err)
+{
+    Joblog__V1__ExportFilter *m = arena_alloc(a, sizeof *m);
+    if (!m)
+        return error_no_memory(ret_err);
+    joblog__v1__export_filter__init(m);
+    int op = 0;
+    while (from->op && op < N_OPERATORS && strcmp(operators[op], from->op) != 0)
+        op++;
+    if (op == N_OPERATORS)
+        return err_field(ret_err, "filters.operator", "there is no operator %.50s", from->op);
+    m->operator_ = (Joblog__V1__FilterOperator)op;
+    m->field = text_for_message(from->field);
+    m->values = (char **)from->values;
+    m->n_values = from->n_values;
+    *ret_filter = m;
+    return 0;
+}
+
+static int put_spec(struct arena *a, const struct joblog_export_spec *spec, Joblog__V1__StartExportRequest *request,
+                    struct err *ret_err)
+{
+    if (spec->format && *spec->format && strcmp(spec->format, "csv") != 0)
+        return err_field(ret_err, "format", "there is no format %.50s", spec->format);
+    request->format = JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV;
+    request->export_type = text_for_message(spec->export_type);
+    request->file_name = text_for_message(spec->file_name);
+    request->filters = arena_alloc(a, spec->n_filters * sizeof *request->filters);
+    if (!request->filters)
+        return error_no_memory(ret_err);
+    for (size_t i = 0; i < spec->n_filters; i++) {
+        int rc = put_filter(a, &spec->filters[i], &request->filters[i], ret_err);
+        if (rc < 0)
+            return rc;
+    }
+    request->n_filters = spec->n_filters;
+    return 0;
+}
+
+int joblog_export_start(struct joblog_client *client, const struct joblog_export_spec *spec,
+                        struct joblog_export **ret_export, char **ret_message, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    char made_id[REQUEST_ID_SIZE];
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    Joblog__V1__StartExportRequest request = JOBLOG__V1__START_EXPORT_REQUEST__INIT;
+    ProtobufCMessage *response = NULL;
+    if (!spec->request_id)
+        request_id_make(made_id);
+    request.request_id = text_for_message(spec->request_id ? spec->request_id : made_id);
+    if (put_spec(&arena, spec, &request, &e) == 0)
+        call_unary(client, EXPORT_METHOD(START_EXPORT), &request.base, NULL, &response, &e);
+    arena_done(&arena);
+    if (e.code != ERR_OK)
+        return error_give(error, &e);
+    Joblog__V1__StartExportResponse *m = (Joblog__V1__StartExportResponse *)response;
+    char *message = ret_message ? mem_strdup(text_of(m->message)) : NULL;
+    struct joblog_export *out = convert_export_box(response, m->export, &e);
+    if (ret_message && !message)
+        error_no_memory(&e);
+    if (e.code != ERR_OK) {
+        mem_free(message);
+        box_free(out);
+        return error_give(error, &e);
+    }
+    if (ret_message)
+        *ret_message = message;
+    if (ret_export)
+        *ret_export = out;
+    else
+        box_free(out);
+    return 0;
+}
+
+struct joblog_export *export_get(struct joblog_client *client, int64_t id, struct err *ret_err)
+{
+    Joblog__V1__GetExportRequest request = JOBLOG__V1__GET_EXPORT_REQUEST__INIT;
+    request.id = id;
+    ProtobufCMessage *response = NULL;
+    if (call_unary(client, EXPORT_METHOD(GET_EXPORT), &request.base, NULL, &response, ret_err) < 0)
+        return NULL;
+    return convert_export_box(response, (const Joblog__V1__Export *)response, ret_err);
+}
+
+int joblog_export_get(struct joblog_client *client, int64_t id, struct joblog_export **ret_export,
+                      struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    struct joblog_export *out = export_get(client, id, &e);
+    if (out)
+        *ret_export = out;
+    return error_give(error, &e);
+}
+
+int joblog_export_cancel(struct joblog_client *client, int64_t id, const char *reason, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    Joblog__V1__CancelExportRequest request = JOBLOG__V1__CANCEL_EXPORT_REQUEST__INIT;
+    request.id = id;
+    request.reason = text_for_message(reason);
+    ProtobufCMessage *response = NULL;
+    int tries = 0;
+    call_unary(client, EXPORT_METHOD(CANCEL_EXPORT), &request.base, &tries, &response, &e);
+    crpc_message_free(response);
+    if (e.code == ERR_FAILED_PRECONDITION && tries > 1) {
+        /* Perhaps it is the first try, whose answer was lost, that has cancelled it. */
+        struct err ignored = ERR_NONE;
+        struct joblog_export *now = export_get(client, id, &ignored);
+        if (now && now->job.status == JOBLOG_STATUS_CANCELLED)
+            e = ERR_NONE;
+        box_free(now);
+    }
+    return error_give(error, &e);
+}
+
+static struct joblog_export_list *list_of(ProtobufCMessage *message, struct err *ret_err)
+{
+    Joblog__V1__ListExportsResponse *m = (Joblog__V1__ListExportsResponse *)message;
+    struct joblog_export_list *list = box_new(message, sizeof *list);
+    if (list)
+        list->exports = arena_alloc(box_arena(list), m->n_exports * sizeof *list->exports);
+    bool ok = list && list->exports;
+    for (size_t i = 0; ok && i < m->n_exports; i++)
+        ok = convert_export(box_arena(list), m->exports[i], &list->exports[i]);
+    if (!ok) {
+        box_free(list);
+        error_no_memory(ret_err);
+        return NULL;
+    }
+    list->n_exports = m->n_exports;
+    list->next_page_token = m->next_page_token;
+    return list;
+}
+
+int joblog_export_list_own(struct joblog_client *client, int page_size, const char *page_token,
+                           struct joblog_export_list **ret_list, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    Joblog__V1__ListExportsRequest request = JOBLOG__V1__LIST_EXPORTS_REQUEST__INIT;
+    request.page_size = page_size;
+    request.page_token = text_for_message(page_token);
+    ProtobufCMessage *response = NULL;
+    if (call_unary(client, EXPORT_METHOD(LIST_EXPORTS), &request.base, NULL, &response, &e) == 0) {
+        struct joblog_export_list *list = list_of(response, &e);
+        if (list)
+            *ret_list = list;
+    }
+    return error_give(error, &e);
+}
+
+void joblog_export_list_free(struct joblog_export_list *list)
+{
+    box_free(list);
+}
+
+/* "department (equals, in)" */
+static const char *filter_text(struct arena *a, const Joblog__V1__ExportFilterType *f)
+{
+    char text[400];
+    size_t len = (size_t)snprintf(text, sizeof text, "%.200s (", text_of(f->field));
+    for (size_t i = 0; i < f->n_operators && i < N_OPERATORS; i++) {
+        unsigned op = (unsigned)f->operators[i];
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", i ? ", " : "",
+                                op < N_OPERATORS ? operators[op] : "?");
+    }
+    return arena_printf(a, "%s)", text);
+}
+
+static bool convert_type(struct arena *a, const Joblog__V1__ExportType *m, struct joblog_export_type *out)
+{
+    const char **columns = arena_alloc(a, m->n_columns * sizeof *columns);
+    const char **filters = arena_alloc(a, m->n_filters * sizeof *filters);
+    if (!columns || !filters)
+        return false;
+    for (size_t i = 0; i < m->n_columns; i++)
+        columns[i] = text_of(m->columns[i]->title);
+    for (size_t i = 0; i < m->n_filters; i++) {
+        filters[i] = filter_text(a, m->filters[i]);
+        if (!filters[i])
+            return false;
+    }
+    *out = (struct joblog_export_type){.name = text_of(m->name),
+                                       .title = text_of(m->title),
+                                       .columns = columns,
+                                       .n_columns = m->n_columns,
+                                       .filters = filters,
+                                       .n_filters = m->n_filters};
+    return true;
+}
+
+int joblog_export_types(struct joblog_client *client, struct joblog_export_type **ret_types, size_t *ret_n,
+                        struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    Joblog__V1__ListExportTypesRequest request = JOBLOG__V1__LIST_EXPORT_TYPES_REQUEST__INIT;
+    ProtobufCMessage *response = NULL;
+    if (call_unary(client, EXPORT_METHOD(LIST_EXPORT_TYPES), &request.base, NULL, &response, &e) < 0)
+        return error_give(error, &e);
+    Joblog__V1__ListExportTypesResponse *m = (Joblog__V1__ListExportTypesResponse *)response;
+    struct joblog_export_type *types = box_new(response, m->n_export_types * sizeof *types);
+    bool ok = types != NULL;
+    for (size_t i = 0; ok && i < m->n_export_types; i++)
+        ok = convert_type(box_arena(types), m->export_types[i], &types[i]);
+    if (!ok) {
+        box_free(types);
+        error_no_memory(&e);
+        return error_give(error, &e);
+    }
+    *ret_types = types;
+    *ret_n = m->n_export_types;
+    return 0;
+}
+
+void joblog_export_types_free(struct joblog_export_type *types)
+{
+    box_free(types);
+}

@@ -1,0 +1,124 @@
+/* Downloading an export into a file: into PATH.part first, which a later call goes on with; the file gets its name when
+ * all of it is there, checked and on disk. Runs on the caller's thread. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "export_priv.h"
+
+struct saving {
+    int fd;
+    int error; /* errno of a write that failed */
+};
+
+static int write_piece(void *user, const void *data, size_t len, int64_t offset, int64_t total)
+{
+    struct saving *s = user;
+    (void)total;
+    for (size_t done = 0; done < len;) {
+        ssize_t n = pwrite(s->fd, (const char *)data + done, len - done, (off_t)(offset + (int64_t)done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            s->error = n < 0 ? errno : ENOSPC;
+            return -1;
+        }
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static int file_error(struct err *ret_err, int number, const char *what)
+{
+    char text[100];
+    return err_set(ret_err, number == ENOSPC || number == EDQUOT ? ERR_RESOURCE_EXHAUSTED : ERR_FAILED_PRECONDITION,
+                   "FILE", "%s: %s", what, strerror_r(number, text, sizeof text));
+}
+
+/* Feeds what is in the file to the digest. Its length, or -code. */
+static int64_t digest_file(int fd, EVP_MD_CTX *digest, struct err *ret_err)
+{
+    char buffer[65536];
+    int64_t at = 0;
+    for (;;) {
+        ssize_t n = pread(fd, buffer, sizeof buffer, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return file_error(ret_err, errno, "could not read what is there of the file");
+        if (n == 0)
+            return at;
+        if (EVP_DigestUpdate(digest, buffer, (size_t)n) != 1)
+            return err_set(ret_err, ERR_INTERNAL, NULL, "could not compute the sum of the file");
+        at += n;
+    }
+}
+
+/* One try: goes on with what is in fd. */
+static int fill_file(struct joblog_client *client, int64_t id, int fd, struct err *ret_err)
+{
+    struct saving s = {.fd = fd};
+    struct download d = {.client = client, .id = id, .sink = write_piece, .user = &s, .digest = EVP_MD_CTX_new()};
+    int rc;
+    if (!d.digest || EVP_DigestInit_ex(d.digest, EVP_sha256(), NULL) != 1) {
+        rc = error_no_memory(ret_err);
+    } else if ((d.offset = digest_file(fd, d.digest, ret_err)) < 0) {
+        rc = (int)d.offset;
+    } else {
+        rc = download_run(&d, ret_err);
+        if (rc < 0 && s.error)
+            rc = file_error(ret_err, s.error, "could not write the file");
+    }
+    EVP_MD_CTX_free(d.digest);
+    return rc;
+}
+
+static int save(struct joblog_client *client, int64_t id, const char *path, const char *part, struct err *ret_err)
+{
+    int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return file_error(ret_err, errno, "could not open the file");
+    struct stat st;
+    bool resumed = fstat(fd, &st) == 0 && st.st_size > 0;
+    int rc = fill_file(client, id, fd, ret_err);
+    /* What was there is of another export, or damaged: once more from the start. */
+    if (resumed && (rc == -ERR_OUT_OF_RANGE || rc == -ERR_DATA_LOSS)) {
+        *ret_err = ERR_NONE;
+        rc = ftruncate(fd, 0) == 0 ? fill_file(client, id, fd, ret_err)
+                                   : file_error(ret_err, errno, "could not empty the file");
+    }
+    if (rc == 0 && fsync(fd) != 0)
+        rc = file_error(ret_err, errno, "could not write the file");
+    close(fd);
+    if (rc == 0 && rename(part, path) != 0)
+        rc = file_error(ret_err, errno, "could not rename the file");
+    /* A file with the wrong sum would be wrong for ever. */
+    if (rc == -ERR_DATA_LOSS)
+        unlink(part);
+    return rc;
+}
+
+int joblog_export_save(struct joblog_client *client, int64_t id, const char *path, struct joblog_export **ret_export,
+                       struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    size_t len = strlen(path);
+    char *part = mem_alloc(len + sizeof ".part");
+    if (!part) {
+        error_no_memory(&e);
+        return error_give(error, &e);
+    }
+    memcpy(part, path, len);
+    memcpy(part + len, ".part", sizeof ".part");
+    int rc = save(client, id, path, part, &e);
+    mem_free(part);
+    if (rc == 0 && ret_export) {
+        struct joblog_export *out = export_get(client, id, &e);
+        if (out)
+            *ret_export = out;
+    }
+    return error_give(error, &e);
+}

@@ -1,0 +1,104 @@
+/* Unary calls that are repeated while the server is away, back-off, request ids. Runs on the caller's thread and may
+ * block it for the client's timeout_ms; no state, so any number of threads at once. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "client_priv.h"
+
+static void random_bytes(void *data, size_t len)
+{
+    char *at = data;
+    while (len > 0) {
+        ssize_t n = getrandom(at, len, 0);
+        if (n > 0) {
+            at += n;
+            len -= (size_t)n;
+        } else if (n < 0 && errno != EINTR) {
+            break; /* a kernel without getrandom: what is on the stack and the clock must do */
+        }
+    }
+    if (len >= sizeof(int64_t)) {
+        int64_t now = clock_mono_us() ^ clock_wall_us();
+        memcpy(at, &now, sizeof now);
+    }
+}
+
+void request_id_make(char id[REQUEST_ID_SIZE])
+{
+    unsigned char b[16] = {0};
+    random_bytes(b, sizeof b);
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    snprintf(id, REQUEST_ID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+int64_t backoff_next_ms(struct backoff *b, int64_t at_least_ms)
+{
+    if (b->next_ms == 0)
+        b->next_ms = b->first_ms;
+    uint32_t dice = 0;
+    random_bytes(&dice, sizeof dice);
+    int64_t pause = b->next_ms / 2 + (int64_t)(dice % (uint32_t)(b->next_ms / 2 + 1));
+    b->next_ms = b->next_ms * 2 > b->max_ms ? b->max_ms : b->next_ms * 2;
+    return pause > at_least_ms ? pause : at_least_ms;
+}
+
+bool call_may_pass(const struct err *e)
+{
+    if (e->code == ERR_UNAVAILABLE)
+        return true;
+    /* The server shed load or lost a race and says when to come again. */
+    return (e->code == ERR_RESOURCE_EXHAUSTED || e->code == ERR_ABORTED) && e->retry_after_ms > 0;
+}
+
+bool stream_was_cut(const struct err *e)
+{
+    /* CANCELLED by the other side: a server that stops cancels what is left after its grace. */
+    return call_may_pass(e) || e->code == ERR_ABORTED || e->code == ERR_CANCELLED;
+}
+
+static void pause_ms(int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR) {
+    }
+}
+
+int call_unary_within(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
+                      int64_t timeout_ms, int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err)
+{
+    int64_t deadline = clock_mono_ms() + timeout_ms;
+    struct backoff backoff = BACKOFF_CALL;
+    struct err first = ERR_NONE;
+    for (int tries = 1;; tries++) {
+        int64_t left = deadline - clock_mono_ms();
+        struct crpc_call_options options = {.timeout_ms = left > 1 ? left : 1};
+        struct err e = ERR_NONE;
+        int rc = crpc_unary(client->channel, method, &options, request, ret_response, &e);
+        if (ret_tries)
+            *ret_tries = tries;
+        if (rc == 0)
+            return 0;
+        if (e.code == ERR_DEADLINE_EXCEEDED && first.code != ERR_OK)
+            e = first; /* why it had to be repeated says more than that time ran out */
+        if (call_may_pass(&e))
+            first = e;
+        int64_t pause = backoff_next_ms(&backoff, e.retry_after_ms);
+        if (!client->retry || !call_may_pass(&e) || clock_mono_ms() + pause >= deadline) {
+            if (ret_err)
+                *ret_err = e;
+            return -(int)e.code;
+        }
+        pause_ms(pause);
+    }
+}
+
+int call_unary(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
+               int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err)
+{
+    return call_unary_within(client, method, request, client->timeout_ms, ret_tries, ret_response, ret_err);
+}

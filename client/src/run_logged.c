@@ -1,0 +1,259 @@
+/* One run of a callback, logged as a job. The callback runs on the caller's thread; a helper thread keeps the lease
+ * alive and sends what the callback reports. Nothing is sent for a lease that is lost. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "box.h"
+#include "context.h"
+#include "convert.h"
+
+enum { DEFAULT_LEASE_MS = 30000, REPORT_INTERVAL_MS = 100, RETRY_INTERVAL_MS = 1000 };
+
+struct run {
+    struct joblog_context context; /* first */
+    struct joblog_client *client;
+    int64_t lease_token;
+    int64_t lease_ms;
+    json_t *unsent_patch; /* the helper's, and after its end the caller's */
+
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool changed, done;
+    bool lost;
+};
+
+static void run_changed(struct joblog_context *context)
+{
+    struct run *run = (struct run *)context;
+    pthread_mutex_lock(&run->lock);
+    if (!run->changed) {
+        run->changed = true;
+        pthread_cond_signal(&run->wake);
+    }
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* Sends what is new and renews the lease. 0, or -code. */
+static int report(struct run *run, bool only_if_new, struct err *ret_err)
+{
+    struct context_progress values;
+    char *patch = NULL;
+    context_put_back(&run->context, &run->unsent_patch);
+    bool any = context_take(&run->context, &values, &patch, &run->unsent_patch);
+    if (!any && only_if_new)
+        return 0;
+    Joblog__V1__ReportProgressRequest request = JOBLOG__V1__REPORT_PROGRESS_REQUEST__INIT;
+    Joblog__V1__ProgressWrite write = JOBLOG__V1__PROGRESS_WRITE__INIT;
+    Joblog__V1__Progress progress = JOBLOG__V1__PROGRESS__INIT;
+    progress.done = values.done;
+    progress.total = values.total;
+    progress.percent = values.percent;
+    progress.unit = values.unit;
+    progress.step = values.step;
+    write.progress = &progress;
+    write.payload_patch = text_for_message(patch);
+    request.job_id = run->context.job.id;
+    request.lease_token = run->lease_token;
+    request.progress = any ? &write : NULL;
+    ProtobufCMessage *response = NULL;
+    int rc = call_unary_within(run->client, WORKER_METHOD(REPORT_PROGRESS), &request.base, run->lease_ms, NULL,
+                               &response, ret_err);
+    free(patch);
+    if (rc == 0) {
+        json_decref(run->unsent_patch);
+        run->unsent_patch = NULL;
+        if (((Joblog__V1__ReportProgressResponse *)response)->cancel_request)
+            context_cancel(&run->context, true);
+        crpc_message_free(response);
+    }
+    return rc;
+}
+
+/* Waits until there is something to report, the lease is to be renewed at due_ms, or the callback has returned. False
+ * for the last. */
+static bool wait_for_report(struct run *run, int64_t not_before_ms, int64_t due_ms)
+{
+    pthread_mutex_lock(&run->lock);
+    while (!run->done) {
+        int64_t now = clock_mono_ms();
+        int64_t until = run->changed ? not_before_ms : due_ms;
+        if (now >= until)
+            break;
+        struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+        pthread_cond_timedwait(&run->wake, &run->lock, &at);
+    }
+    bool goes_on = !run->done;
+    run->changed = false;
+    pthread_mutex_unlock(&run->lock);
+    return goes_on;
+}
+
+static void *keep_alive(void *user)
+{
+    struct run *run = user;
+    int64_t not_before_ms = 0, due_ms = clock_mono_ms() + run->lease_ms / 3;
+    while (wait_for_report(run, not_before_ms, due_ms)) {
+        struct err e = ERR_NONE;
+        int rc = report(run, false, &e);
+        int64_t now = clock_mono_ms();
+        not_before_ms = now + (rc < 0 ? RETRY_INTERVAL_MS : REPORT_INTERVAL_MS);
+        due_ms = rc < 0 ? not_before_ms : now + run->lease_ms / 3;
+        if (rc == -ERR_FAILED_PRECONDITION || rc == -ERR_NOT_FOUND) {
+            run->lost = true; /* read after the join */
+            context_cancel(&run->context, false);
+            break;
+        }
+    }
+    return NULL;
+}
+
+static ProtobufCMessage *start_job(struct joblog_client *client, const struct joblog_spec *spec, struct err *ret_err)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    char made_id[REQUEST_ID_SIZE];
+    Joblog__V1__StartJobRequest request = JOBLOG__V1__START_JOB_REQUEST__INIT;
+    ProtobufCMessage *response = NULL;
+    request.job = convert_spec(&arena, spec, ret_err);
+    if (request.job) {
+        if (!spec->request_id)
+            request_id_make(made_id);
+        request.request_id = text_for_message(spec->request_id ? spec->request_id : made_id);
+        request.worker = client->program;
+        call_unary(client, WORKER_METHOD(START_JOB), &request.base, NULL, &response, ret_err);
+    }
+    arena_done(&arena);
+    return response;
+}
+
+/* After a repeat, "not your lease" may mean that the first try, whose answer was lost, has ended the attempt already:
+ * then the attempt's outcome says so. */
+static struct joblog_job *recover(const struct run *run, const char *outcome, struct err *e)
+{
+    struct joblog_job *job = NULL;
+    if (joblog_get(run->client, run->context.job.id, &job, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; i < job->n_attempts; i++) {
+        const struct joblog_attempt *attempt = &job->attempts[i];
+        if (attempt->number == run->context.job.attempt && strcmp(attempt->outcome, outcome) == 0) {
+            *e = ERR_NONE;
+            return job;
+        }
+    }
+    joblog_job_free(job);
+    return NULL;
+}
+
+/* Tells the server how the callback ended. Gives the job as it is then; NULL and *ret_err on failure. */
+static struct joblog_job *end_job(struct run *run, bool completed, struct err *ret_err)
+{
+    struct joblog_context *context = &run->context;
+    Joblog__V1__CompleteJobRequest complete_request = JOBLOG__V1__COMPLETE_JOB_REQUEST__INIT;
+    Joblog__V1__CompleteWrite complete = JOBLOG__V1__COMPLETE_WRITE__INIT;
+    Joblog__V1__FailJobRequest fail_request = JOBLOG__V1__FAIL_JOB_REQUEST__INIT;
+    Joblog__V1__FailWrite fail = JOBLOG__V1__FAIL_WRITE__INIT;
+    Joblog__V1__JobError error = JOBLOG__V1__JOB_ERROR__INIT;
+    bool cancelled = !completed && context->cancel_asked;
+    complete.result = text_for_message(context->result);
+    complete_request.complete = &complete;
+    fail.no_retry = true; /* nobody but this program could run it again */
+    fail.cancelled = cancelled;
+    if (context->failed) {
+        error.type = text_for_message(context->error_type);
+        error.message = text_for_message(context->error_message);
+        error.stack_trace = text_for_message(context->stack_trace);
+        fail.error = &error;
+    }
+    fail_request.fail = &fail;
+    complete_request.job_id = fail_request.job_id = context->job.id;
+    complete_request.lease_token = fail_request.lease_token = run->lease_token;
+    ProtobufCMessage *response = NULL;
+    int tries = 0;
+    int rc =
+        completed
+            ? call_unary(run->client, WORKER_METHOD(COMPLETE_JOB), &complete_request.base, &tries, &response, ret_err)
+            : call_unary(run->client, WORKER_METHOD(FAIL_JOB), &fail_request.base, &tries, &response, ret_err);
+    if (rc == 0)
+        return convert_job_box(response, (const Joblog__V1__Job *)response, ret_err);
+    if (ret_err->code == ERR_FAILED_PRECONDITION && tries > 1)
+        return recover(run, completed ? "completed" : cancelled ? "cancelled" : "failed", ret_err);
+    return NULL;
+}
+
+/* Runs the callback with the helper beside it; then the last report and the end. */
+static int run_and_end(struct run *run, joblog_handler *callback, void *user, struct joblog_job **ret_job,
+                       struct err *ret_err)
+{
+    sigset_t all, before;
+    pthread_t helper;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool helped = pthread_create(&helper, NULL, keep_alive, run) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int returned = -1;
+    bool completed = false;
+    if (helped) {
+        completed = context_run(&run->context, callback, user, &returned);
+        pthread_mutex_lock(&run->lock);
+        run->done = true;
+        pthread_cond_signal(&run->wake);
+        pthread_mutex_unlock(&run->lock);
+        pthread_join(helper, NULL);
+    } else {
+        context_fail(&run->context, "NoThread", "could not start a thread", NULL);
+        err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start a thread");
+    }
+    struct err e = ERR_NONE;
+    struct joblog_job *job = NULL;
+    if (run->lost)
+        err_set(&e, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the lease was lost while the callback ran");
+    else if (report(run, true, &e) == 0)
+        job = end_job(run, completed, &e);
+    if (e.code != ERR_OK)
+        *ret_err = e;
+    if (job && ret_job && ret_err->code == ERR_OK)
+        *ret_job = job;
+    else
+        joblog_job_free(job);
+    return ret_err->code == ERR_OK ? returned : -(int)ret_err->code;
+}
+
+int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *spec, joblog_handler *callback,
+                      void *user, struct joblog_job **ret_job, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    ProtobufCMessage *started = start_job(client, spec, &e);
+    if (!started)
+        return error_give(error, &e);
+    Joblog__V1__StartJobResponse *m = (Joblog__V1__StartJobResponse *)started;
+    struct run run = {.client = client, .lease_token = m->lease_token};
+    run.lease_ms = duration_us_of(m->lease_timeout) / 1000;
+    if (run.lease_ms <= 0)
+        run.lease_ms = DEFAULT_LEASE_MS;
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&run.lock, NULL);
+    pthread_cond_init(&run.wake, &attr);
+    pthread_condattr_destroy(&attr);
+    int rc = -ERR_RESOURCE_EXHAUSTED;
+    if (convert_job(&arena, m->job, &run.context.job) && context_init(&run.context, run_changed)) {
+        rc = run_and_end(&run, callback, user, ret_job, &e);
+        json_decref(run.unsent_patch);
+        context_done(&run.context);
+    } else {
+        error_no_memory(&e);
+    }
+    pthread_cond_destroy(&run.wake);
+    pthread_mutex_destroy(&run.lock);
+    arena_done(&arena);
+    crpc_message_free(started);
+    error_give(error, &e);
+    return rc;
+}

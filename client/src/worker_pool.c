@@ -1,0 +1,312 @@
+/* The jobs that a worker has and the threads that run them. Takes leases from the reader, hands ends to the run thread.
+ * One lock section a job: the end of one and the start of the next. */
+#include <signal.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "convert.h"
+#include "worker_priv.h"
+
+static void progress_changed(struct joblog_context *context)
+{
+    struct worker_job *job = (struct worker_job *)context;
+    if (!atomic_load_explicit(&job->progress_queued, memory_order_relaxed) &&
+        !atomic_exchange(&job->progress_queued, true))
+        work_push(job->worker, &job->progress_item);
+}
+
+static struct worker_job *job_new(struct joblog_worker *worker)
+{
+    if (worker->n_jobs == JOBS_MAX)
+        return NULL;
+    if ((worker->n_jobs & (worker->n_jobs - 1)) == 0) { /* a power of two: double */
+        size_t room = worker->n_jobs ? worker->n_jobs * 2 : 1;
+        struct worker_job **jobs = mem_realloc(worker->jobs, room * sizeof(struct worker_job *));
+        if (!jobs)
+            return NULL;
+        worker->jobs = jobs;
+    }
+    struct worker_job *job = mem_zalloc(sizeof *job);
+    if (!job)
+        return NULL;
+    if (!context_init(&job->context, progress_changed)) {
+        mem_free(job);
+        return NULL;
+    }
+    job->worker = worker;
+    job->place = (unsigned)worker->n_jobs;
+    job->progress_item = (struct work_item){.job = job};
+    job->end_item = (struct work_item){.job = job, .is_end = true};
+    arena_init(&job->arena, NULL, 0, 0);
+    worker->jobs[worker->n_jobs++] = job;
+    return job;
+}
+
+static void batch_unref(struct lease_batch *batch)
+{
+    if (batch && atomic_fetch_sub(&batch->refs, 1) == 1) {
+        crpc_message_free((ProtobufCMessage *)batch->message);
+        mem_free(batch);
+    }
+}
+
+/* With the worker's lock. */
+static void job_recycle(struct joblog_worker *worker, struct worker_job *job)
+{
+    context_clear(&job->context);
+    json_decref(job->unsent_patch);
+    job->unsent_patch = NULL;
+    job->end_id = job->progress_id = 0;
+    arena_reset(&job->arena);
+    batch_unref(job->batch);
+    job->batch = NULL;
+    job->state = JOB_FREE;
+    job->next = worker->free_jobs;
+    worker->free_jobs = job;
+}
+
+void pool_job_over(struct joblog_worker *worker, struct worker_job *job)
+{
+    worker->ending--;
+    if (worker->on_finished && job->end != END_RELEASE) {
+        pthread_mutex_lock(&job->context.lock);
+        job->answered = true;
+        pthread_cond_broadcast(&job->context.wake);
+        pthread_mutex_unlock(&job->context.lock);
+        return; /* its thread calls the hook and recycles it */
+    }
+    job_recycle(worker, job);
+}
+
+/* With the worker's lock: takes the queue whole; each of it is to be pushed to the run thread after unlocking. */
+static struct worker_job *queue_take_for_release(struct joblog_worker *worker)
+{
+    struct worker_job *first = worker->queue_head;
+    worker->queue_head = NULL;
+    worker->queue_tail = &worker->queue_head;
+    for (struct worker_job *job = first; job; job = job->next) {
+        job->state = JOB_ENDING;
+        job->end = END_RELEASE;
+        worker->queued--;
+        worker->ending++;
+    }
+    return first;
+}
+
+void pool_release_queued(struct joblog_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct worker_job *job = queue_take_for_release(worker);
+    pthread_mutex_unlock(&worker->lock);
+    while (job) {
+        struct worker_job *next = job->next;
+        work_push(worker, &job->end_item);
+        job = next;
+    }
+}
+
+/* With the worker's lock. False when out of memory or places. */
+static bool job_queue(struct joblog_worker *worker, struct lease_batch *batch, const Joblog__V1__Lease *lease)
+{
+    struct worker_job *job = worker->free_jobs;
+    if (job)
+        worker->free_jobs = job->next;
+    else if (!(job = job_new(worker)))
+        return false;
+    if (!convert_job(&job->arena, lease->job, &job->context.job)) {
+        job_recycle(worker, job);
+        return false;
+    }
+    job->lease_token = lease->lease_token;
+    job->batch = batch;
+    atomic_fetch_add(&batch->refs, 1);
+    job->state = JOB_QUEUED;
+    job->lost = job->answered = job->cancelled = false;
+    job->end_ready = job->end_sent = job->touch = false;
+    job->last_report_us = 0;
+    job->next = NULL;
+    *worker->queue_tail = job;
+    worker->queue_tail = &job->next;
+    worker->queued++;
+    return true;
+}
+
+void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *message)
+{
+    struct lease_batch *batch = mem_alloc(sizeof *batch);
+    if (!batch) {
+        crpc_stream_cancel(worker->stream);
+        crpc_message_free(&message->base);
+        return;
+    }
+    batch->message = message;
+    atomic_init(&batch->refs, 1);
+    pthread_mutex_lock(&worker->lock);
+    int queued = 0, failed = 0;
+    for (size_t i = 0; i < message->n_leases; i++) {
+        worker->credit -= worker->credit > 0;
+        if (job_queue(worker, batch, message->leases[i]))
+            queued++;
+        else
+            failed++;
+    }
+    bool give_back = worker->draining || worker->server_drains;
+    pthread_mutex_unlock(&worker->lock);
+    batch_unref(batch);
+    /* A lease that is not kept must not be kept alive: on the next connection it is not shown, and it runs out. */
+    if (failed > 0)
+        crpc_stream_cancel(worker->stream);
+    if (give_back)
+        pool_release_queued(worker);
+    for (int i = 0; !give_back && i < queued && i < worker->concurrency; i++)
+        pthread_cond_signal(&worker->work);
+}
+
+/* With the worker's lock. */
+static struct worker_job *queue_pop(struct joblog_worker *worker)
+{
+    struct worker_job *job = worker->queue_head;
+    if (!job)
+        return NULL;
+    worker->queue_head = job->next;
+    if (!worker->queue_head)
+        worker->queue_tail = &worker->queue_head;
+    job->state = JOB_RUNNING;
+    worker->queued--;
+    worker->running++;
+    return job;
+}
+
+static struct worker_job *queue_wait(struct joblog_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    while (!worker->queue_head && !worker->draining)
+        pthread_cond_wait(&worker->work, &worker->lock);
+    struct worker_job *job = queue_pop(worker);
+    pthread_mutex_unlock(&worker->lock);
+    return job;
+}
+
+static void job_run(struct joblog_worker *worker, struct worker_job *job)
+{
+    struct joblog_context *context = &job->context;
+    struct worker_handler *h = NULL;
+    HASH_FIND_STR(worker->handlers, context->job.job_name, h);
+    if (!h)
+        h = worker->any_handler;
+    int returned = -1;
+    job->end = END_FAIL;
+    if (!h)
+        context_fail(context, "NoHandler", "the worker has no handler for this job name", NULL);
+    else if (context_run(context, h->handler, h->user, &returned))
+        job->end = END_COMPLETE;
+    pthread_mutex_lock(&context->lock);
+    job->cancelled = job->end == END_FAIL && context->cancel_asked;
+    pthread_mutex_unlock(&context->lock);
+}
+
+static enum joblog_status job_status(const struct worker_job *job)
+{
+    if (job->end == END_COMPLETE)
+        return JOBLOG_COMPLETED;
+    if (job->cancelled)
+        return JOBLOG_STATUS_CANCELLED;
+    return job->context.no_retry || job->context.job.attempt >= job->context.job.max_attempts ? JOBLOG_FAILED
+                                                                                              : JOBLOG_PENDING;
+}
+
+/* Waits for the answer, calls the hook unless the lease was lost, recycles. */
+static void job_finish(struct joblog_worker *worker, struct worker_job *job)
+{
+    pthread_mutex_lock(&job->context.lock);
+    while (!job->answered)
+        pthread_cond_wait(&job->context.wake, &job->context.lock);
+    pthread_mutex_unlock(&job->context.lock);
+    pthread_mutex_lock(&worker->lock);
+    bool lost = job->lost;
+    pthread_mutex_unlock(&worker->lock);
+    if (!lost)
+        worker->on_finished(worker->hook_user, &job->context.job, job_status(job));
+    pthread_mutex_lock(&worker->lock);
+    job_recycle(worker, job);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void *pool_thread(void *user)
+{
+    struct joblog_worker *worker = user;
+    struct worker_job *job = queue_wait(worker);
+    while (job) {
+        int64_t start = clock_mono_us();
+        job_run(worker, job);
+        int64_t took = clock_mono_us() - start;
+        pthread_mutex_lock(&worker->lock);
+        worker->run_time_us = worker->run_time_us ? worker->run_time_us + (took - worker->run_time_us) / 8 : took + 1;
+        worker->running--;
+        worker->ending++;
+        job->state = JOB_ENDING;
+        job->lost |= worker->over;
+        job->answered = worker->over;
+        struct worker_job *next = worker->on_finished ? NULL : queue_pop(worker);
+        pthread_mutex_unlock(&worker->lock);
+        work_push(worker, &job->end_item);
+        if (worker->on_finished)
+            job_finish(worker, job);
+        job = next ? next : queue_wait(worker);
+    }
+    return NULL;
+}
+
+int pool_start(struct joblog_worker *worker, struct err *ret_err)
+{
+    worker->threads = mem_zalloc((size_t)worker->concurrency * sizeof *worker->threads);
+    if (!worker->threads)
+        return error_no_memory(ret_err);
+    /* Signals are for the program's own threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = 0;
+    while (rc == 0 && worker->n_threads < worker->concurrency) {
+        rc = pthread_create(&worker->threads[worker->n_threads], NULL, pool_thread, worker);
+        worker->n_threads += rc == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start %d threads", worker->concurrency);
+    return 0;
+}
+
+void pool_join(struct joblog_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->draining = worker->over = true;
+    pthread_cond_broadcast(&worker->work);
+    for (size_t i = 0; i < worker->n_jobs; i++) {
+        struct worker_job *job = worker->jobs[i];
+        pthread_mutex_lock(&job->context.lock);
+        if (job->state == JOB_ENDING && !job->answered) {
+            job->lost = job->answered = true;
+            pthread_cond_broadcast(&job->context.wake);
+        }
+        pthread_mutex_unlock(&job->context.lock);
+    }
+    pthread_mutex_unlock(&worker->lock);
+    for (int i = 0; i < worker->n_threads; i++)
+        pthread_join(worker->threads[i], NULL);
+    worker->n_threads = 0;
+}
+
+void pool_free(struct joblog_worker *worker)
+{
+    for (size_t i = 0; i < worker->n_jobs; i++) {
+        struct worker_job *job = worker->jobs[i];
+        if (job->state != JOB_FREE)
+            job_recycle(worker, job);
+        arena_done(&job->arena);
+        context_done(&job->context);
+        mem_free(job);
+    }
+    mem_free(worker->jobs);
+    mem_free(worker->threads);
+}

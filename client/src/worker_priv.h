@@ -1,0 +1,173 @@
+/* The worker's threads and what they share.
+ *
+ *   run thread      owns the connection: opens it, writes everything (worker_write.c), opens it again (worker_stream.c)
+ *   reader thread   one a connection: takes leases, answers and cancels (worker_stream.c)
+ *   pool threads    run the handlers (worker_pool.c)
+ *
+ * A job goes FREE → QUEUED (reader) → RUNNING (pool) → ENDING (pool; the end is on its way to the server) → FREE, when
+ * the end is answered. A job that is given back goes from QUEUED to ENDING. Its end is kept and sent again after a cut,
+ * under the same lease token, until the server has answered: the server fences what comes too late.
+ *
+ * Pool and reader hand work to the run thread through a lock-free queue, and wake it only when it sleeps. */
+#ifndef CLIENT_WORKER_PRIV_H
+#define CLIENT_WORKER_PRIV_H
+
+#include <uthash.h>
+
+#include "base/mpsc.h"
+#include "context.h"
+
+enum {
+    CONCURRENCY_MAX = 1000,
+    PREFETCH_MAX = 1000,
+    /* Jobs fetched ahead are worth this much work: more would only keep them from other workers. */
+    PREFETCH_WORK_US = 10000,
+    /* Ends not answered yet: beyond it no new credit, so that a server that does not answer is not run away from. */
+    UNANSWERED_MAX = 8192,
+    /* A job's place in the table is 16 bits of its write ids; leases given but not asked for are refused beyond. */
+    JOBS_MAX = 65535,
+    /* Writes in one message; the contract allows 1000, fewer keep memory small and cost nothing. */
+    WRITES_MAX = 256,
+    WRITE_BYTES_MAX = 1024 * 1024
+};
+
+enum job_state { JOB_FREE, JOB_QUEUED, JOB_RUNNING, JOB_ENDING };
+enum job_list { LIST_NONE, LIST_NOW, LIST_LATER };
+enum job_end { END_COMPLETE, END_FAIL, END_RELEASE };
+
+/* A message with leases, shared by the jobs that were in it. */
+struct lease_batch {
+    atomic_int refs;
+    Joblog__V1__WorkResponse *message;
+};
+
+struct worker_job;
+
+struct work_item {
+    struct mpsc_node node; /* first */
+    struct worker_job *job;
+    bool is_end;
+};
+
+struct worker_job {
+    struct joblog_context context; /* first */
+    struct joblog_worker *worker;
+    unsigned place; /* in worker->jobs */
+    int64_t lease_token;
+    struct lease_batch *batch;
+    struct arena arena;      /* labels of the job */
+    struct worker_job *next; /* in the queue or in the list of free ones */
+
+    enum job_state state; /* worker->lock */
+    bool lost;            /* worker->lock: the lease is gone */
+    bool answered;        /* context.lock: for a pool thread that waits to call the hook */
+
+    /* Set by the pool before the job is ENDING. */
+    enum job_end end;
+    bool cancelled;
+
+    atomic_bool progress_queued;
+    struct work_item progress_item, end_item;
+
+    /* The run thread's own. */
+    bool end_ready, end_sent, touch;
+    enum job_list in_list;
+    struct worker_job *prev_listed, *next_listed;
+    int64_t last_report_us;
+
+    /* context.lock: shared by the run thread and the reader. */
+    uint64_t end_id, progress_id; /* of the last writes sent; 0: none */
+    json_t *unsent_patch;
+};
+
+struct worker_handler {
+    char *job_name; /* key; NULL: any */
+    joblog_handler *handler;
+    void *user;
+    UT_hash_handle hh;
+};
+
+struct write_cell;
+
+struct joblog_worker {
+    struct joblog_client *client;
+    char *name, *version, *host;
+    char **queues;
+    size_t n_queues;
+    int concurrency, prefetch;
+    joblog_hook *on_finished;
+    void (*on_ready)(void *user);
+    void (*on_lost)(void *user, const struct joblog_error *error);
+    void *hook_user;
+    struct worker_handler *handlers, *any_handler;
+    bool has_run;
+
+    atomic_bool stop;
+    atomic_bool sleeping; /* the run thread waits at wake_fd */
+    int wake_fd;
+    struct mpsc to_write;
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t work;  /* the queue has something, or draining */
+    bool draining;
+    bool over;                /* the run thread has gone: ends are not delivered any more */
+    struct worker_job **jobs; /* by place; never shrinks */
+    size_t n_jobs;
+    struct worker_job *free_jobs;
+    struct worker_job *queue_head, **queue_tail;
+    int queued, running, ending;
+    int credit;          /* given to the server and not used */
+    int64_t run_time_us; /* moving average of a job; 0: unknown */
+
+    /* One connection. The reader sets them under the lock, or before it ends. */
+    struct crpc_stream *stream;
+    bool welcomed, server_drains, stream_ended;
+    int64_t lease_timeout_ms, heartbeat_ms;
+    struct err end_err;
+
+    /* The run thread's own. */
+    bool ready_told, ever_ready, drain_told;
+    uint64_t last_id;
+    int64_t last_write_us;
+    struct worker_job *write_now, *write_later;
+    int64_t later_us; /* when write_later is due; 0: it is empty */
+    struct write_cell *cells;
+    pthread_t *threads;
+    int n_threads;
+};
+
+/* worker_pool.c */
+int pool_start(struct joblog_worker *worker, struct err *ret_err);
+/* After draining has been set: waits for the handlers to return. */
+void pool_join(struct joblog_worker *worker);
+/* Takes message; what it leases is queued, or given back while draining. */
+void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *message);
+/* Gives back all that has not started. */
+void pool_release_queued(struct joblog_worker *worker);
+/* The end of a job is known to the server, or has become meaningless. With the worker's lock. */
+void pool_job_over(struct joblog_worker *worker, struct worker_job *job);
+void pool_free(struct joblog_worker *worker);
+
+/* worker_write.c; on the run thread but for work_push. */
+/* Any thread: hands the item to the run thread. */
+void work_push(struct joblog_worker *worker, struct work_item *item);
+void worker_wake(struct joblog_worker *worker);
+/* Writes until the connection has ended, or the worker is drained. True when the call is to be cancelled: it may not
+ * have ended by itself. */
+bool write_loop(struct joblog_worker *worker);
+/* Sleeps until woken or timeout_ms (-1: for ever). */
+void worker_sleep(struct joblog_worker *worker, int64_t timeout_ms);
+int write_cells_new(struct joblog_worker *worker, struct err *ret_err);
+
+/* worker_message.c: fills the next message from write_now; returns the number of writes. */
+size_t message_fill(struct joblog_worker *worker, Joblog__V1__WorkRequest *request);
+/* Frees the texts that it needed. */
+void message_clear(struct joblog_worker *worker, size_t n_writes);
+
+/* worker_stream.c: on the run thread; 0 after a stop, or -code. */
+int worker_serve(struct joblog_worker *worker, struct err *ret_err);
+/* Jobs that the worker still has. */
+int worker_held(struct joblog_worker *worker);
+bool worker_drains(struct joblog_worker *worker);
+
+#endif

@@ -1,0 +1,280 @@
+/* The worker's connection: opens it, reads it on a thread of its own, opens it again when it breaks. The reader touches
+ * the worker's shared state only, under its lock, and wakes the run thread for the rest. */
+#include <signal.h>
+
+#include "base/clock.h"
+#include "convert.h"
+#include "worker_priv.h"
+
+enum { DEFAULT_LEASE_MS = 30000, DEFAULT_HEARTBEAT_MS = 5000 };
+
+static void take_welcome(struct joblog_worker *worker, const Joblog__V1__WorkerWelcome *welcome)
+{
+    int64_t lease_ms = duration_us_of(welcome->lease_timeout) / 1000;
+    int64_t heartbeat_ms = duration_us_of(welcome->heartbeat_interval) / 1000;
+    pthread_mutex_lock(&worker->lock);
+    worker->lease_timeout_ms = lease_ms > 0 ? lease_ms : DEFAULT_LEASE_MS;
+    worker->heartbeat_ms = heartbeat_ms > 0 ? heartbeat_ms : DEFAULT_HEARTBEAT_MS;
+    worker->welcomed = true;
+    pthread_mutex_unlock(&worker->lock);
+    worker_wake(worker);
+}
+
+static bool is_transient(int code)
+{
+    return code == ERR_UNAVAILABLE || code == ERR_ABORTED || code == ERR_RESOURCE_EXHAUSTED ||
+           code == ERR_DEADLINE_EXCEEDED;
+}
+
+/* With the worker's lock. The lease belongs to someone else now, or to nobody. */
+static void lose(struct worker_job *job)
+{
+    job->lost = true;
+    context_cancel(&job->context, false);
+}
+
+/* The answer to a job's end. With the worker's lock. True when the end has to be sent again. */
+static bool take_end_result(struct joblog_worker *worker, struct worker_job *job, const Joblog__V1__WriteResult *result)
+{
+    if (!result->accepted && is_transient(result->code))
+        return true;
+    if (!result->accepted && job->end == END_COMPLETE && result->code != ERR_FAILED_PRECONDITION &&
+        result->code != ERR_NOT_FOUND) {
+        /* The lease is ours but the result is not to the server's liking: then the job has failed. */
+        job->end = END_FAIL;
+        context_fail(&job->context, "ResultRefused", result->message, NULL);
+        return true;
+    }
+    if (!result->accepted)
+        job->lost = true;
+    pool_job_over(worker, job);
+    return false;
+}
+
+/* The answer to a report. With the worker's lock. */
+static void take_progress_result(struct worker_job *job, const Joblog__V1__WriteResult *result)
+{
+    if (!result->accepted && (result->code == ERR_FAILED_PRECONDITION || result->code == ERR_NOT_FOUND)) {
+        lose(job);
+    } else if (!result->accepted && is_transient(result->code)) {
+        context_put_back(&job->context, &job->unsent_patch);
+        if (job->state != JOB_ENDING)
+            job->context.changed(&job->context);
+    } else {
+        pthread_mutex_lock(&job->context.lock);
+        json_decref(job->unsent_patch);
+        job->unsent_patch = NULL;
+        pthread_mutex_unlock(&job->context.lock);
+    }
+}
+
+/* A report without an id was refused: only the job's id tells which. */
+static void take_anonymous_result(struct joblog_worker *worker, const Joblog__V1__WriteResult *result)
+{
+    struct worker_job *oldest = NULL;
+    for (size_t i = 0; i < worker->n_jobs; i++) {
+        struct worker_job *job = worker->jobs[i];
+        if (job->state != JOB_FREE && job->context.job.id == result->job_id &&
+            (!oldest || job->lease_token < oldest->lease_token))
+            oldest = job;
+    }
+    if (oldest && !result->accepted && result->code == ERR_FAILED_PRECONDITION)
+        lose(oldest);
+}
+
+static void take_results(struct joblog_worker *worker, const Joblog__V1__WorkResponse *message)
+{
+    pthread_mutex_lock(&worker->lock);
+    for (size_t i = 0; i < message->n_results; i++) {
+        const Joblog__V1__WriteResult *result = message->results[i];
+        if (result->write_id == 0) {
+            take_anonymous_result(worker, result);
+            continue;
+        }
+        size_t place = result->write_id & JOBS_MAX;
+        struct worker_job *job = place < worker->n_jobs ? worker->jobs[place] : NULL;
+        if (!job || job->state == JOB_FREE)
+            continue;
+        pthread_mutex_lock(&job->context.lock);
+        bool is_end = job->end_id == result->write_id, is_progress = job->progress_id == result->write_id;
+        pthread_mutex_unlock(&job->context.lock);
+        if (is_end && take_end_result(worker, job, result))
+            work_push(worker, &job->end_item);
+        else if (is_progress && !is_end)
+            take_progress_result(job, result);
+    }
+    pthread_mutex_unlock(&worker->lock);
+    worker_wake(worker); /* a drained worker waits for the last answer */
+}
+
+static void take_cancels(struct joblog_worker *worker, const Joblog__V1__WorkResponse *message)
+{
+    pthread_mutex_lock(&worker->lock);
+    for (size_t i = 0; i < message->n_cancels; i++) {
+        const Joblog__V1__CancelLease *cancel = message->cancels[i];
+        for (size_t k = 0; k < worker->n_jobs; k++) {
+            struct worker_job *job = worker->jobs[k];
+            bool is_it = (job->state == JOB_QUEUED || job->state == JOB_RUNNING) &&
+                         job->lease_token == cancel->lease_token && job->context.job.id == cancel->job_id;
+            if (is_it && cancel->cancel_request)
+                context_cancel(&job->context, true);
+            else if (is_it)
+                lose(job);
+        }
+    }
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void take_message(struct joblog_worker *worker, Joblog__V1__WorkResponse *message)
+{
+    if (message->welcome)
+        take_welcome(worker, message->welcome);
+    if (message->n_results > 0)
+        take_results(worker, message);
+    if (message->n_cancels > 0)
+        take_cancels(worker, message);
+    if (message->drain) {
+        pthread_mutex_lock(&worker->lock);
+        worker->server_drains = true;
+        pthread_mutex_unlock(&worker->lock);
+        worker_wake(worker);
+    }
+    if (message->n_leases > 0)
+        pool_take_leases(worker, message);
+    else
+        crpc_message_free(&message->base);
+}
+
+static void *reader_thread(void *user)
+{
+    struct joblog_worker *worker = user;
+    struct err e = ERR_NONE;
+    Joblog__V1__WorkResponse *message = NULL;
+    while (joblog_v1_worker_service_work_read(worker->stream, &message, &e) == 1)
+        take_message(worker, message);
+    pthread_mutex_lock(&worker->lock);
+    worker->end_err = e;
+    worker->stream_ended = true;
+    pthread_mutex_unlock(&worker->lock);
+    worker_wake(worker);
+    return NULL;
+}
+
+int worker_held(struct joblog_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    int held = worker->queued + worker->running + worker->ending;
+    pthread_mutex_unlock(&worker->lock);
+    return held;
+}
+
+bool worker_drains(struct joblog_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    bool drains = worker->draining;
+    pthread_mutex_unlock(&worker->lock);
+    return drains;
+}
+
+/* One connection from its start to its end. *ret_err: how it ended, OK when the server ended it well. */
+static void connection(struct joblog_worker *worker, struct err *ret_err)
+{
+    struct crpc_stream *stream = joblog_v1_worker_service_work_open(worker->client->channel, NULL, ret_err);
+    if (!stream)
+        return;
+    worker->stream = stream;
+    worker->credit = 0;
+    worker->welcomed = worker->server_drains = worker->stream_ended = false;
+    worker->ready_told = worker->drain_told = false;
+    worker->end_err = ERR_NONE;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t reader;
+    int rc = pthread_create(&reader, NULL, reader_thread, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start a thread");
+        worker->stream = NULL;
+        crpc_stream_free(stream);
+        return;
+    }
+    if (write_loop(worker))
+        crpc_stream_cancel(stream);
+    pthread_join(reader, NULL);
+    *ret_err = worker->end_err;
+    worker->stream = NULL;
+    crpc_stream_free(stream);
+}
+
+/* The server does not want this worker, and will not want it later either. */
+static bool is_refused(const struct joblog_worker *worker, const struct err *e)
+{
+    return !worker->ever_ready && (e->code == ERR_INVALID_ARGUMENT || e->code == ERR_PERMISSION_DENIED ||
+                                   e->code == ERR_UNAUTHENTICATED || e->code == ERR_UNIMPLEMENTED);
+}
+
+/* Waits, but not beyond a stop; a drain that has begun does not hurry it. */
+static void pause_before_next(struct joblog_worker *worker, int64_t pause_ms)
+{
+    int64_t until = clock_mono_ms() + pause_ms;
+    bool stopped_before = atomic_load(&worker->stop);
+    for (int64_t left = pause_ms; left > 0; left = until - clock_mono_ms()) {
+        atomic_store(&worker->sleeping, true);
+        if (atomic_load(&worker->stop) && !stopped_before)
+            break;
+        worker_sleep(worker, left);
+    }
+    atomic_store(&worker->sleeping, false);
+}
+
+/* A stop that comes while there is no connection: what has not started runs again elsewhere when its lease ends. */
+static bool is_done(struct joblog_worker *worker)
+{
+    if (!atomic_load(&worker->stop))
+        return false;
+    pthread_mutex_lock(&worker->lock);
+    worker->draining = true;
+    pthread_cond_broadcast(&worker->work);
+    pthread_mutex_unlock(&worker->lock);
+    pool_release_queued(worker);
+    return worker_held(worker) == 0;
+}
+
+int worker_serve(struct joblog_worker *worker, struct err *ret_err)
+{
+    struct backoff backoff = BACKOFF_STREAM;
+    int64_t away_since_ms = clock_mono_ms();
+    worker->lease_timeout_ms = DEFAULT_LEASE_MS;
+    worker->heartbeat_ms = DEFAULT_HEARTBEAT_MS;
+    while (!is_done(worker)) {
+        struct err e = ERR_NONE;
+        connection(worker, &e);
+        if (is_done(worker))
+            break;
+        if (is_refused(worker, &e)) {
+            *ret_err = e;
+            return -(int)e.code;
+        }
+        if (e.code == ERR_OK)
+            err_set(&e, ERR_UNAVAILABLE, NULL, "the server ended the connection");
+        if (worker->ready_told) {
+            away_since_ms = clock_mono_ms();
+            backoff.next_ms = 0;
+        }
+        if (worker->on_lost) {
+            struct joblog_error public_error;
+            error_give(&public_error, &e);
+            worker->on_lost(worker->hook_user, &public_error);
+        }
+        pthread_mutex_lock(&worker->lock);
+        bool only_ends = worker->draining && worker->running == 0;
+        pthread_mutex_unlock(&worker->lock);
+        if (only_ends && clock_mono_ms() - away_since_ms > worker->lease_timeout_ms)
+            return err_set(ret_err, ERR_UNAVAILABLE, NULL, "the server is away and does not know how %d jobs ended",
+                           worker_held(worker));
+        worker->ready_told = false;
+        pause_before_next(worker, backoff_next_ms(&backoff, e.retry_after_ms));
+    }
+    return 0;
+}
