@@ -44,11 +44,13 @@ int export_start(const struct export_options *options, struct exports **ret, str
     exports->options = *options;
     if (exports->options.n_workers == 0)
         exports->options.n_workers = WORKERS_DEFAULT;
+    if (export_types_count(options->types) == 0)
+        exports->options.n_workers = 0; /* leave the jobs to replicas that know their types; expired files still go */
     if (exports->options.ttl_ms == 0)
         exports->options.ttl_ms = INT64_C(7) * 24 * 3600 * 1000;
     exports->chunks = chunk_store_pg(options->uri);
     exports->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    exports->workers = mem_zalloc(exports->options.n_workers * sizeof *exports->workers);
+    exports->workers = mem_zalloc((exports->options.n_workers + 1) * sizeof *exports->workers);
     if (exports->stop_fd < 0 || !exports->workers ||
         pthread_create(&exports->sweeper, NULL, sweeper_main, exports) != 0)
         rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start the export engine");

@@ -15,7 +15,7 @@ struct export_options {
     const char *uri;            /* of the database: of the rows and of the files; kept */
     struct store *store;        /* kept */
     struct export_types *types; /* kept; checked against the database here */
-    unsigned n_workers;         /* exports written at a time, each with three threads' worth of work; 0: 2 */
+    unsigned n_workers;         /* exports written at a time; 0: 2. None are without types. */
     int64_t ttl_ms;             /* how long a file is kept; 0: 7 days */
 };
 

@@ -1,0 +1,50 @@
+/* What the handlers of ExportService share: loading an export of the caller's, and its message. An export of somebody
+ * else's does not exist for the caller: NOT_FOUND, the same as for an id that is none. */
+#ifndef RPC_EXPORT_COMMON_H
+#define RPC_EXPORT_COMMON_H
+
+#include "crpc/server.h"
+#include "export/export.h"
+#include "export/request.h"
+#include "joblog/v1/export.pb-c.h"
+#include "rpc/service.h"
+
+extern const struct crpc_handler start_export_handler;
+extern const struct crpc_handler get_export_handler;
+extern const struct crpc_handler list_exports_handler;
+extern const struct crpc_handler watch_export_handler;
+extern const struct crpc_handler cancel_export_handler;
+extern const struct crpc_handler download_export_handler;
+extern const struct crpc_handler list_export_types_handler;
+
+/* An export being loaded; lies in the state of a call. */
+struct export_load {
+    struct crpc_event stored;
+    struct store_get get;
+    struct store_export_file files;
+    struct span actor;
+    int64_t id;
+};
+
+/* Checks the id, notes who calls. 0 or INVALID_ARGUMENT. */
+int export_load_check(struct crpc_call *call, struct export_load *load, int64_t id, struct err *ret_err);
+/* Asks the store for the job, then next. Texts go into the call's arena. */
+enum crpc_next export_load_job(struct crpc_call *call, struct export_load *load, const struct crpc_step *next);
+/* After it: 0 when it is an export of the caller's; NOT_FOUND; or what the store said. */
+int export_load_owned(const struct export_load *load, struct err *ret_err);
+/* Asks the store for the file, if the job is completed, then next. */
+enum crpc_next export_load_file(struct crpc_call *call, struct export_load *load, const struct crpc_step *next);
+/* After it: the file, or NULL when there is none (yet, or any more). */
+const struct export_file *export_load_found(const struct export_load *load);
+
+/* The messages, in the arena; NULL when out of memory. request: decoded from the payload. file: NULL for none. */
+Joblog__V1__Export *convert_export(struct arena *arena, const struct exports *exports, const struct job *job,
+                                   const struct export_request *request, const struct export_file *file);
+Joblog__V1__ExportFile *convert_export_file(struct arena *arena, const struct export_file *file);
+Joblog__V1__ExportType *convert_export_type(struct arena *arena, const struct export_type *type);
+/* What was asked for, from a job with its payload. A payload that is no export's gives an empty request. */
+struct export_request export_request_of(struct arena *arena, const struct job *job);
+/* The export that was loaded. */
+Joblog__V1__Export *export_load_message(struct crpc_call *call, const struct export_load *load);
+
+#endif
