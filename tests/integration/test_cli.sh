@@ -1,0 +1,430 @@
+#!/usr/bin/env bash
+# The command line against a real joblogd: every command, its output for people and for programs, its exit codes, wrong
+# usage. test_cli.sh DIRECTORY-OF-PROGRAMS. Reads like a transcript: "expect CODE joblog ..." runs a command; its output is
+# then in $out and $err.
+set -uo pipefail
+bin=$1
+dir=$(mktemp -d "${TMPDIR:-/tmp}/joblog-cli.XXXXXX")
+server='' worker=''
+failures=0
+
+finish() {
+    trap - EXIT
+    [ -z "$worker" ] || { kill -TERM "$worker" 2>/dev/null && wait "$worker"; }
+    [ -z "$server" ] || { kill -TERM "$server" 2>/dev/null && wait "$server"; }
+    if [ "$failures" -ne 0 ]; then
+        echo "---- joblogd.log" && tail -n 30 "$dir/joblogd.log"
+        echo "---- worker.log" && tail -n 30 "$dir/worker.log"
+    fi 2>/dev/null
+    rm -rf "$dir"
+    echo "$failures failures"
+    [ "$failures" -eq 0 ] && [ "${1:-0}" -eq 0 ]
+    exit
+}
+trap 'finish $?' EXIT
+
+fail() {
+    failures=$((failures + 1))
+    printf 'FAILED, line %s: %s\n' "${BASH_LINENO[1]}" "$*"
+    printf '  stdout: %s\n  stderr: %s\n' "${out:0:2000}" "${err:0:2000}"
+}
+
+# expect CODE COMMAND...
+expect() {
+    local code=$1 got
+    shift
+    "$@" >"$dir/out" 2>"$dir/err" </dev/null 3<&-
+    got=$?
+    out=$(<"$dir/out") err=$(<"$dir/err")
+    [ "$got" -eq "$code" ] || fail "exit code $got, not $code: $*"
+}
+# says TEXT / complains TEXT: the output, or the errors, of the last command hold it.
+says() { [[ $out == *"$1"* ]] || fail "does not say \"$1\""; }
+complains() { [[ $err == *"$1"* ]] || fail "does not complain \"$1\""; }
+silent() { [ -z "$out" ] || fail "should have printed nothing"; }
+# json PATH VALUE: in the (last line of the) output; VALUE * for any.
+json() {
+    local value
+    if ! value=$(tail -n 1 <<<"$out" | "$bin/json_get" "$1"); then
+        fail "nothing at $1"
+    elif [ "$2" != '*' ] && [ "$value" != "$2" ]; then
+        fail "$1 is $value, not $2"
+    fi
+}
+# Every line is JSON.
+all_json() { "$bin/json_get" "" <<<"$out" >/dev/null || fail "not JSON line by line"; }
+# value PATH: prints it.
+value() { tail -n 1 <<<"$out" | "$bin/json_get" "$1"; }
+
+joblog() { "$bin/joblog" "$@"; }
+
+# ---- without a server
+
+expect 0 joblog --help
+says "Commands:"
+says "Exit codes"
+expect 0 joblog help
+expect 0 joblog version
+says "joblog "
+expect 0 joblog version --json
+json version '*'
+expect 2 joblog
+complains "Usage: joblog COMMAND"
+silent
+expect 2 joblog nonsense
+complains 'there is no command "nonsense"'
+expect 2 joblog export
+complains "export start"
+for command in dispatch list show watch cancel retry stats statuses worker "export start" "export list" "export show" \
+    "export watch" "export download" "export cancel" "export types" help version; do
+    # shellcheck disable=SC2086
+    expect 0 joblog $command --help
+    says "Usage: joblog $command"
+    says "Examples:"
+    # shellcheck disable=SC2086
+    expect 0 joblog help $command
+    says "Examples:"
+done
+expect 2 joblog dispatch
+complains "dispatch needs NAME"
+complains "joblog dispatch --help"
+expect 2 joblog dispatch a b
+complains "one argument too many"
+expect 2 joblog dispatch a --nonsense
+complains "unknown option --nonsense"
+expect 2 joblog dispatch a --priority high
+complains "--priority takes a whole number"
+expect 2 joblog dispatch a --priority 1001
+expect 2 joblog dispatch a --label tenant
+complains "KEY=VALUE"
+expect 2 joblog dispatch a --delay 1h --at 2030-01-01T00:00:00Z
+expect 2 joblog dispatch a --at tomorrow
+expect 2 joblog show twelve
+complains "is no id"
+expect 2 joblog show -- -5
+expect 2 joblog list --status finished
+complains '"finished" is no status'
+expect 2 joblog watch --until-final
+expect 2 joblog watch 1 --queue a
+expect 2 joblog worker
+complains "--exec"
+expect 2 joblog export start users --filters '[1]'
+complains "JSON object"
+expect 2 joblog export start users --filter search
+expect 4 joblog --server "unix:$dir/nobody" --timeout 300ms stats
+complains "(UNAVAILABLE)"
+silent
+expect 5 joblog dispatch a --payload "@$dir/missing"
+complains "No such file"
+
+# ---- a server
+
+mkfifo "$dir/ready"
+cat >"$dir/types.json" <<'JSON'
+{"export_types": [{"name": "functions", "title": "Functions", "relation": "pg_catalog.pg_proc",
+  "columns": [{"name": "oid", "title": "Id"}, {"name": "proname", "title": "Name"}, {"name": "prosrc"}],
+  "filters": [{"field": "search", "operators": ["search"], "columns": ["proname"]},
+              {"field": "name", "operators": ["equals", "in"], "column": "proname"}],
+  "order": {"column": "oid"}}]}
+JSON
+"$bin/joblogd" --embedded "$dir/data" --listen 127.0.0.1:0 --export-types "$dir/types.json" >"$dir/ready" \
+    2>"$dir/joblogd.log" &
+server=$!
+exec 3<"$dir/ready"
+JOBLOG_SERVER=
+while IFS= read -r -t 100 -u 3 line; do
+    if [[ $line =~ ^joblogd\ ready\ listen=([^ ]+) ]]; then
+        JOBLOG_SERVER=${BASH_REMATCH[1]}
+        break
+    fi
+done
+out='' err=''
+if [ -z "$JOBLOG_SERVER" ]; then
+    fail "joblogd is not ready"
+    exit 1
+fi
+export JOBLOG_SERVER
+
+# ---- dispatch, show, list
+
+expect 0 joblog list
+complains "no jobs"
+expect 0 joblog dispatch hello --payload '{"to": "Zoë", "n": 9007199254740993}' --queue idle --priority 5 \
+    --source User:42:7 --owner ana -l tenant=acme -l kind=x=y --max-attempts 3 --backoff 1s --batch b1
+id=$out
+[[ $id =~ ^[1-9][0-9]*$ ]] || fail "the id is no number"
+expect 0 joblog show "$id" --json
+all_json
+json id "$id"
+json job_name hello
+json status pending
+json queue idle
+json priority 5
+json source '{"id":"42:7","type":"User"}'
+json owner ana
+json labels '{"kind":"x=y","tenant":"acme"}'
+json payload.to Zoë
+json payload.n 9007199254740993
+json max_attempts 3
+json batch b1
+json transitions.0.to_status pending
+json transitions.0.actor '*'
+expect 0 joblog show "$id"
+says "hello"
+says '"to": "Zoë"'
+says "transitions"
+expect 0 joblog dispatch hello --queue idle --json --request-id r-1 --payload '{"a": 1}'
+json id '*'
+second=$(value id)
+expect 0 joblog dispatch hello --queue idle --json --request-id r-1 --payload '{"a": 1}'
+json id "$second"
+expect 5 joblog dispatch hello --queue idle --request-id r-1 --payload '{"a": 2}'
+complains "(ALREADY_EXISTS"
+silent
+expect 5 joblog dispatch hello --payload '{"a": '
+complains "(INVALID_ARGUMENT, field job.payload)"
+expect 5 joblog dispatch "$(printf '%0300d' 0)"
+complains "(INVALID_ARGUMENT, field job.job_name)"
+printf '{"from": "a file"}' >"$dir/payload.json"
+expect 0 joblog dispatch later --payload "@$dir/payload.json" --queue idle --delay 1h --json
+third=$(value id)
+expect 0 joblog show "$third" --json
+json payload.from "a file"
+json run_time '*'
+printf '{"a":\0001}' >"$dir/nul.json"
+expect 5 joblog dispatch later --payload "@$dir/nul.json"
+complains "NUL"
+out=$(printf '{"from": "a pipe"}' | joblog dispatch later --payload - --queue idle --json)
+fourth=$(value id)
+expect 0 joblog show "$fourth" --json
+json payload.from "a pipe"
+
+expect 0 joblog list
+says "hello"
+[ "$(wc -l <<<"$out")" -eq 5 ] || fail "four jobs and a line of titles"
+[[ $out != *$'\033'* ]] || fail "colours although this is no terminal"
+expect 0 joblog list --json
+all_json
+[ "$("$bin/json_get" id <<<"$out" | head -n 1)" = "$fourth" ] || fail "the newest is not first"
+expect 0 joblog list --json --limit 1
+[ "$(wc -l <<<"$out")" -eq 1 ] || fail "--limit 1"
+expect 0 joblog list --json --batch b1 --owner ana --source User:42:7 --label tenant=acme --name hello --queue idle
+json id "$id"
+expect 0 joblog list --json --source User
+json id "$id"
+expect 0 joblog list --json --status running,failed
+silent
+expect 0 joblog list --failed
+complains "no jobs"
+expect 0 joblog list --since 1h --all --json
+[ "$(wc -l <<<"$out")" -eq 4 ] || fail "--since 1h --all"
+
+expect 3 joblog show 123
+complains "(NOT_FOUND"
+silent
+expect 3 joblog watch 123
+expect 3 joblog watch "$id" 123
+expect 3 joblog cancel 123
+expect 3 joblog retry 123
+
+# ---- cancel, retry
+
+expect 0 joblog cancel "$fourth" --reason "wrong list"
+says "$fourth cancelled"
+expect 5 joblog cancel "$fourth"
+complains "(FAILED_PRECONDITION"
+expect 1 joblog watch "$fourth"
+complains "is cancelled"
+expect 0 joblog show "$fourth"
+says "wrong list"
+expect 0 joblog retry "$fourth" --json
+json status pending
+expect 5 joblog retry "$fourth"
+expect 3 joblog cancel "$third" 123 "$fourth" --json
+[ "$("$bin/json_get" status <<<"$out" | sort | uniq -c | tr -s ' ')" = " 2 cancelled" ] || fail "the others are cancelled"
+
+# ---- the worker that runs a shell command
+
+cat >"$dir/job" <<'SH'
+case $JOBLOG_JOB_NAME in
+good)
+    [ "$(cat)" = "$JOBLOG_PAYLOAD" ] || exit 9
+    echo "::progress 50 half way"
+    echo "hello from attempt $JOBLOG_ATTEMPT"
+    echo "::progress 3/4 rows nearly"
+    echo "::result {\"rows\": 4, \"id\": $JOBLOG_JOB_ID}"
+    ;;
+bad)
+    echo "first" >&2
+    printf 'no such list: \377\n' >&2
+    exit 3
+    ;;
+shaky)
+    [ "$JOBLOG_ATTEMPT" -gt 1 ] || exit 7
+    ;;
+slow)
+    echo "::progress 10 sleeping"
+    trap 'echo told to stop; exit 1' TERM
+    sleep 300 &
+    wait $!
+    ;;
+wrong)
+    echo "::result {not json"
+    ;;
+esac
+SH
+"$bin/joblog" worker --queue work --concurrency 2 --worker shell-1 --exec "sh $dir/job" >"$dir/worker.log" 2>&1 3<&- &
+worker=$!
+expect 0 joblog dispatch good --queue work --payload '{"list": 7}' --wait
+id=$out
+expect 0 joblog show "$id" --json
+json status completed
+json result "{\"id\":$id,\"rows\":4}"
+json progress.step nearly
+json attempts.0.worker shell-1
+json attempts.0.outcome completed
+[[ $(<"$dir/worker.log") == *"[$id good] hello from attempt 1"* ]] || fail "the command's output was not passed on"
+expect 0 joblog dispatch good --queue work --watch
+says "completed"
+says "100 %"
+expect 0 joblog dispatch good --queue work --watch --json
+all_json
+json status completed
+expect 0 joblog dispatch good --queue work --wait --json
+json status completed
+json result.rows 4
+expect 1 joblog dispatch bad --queue work --wait
+complains "is failed, ExitCode: exit code 3: first no such list: ?"
+id=$out
+expect 0 joblog show "$id" --json
+json error.type ExitCode
+json attempts.0.outcome failed
+json attempts.0.error.stack_trace '*'
+expect 0 joblog show "$id"
+says "stack trace:"
+expect 0 joblog list --failed --json
+json id "$id"
+expect 1 joblog dispatch wrong --queue work --wait
+complains "BadResult"
+expect 0 joblog dispatch shaky --queue work --max-attempts 2 --backoff 100ms --watch
+id=$(head -n 1 <<<"$out")
+says "attempt 1 of 2 ended with ExitCode"
+says "completed"
+expect 0 joblog show "$id" --json
+json attempts.0.outcome failed
+json attempts.1.outcome completed
+expect 0 joblog watch "$id"
+says "completed"
+
+# A cancel reaches the command. The watch tells when it runs, so that nothing waits for a time.
+expect 0 joblog dispatch slow --queue work --json
+id=$(value id)
+cancelled=no
+while IFS= read -r line; do
+    if [[ $line == *'"step":"sleeping"'* && $cancelled = no ]]; then
+        cancelled=yes
+        expect 0 joblog cancel "$id" --reason "enough"
+    fi
+done < <(joblog watch "$id" --json)
+[ $cancelled = yes ] || fail "the step never came"
+expect 0 joblog show "$id" --json
+json status cancelled
+
+# ---- watch by filter, and its end by a signal
+
+expect 0 joblog dispatch good --queue work --batch two
+expect 0 joblog dispatch good --queue work --batch two
+expect 0 joblog watch --batch two --until-final --json
+all_json
+[ "$("$bin/json_get" id <<<"$out" | sort -u | wc -l)" -eq 2 ] || fail "two jobs in the batch"
+expect 0 joblog dispatch held --queue idle --batch held
+mkfifo "$dir/watch"
+"$bin/joblog" watch --batch held --until-final >"$dir/watch" 2>&1 3<&- &
+watcher=$!
+read -r line <"$dir/watch"
+kill -INT "$watcher"
+wait "$watcher"
+code=$?
+[ $code -eq 130 ] || fail "an interrupted watch ends with $code, not 130"
+
+# ---- stats, statuses
+
+expect 0 joblog stats
+says "good"
+says "all"
+expect 0 joblog stats --since 1h --name good --queue work --json
+all_json
+json rows.0.job_name good
+json total.counts.completed 6
+json total.execution.count 6
+expect 0 joblog statuses --lang es --json
+json statuses.0.name pending
+json statuses.0.label Pendiente
+expect 0 joblog statuses
+says "green"
+expect 0 joblog list --lang es
+says "Completado"
+
+# ---- exports
+
+expect 0 joblog export types
+says "functions"
+says "search"
+expect 0 joblog export types --json
+json name functions
+expect 0 joblog export list
+complains "no exports"
+expect 0 joblog export start functions --name all.csv --watch --output "$dir/all.csv"
+id=$(head -n 1 <<<"$out")
+says "completed"
+expect 0 joblog export show "$id" --json
+all_json
+json file.file_name all.csv
+json file.sha256 "$(sha256sum "$dir/all.csv" | cut -d ' ' -f 1)"
+json file.size "$(stat -c %s "$dir/all.csv")"
+rows=$(value file.rows)
+count=$(psql -X -A -t -h "$dir/data/run" -U joblog -d joblog -c 'SELECT count(*) FROM pg_catalog.pg_proc')
+[ "$rows" = "$count" ] || fail "$rows rows, the database has $count"
+expect 0 joblog export show "$id"
+says "all.csv"
+expect 0 joblog export download "$id" --output "$dir/again.csv"
+cmp "$dir/all.csv" "$dir/again.csv" || fail "the second download differs"
+joblog export download "$id" --output - >"$dir/stream.csv" 2>"$dir/err" || fail "download to standard output"
+cmp "$dir/all.csv" "$dir/stream.csv" || fail "the download to standard output differs"
+(cd "$dir" && rm all.csv && joblog export download "$id" >/dev/null 2>&1 && cmp all.csv again.csv) ||
+    fail "download under the export's own name"
+joblog export download "$id" --output - >/dev/full 2>"$dir/err"
+[ $? -eq 5 ] || fail "a full disk is an error"
+expect 0 joblog export start functions --filters '{"search": "json", "name": ["json_build_array", "jsonb_set", "now"]}' \
+    --output - --name some.csv
+says "jsonb_set"
+[[ $out != *,now,* ]] || fail "the filter let \"now\" through"
+expect 0 joblog export start functions -f name:in=jsonb_set,now -f search=now --output "$dir/now.csv" --json
+json file.rows '*'
+expect 0 joblog export watch "$id"
+says "completed"
+expect 0 joblog export list --json
+all_json
+[ "$(wc -l <<<"$out")" -eq 3 ] || fail "three exports"
+expect 0 joblog export list
+says "all.csv"
+expect 0 joblog --actor somebody-else export list
+complains "no exports"
+expect 3 joblog --actor somebody-else export show "$id"
+expect 5 joblog export cancel "$id"
+complains "(FAILED_PRECONDITION"
+expect 5 joblog export start functions -f colour=red
+complains "(INVALID_ARGUMENT, field filters"
+expect 5 joblog export start nonsense
+complains "field export_type"
+expect 3 joblog export download 123 --output "$dir/none"
+expect 3 joblog export watch 123
+[ ! -e "$dir/none" ] || fail "a file although there is no export"
+
+# ---- the worker ends in an orderly way
+
+kill -TERM "$worker"
+wait "$worker"
+code=$?
+worker=''
+[ $code -eq 0 ] || fail "the worker ends with $code"
