@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include <grpc/grpc_security.h>
+#include <grpc/support/log.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "server_priv.h"
 
 /* Keepalive: a client may ping an idle connection every 10 s, so half of that is tolerated; a peer that does not answer
@@ -64,12 +66,20 @@ static grpc_server *create_core(const struct crpc_server_options *o, grpc_resour
     return grpc_server_create(&(grpc_channel_args){sizeof args / sizeof *args, args}, NULL);
 }
 
+/* Core writes to stderr in a format of its own; what matters of it has come back as an error as well. */
+static void core_log(gpr_log_func_args *args)
+{
+    const char *file = strrchr(args->file, '/');
+    log_warning("grpc core said file=%s:%d text=\"%s\"", file ? file + 1 : args->file, args->line, args->message);
+}
+
 /* gRPC core starts threads of its own; signals are for the caller's. */
-static void init_core_quietly(void)
+static void init_core(void)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    gpr_set_log_function(core_log);
     grpc_init();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
@@ -104,7 +114,7 @@ struct crpc_server *crpc_server_new(const struct crpc_server_options *options, s
     pthread_cond_init(&server->cond, &attr);
     pthread_condattr_destroy(&attr);
 
-    init_core_quietly();
+    init_core();
     server->quota = grpc_resource_quota_create("crpc");
     grpc_resource_quota_resize(server->quota, server->options.memory_bytes);
     server->core = create_core(&server->options, server->quota);
