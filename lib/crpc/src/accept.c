@@ -1,5 +1,5 @@
 /* Requests for calls, kept outstanding in core: for each worker and method several, and a few for methods that nobody
- * serves, which would otherwise hang until their deadline. Worker's thread, but for accept_init, _arm and _done. */
+ * serves, which would otherwise hang until their deadline. Worker's thread, but for accept_init, _start and _done. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,11 +116,28 @@ int accept_init(struct crpc_server *server, struct err *ret_err)
     return 0;
 }
 
-void accept_arm(struct crpc_server *server)
+static void arm(struct crpc_mail *mail)
 {
-    for (unsigned i = 0; i < server->options.n_workers; i++)
-        for (size_t k = 0; k < server->stations[i].n_slots; k++)
-            slot_request(&server->stations[i].slots[k]);
+    struct station *st = CONTAINER_OF(mail, struct station, arm);
+    struct crpc_server *server = st->server;
+    for (size_t k = 0; k < st->n_slots; k++)
+        slot_request(&st->slots[k]);
+    pthread_mutex_lock(&server->mu);
+    server->n_armed++;
+    pthread_cond_broadcast(&server->cond);
+    pthread_mutex_unlock(&server->mu);
+}
+
+void accept_start(struct crpc_server *server)
+{
+    for (unsigned i = 0; i < server->options.n_workers; i++) {
+        server->stations[i].arm.open = arm;
+        worker_post(&server->stations[i].worker, &server->stations[i].arm);
+    }
+    pthread_mutex_lock(&server->mu);
+    while (server->n_armed < server->options.n_workers)
+        pthread_cond_wait(&server->cond, &server->mu);
+    pthread_mutex_unlock(&server->mu);
 }
 
 void accept_done(struct crpc_server *server)

@@ -205,7 +205,7 @@ int crpc_server_start(struct crpc_server *server, struct err *ret_err)
     }
     server->started = true;
     grpc_server_start(server->core);
-    accept_arm(server);
+    accept_start(server);
     return 0;
 }
 

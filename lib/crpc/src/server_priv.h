@@ -32,6 +32,7 @@ struct station {
     struct crpc_server *server;
     struct slot *slots;
     size_t n_slots;
+    struct crpc_mail arm;
     struct crpc_call *idle; /* call objects at rest */
     unsigned n_idle;
     atomic_uint calls;  /* under way; only this worker writes */
@@ -47,16 +48,18 @@ struct crpc_server {
     struct station *stations;
     bool started;
     bool drained;
-    bool stopped; /* op_stopped has come */
+    bool stopped;     /* op_stopped has come */
+    unsigned n_armed; /* workers that have requested their calls */
     struct op op_stopped;
     atomic_bool draining;
-    pthread_mutex_t mu; /* stopped, and the condition; taken only while draining */
+    pthread_mutex_t mu; /* stopped, n_armed and the condition; taken only at start and while draining */
     pthread_cond_t cond;
 };
 
 /* accept.c: requests calls from core on every worker. */
 int accept_init(struct crpc_server *server, struct err *ret_err);
-void accept_arm(struct crpc_server *server);
+/* Has every worker request its calls; waits until all have. */
+void accept_start(struct crpc_server *server);
 void accept_done(struct crpc_server *server);
 /* listen.c: 0 when address may be given to core as *ret_core_address (a copy within room). */
 int listen_check(const char *address, char *ret_core_address, size_t room, struct err *ret_err);
