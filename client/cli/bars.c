@@ -3,7 +3,7 @@
 #include "bars.h"
 
 #include "bars_line.h"
-#include "memory.h"
+#include "heap.h"
 #include "text.h"
 #include "units.h"
 
@@ -92,7 +92,7 @@ static void bars_draw(struct bars *bars)
     term_resize(&bars->term);
     int64_t now = units_now_us();
     size_t room = bars->term.height > 3 ? (size_t)bars->term.height - 2 : 1;
-    bool *shown = memory_new(bars->n_bars, sizeof(*shown));
+    bool *shown = heap_new(bars->n_bars, sizeof(*shown));
     bars_choose(bars, room, shown);
     int name_width = 8, lines = 0;
     for (size_t i = 0; i < bars->n_bars; i++) {
@@ -150,7 +150,7 @@ static void *bars_run(void *user)
 
 struct bars *bars_new(const struct term *term, const struct statuses *statuses)
 {
-    struct bars *bars = memory_new(1, sizeof(*bars));
+    struct bars *bars = heap_new(1, sizeof(*bars));
     pthread_condattr_t attributes;
     bars->term = *term;
     bars->statuses = statuses;
@@ -188,7 +188,7 @@ static struct bar *bars_find(struct bars *bars, int64_t id)
         bars_put_out_one(bars);
     if (bars->n_bars == bars->size) {
         bars->size = bars->size ? 2 * bars->size : 16;
-        bars->bars = memory_resize(bars->bars, bars->size, sizeof(*bars->bars));
+        bars->bars = heap_resize(bars->bars, bars->size, sizeof(*bars->bars));
     }
     struct bar *bar = &bars->bars[bars->n_bars++];
     *bar = (struct bar){.id = id};
@@ -200,7 +200,7 @@ void bars_set_title(struct bars *bars, int64_t id, const char *title)
     pthread_mutex_lock(&bars->mutex);
     struct bar *bar = bars_find(bars, id);
     free(bar->title);
-    bar->title = memory_copy(title);
+    bar->title = heap_copy(title);
     pthread_mutex_unlock(&bars->mutex);
 }
 

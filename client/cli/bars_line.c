@@ -2,7 +2,7 @@
 #include "bars_line.h"
 
 #include "bars.h"
-#include "memory.h"
+#include "heap.h"
 #include "text.h"
 #include "units.h"
 
@@ -16,7 +16,7 @@ static void bar_set_text(char **slot, const char *text)
     if (*slot && !strcmp(*slot, text))
         return;
     free(*slot);
-    *slot = memory_copy(text);
+    *slot = heap_copy(text);
 }
 
 void bar_set(struct bar *bar, const struct joblog_job *job)
@@ -33,11 +33,11 @@ void bar_set(struct bar *bar, const struct joblog_job *job)
     bar->execution_us = job->execution_us;
     bar->cancel_requested = job->cancel_requested;
     if (!bar->title)
-        bar->title = memory_copy(job->job_name);
+        bar->title = heap_copy(job->job_name);
     bar_set_text(&bar->unit, job->unit);
     bar_set_text(&bar->step, job->step);
-    char *error = *job->error_type ? memory_format("%s: %s", job->error_type, job->error_message)
-                                   : memory_copy(job->error_message);
+    char *error =
+        *job->error_type ? heap_format("%s: %s", job->error_type, job->error_message) : heap_copy(job->error_message);
     free(bar->error);
     bar->error = error;
     bar->known = true;

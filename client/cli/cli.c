@@ -1,7 +1,7 @@
 /* Errors, exit codes and small parsing that commands share. Main thread. */
 #include "cli.h"
 
-#include "memory.h"
+#include "heap.h"
 #include "text.h"
 #include "units.h"
 
@@ -74,9 +74,9 @@ int cli_parse_id(const struct cli *cli, const char *text, int64_t *ret_id)
 
 int cli_parse_labels(const struct cli *cli, const struct option_texts *texts, struct joblog_label **ret_labels)
 {
-    struct joblog_label *labels = memory_new(texts->n, sizeof(*labels));
+    struct joblog_label *labels = heap_new(texts->n, sizeof(*labels));
     for (size_t i = 0; i < texts->n; i++) {
-        char *key = memory_copy(texts->values[i]), *equals = strchr(key, '=');
+        char *key = heap_copy(texts->values[i]), *equals = strchr(key, '=');
         labels[i].key = key;
         if (!equals || equals == key) {
             cli_labels_free(labels, texts->n);

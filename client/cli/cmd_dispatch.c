@@ -2,8 +2,8 @@
 #include "commands.h"
 #include "filter.h"
 #include "follow.h"
+#include "heap.h"
 #include "json.h"
-#include "memory.h"
 #include "payload.h"
 #include "units.h"
 
@@ -87,7 +87,7 @@ static int run_dispatch(struct cli *cli, const void *values, const struct operan
     int code = cli_parse_labels(cli, &options->labels, &labels);
     if (code)
         return code;
-    char *payload = options->payload ? payload_read(options->payload) : memory_copy("{}");
+    char *payload = options->payload ? payload_read(options->payload) : heap_copy("{}");
     struct joblog_spec spec = {
         .job_name = operands->values[0],
         .queue = options->queue,

@@ -1,8 +1,8 @@
 /* joblog export list, show, watch, cancel, types. Main thread. */
 #include "commands.h"
 #include "follow.h"
+#include "heap.h"
 #include "json.h"
-#include "memory.h"
 #include "table.h"
 #include "text.h"
 #include "units.h"
@@ -61,7 +61,7 @@ static int read_pages(struct cli *cli, int64_t limit, struct table *table, int64
                 json_print_line(json_of_export(&list->exports[i]));
         }
         free(token);
-        token = memory_copy(list->next_page_token);
+        token = heap_copy(list->next_page_token);
         joblog_export_list_free(list);
     } while (n < limit && *token);
     free(token);

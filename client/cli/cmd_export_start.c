@@ -3,8 +3,8 @@
 #include "download.h"
 #include "export_filter.h"
 #include "follow.h"
+#include "heap.h"
 #include "json.h"
-#include "memory.h"
 #include "text.h"
 
 #include <stdlib.h>

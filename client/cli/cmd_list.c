@@ -1,8 +1,8 @@
 /* joblog list: jobs, newest first, page by page. Main thread. */
 #include "commands.h"
 #include "filter.h"
+#include "heap.h"
 #include "json.h"
-#include "memory.h"
 #include "table.h"
 #include "units.h"
 
@@ -72,7 +72,7 @@ static int read_pages(struct cli *cli, const struct joblog_filter *filter, int64
                 json_print_line(json_of_job(&list->jobs[i]));
         }
         free(token);
-        token = memory_copy(list->next_page_token);
+        token = heap_copy(list->next_page_token);
         joblog_list_free(list);
     } while (n < limit && *token);
     free(token);

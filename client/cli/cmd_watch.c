@@ -2,7 +2,7 @@
 #include "commands.h"
 #include "filter.h"
 #include "follow.h"
-#include "memory.h"
+#include "heap.h"
 
 #include <stdlib.h>
 
@@ -35,7 +35,7 @@ static int watch_ids(struct cli *cli, const struct operands *operands, struct jo
                      enum follow_mode mode)
 {
     struct joblog_error error = {0};
-    int64_t *ids = memory_new(operands->n, sizeof(*ids));
+    int64_t *ids = heap_new(operands->n, sizeof(*ids));
     int code = EXIT_OK;
     for (size_t i = 0; i < operands->n && !code; i++)
         code = cli_parse_id(cli, operands->values[i], &ids[i]);

@@ -2,8 +2,8 @@
  * library's pool, which serves the command's pipes; signals come on the thread of interrupt.c. */
 #include "commands.h"
 #include "exec.h"
+#include "heap.h"
 #include "interrupt.h"
-#include "memory.h"
 #include "text.h"
 #include "worker_line.h"
 
@@ -76,7 +76,7 @@ static void on_line(void *user, char *text, size_t len, bool error)
         break;
     case WORKER_LINE_RESULT:
         free(job->result);
-        job->result = memory_copy(line.result);
+        job->result = heap_copy(line.result);
         break;
     case WORKER_LINE_TEXT:
         if (job->shell->options->quiet)
@@ -102,17 +102,17 @@ static char **make_environment(const struct joblog_job *job, size_t *ret_n)
     size_t n = 0, have = 0;
     while (environ[have])
         have++;
-    char **environment = memory_new(have + 10, sizeof(*environment));
-    environment[n++] = memory_format("JOBLOG_JOB_ID=%lld", (long long)job->id);
-    environment[n++] = memory_format("JOBLOG_JOB_NAME=%s", job->job_name);
-    environment[n++] = memory_format("JOBLOG_QUEUE=%s", job->queue);
-    environment[n++] = memory_format("JOBLOG_ATTEMPT=%d", job->attempt);
-    environment[n++] = memory_format("JOBLOG_MAX_ATTEMPTS=%d", job->max_attempts);
-    environment[n++] = memory_format("JOBLOG_SOURCE=%s:%s", job->source_type, job->source_id);
-    environment[n++] = memory_format("TRACEPARENT=%s", job->traceparent);
+    char **environment = heap_new(have + 10, sizeof(*environment));
+    environment[n++] = heap_format("JOBLOG_JOB_ID=%lld", (long long)job->id);
+    environment[n++] = heap_format("JOBLOG_JOB_NAME=%s", job->job_name);
+    environment[n++] = heap_format("JOBLOG_QUEUE=%s", job->queue);
+    environment[n++] = heap_format("JOBLOG_ATTEMPT=%d", job->attempt);
+    environment[n++] = heap_format("JOBLOG_MAX_ATTEMPTS=%d", job->max_attempts);
+    environment[n++] = heap_format("JOBLOG_SOURCE=%s:%s", job->source_type, job->source_id);
+    environment[n++] = heap_format("TRACEPARENT=%s", job->traceparent);
     /* Linux takes no longer text than 128 KiB in an environment; such a payload is on standard input alone. */
     if (strlen(job->payload) < 120000)
-        environment[n++] = memory_format("JOBLOG_PAYLOAD=%s", job->payload);
+        environment[n++] = heap_format("JOBLOG_PAYLOAD=%s", job->payload);
     *ret_n = n;
     for (size_t i = 0; i < have; i++)
         if (strncmp(environ[i], "JOBLOG_JOB_", 11) != 0 && strncmp(environ[i], "JOBLOG_PAYLOAD=", 15) != 0)
@@ -148,7 +148,7 @@ static int run_job(struct joblog_context *context, void *user)
 {
     struct shell_worker *shell = user;
     struct shell_job job = {.shell = shell, .context = context, .job = joblog_job_info(context)};
-    struct exec_result *result = memory_new(1, sizeof(*result));
+    struct exec_result *result = heap_new(1, sizeof(*result));
     size_t n;
     char **environment = make_environment(job.job, &n);
     struct exec exec = {
@@ -196,6 +196,22 @@ static void finished(void *user, const struct joblog_job *job, enum joblog_statu
     funlockfile(stderr);
 }
 
+static void say_ready(void *user)
+{
+    (void)user;
+    fputs("joblog: worker ready\n", stderr);
+}
+
+static void say_lost(void *user, const struct joblog_error *error)
+{
+    (void)user;
+    flockfile(stderr);
+    fputs("joblog: no connection, trying again: ", stderr);
+    text_print(stderr, error->message, 0);
+    fputc('\n', stderr);
+    funlockfile(stderr);
+}
+
 static int run_worker(struct cli *cli, const void *values, const struct operands *operands)
 {
     (void)operands;
@@ -210,7 +226,10 @@ static int run_worker(struct cli *cli, const void *values, const struct operands
         .queues = (const char *const *)shell.options->queues.values,
         .n_queues = shell.options->queues.n,
         .concurrency = (int)shell.options->concurrency,
+        .prefetch = -1, /* commands take long; a job taken ahead would wait here while another worker is free */
         .on_finished = finished,
+        .on_ready = say_ready,
+        .on_lost = say_lost,
         .hook_user = &shell,
     };
     shell.worker = joblog_worker_new(cli->client, &settings, &error);

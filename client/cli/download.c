@@ -2,7 +2,7 @@
  * it has come. */
 #include "download.h"
 
-#include "memory.h"
+#include "heap.h"
 #include "meter.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ int download_to_file(struct joblog_client *client, int64_t id, const char *path,
     int rc = joblog_export_get(client, id, &export_, error);
     if (rc < 0)
         return rc;
-    char *part = memory_format("%s.part", path);
+    char *part = heap_format("%s.part", path);
     struct meter *meter = meter_new(term, path, export_->size, part_size, part);
     rc = joblog_export_save(client, id, path, &saved, error);
     meter_finish(meter, export_->size, rc < 0);

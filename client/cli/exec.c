@@ -2,7 +2,7 @@
  * threads run, and a fork would copy their locks. */
 #include "exec.h"
 
-#include "memory.h"
+#include "heap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,7 +131,7 @@ static void read_stream(struct run *run, int *fd, struct lines *lines, bool erro
     for (;;) {
         if (lines->size - lines->len < 4097) {
             lines->size = lines->size ? 2 * lines->size : 16384;
-            lines->text = memory_resize(lines->text, lines->size, 1);
+            lines->text = heap_resize(lines->text, lines->size, 1);
         }
         ssize_t n = read(*fd, lines->text + lines->len, 4096);
         if (n < 0 && errno == EINTR)

@@ -2,7 +2,7 @@
  * business: only the form is judged here. */
 #include "export_filter.h"
 
-#include "memory.h"
+#include "heap.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 /* Adds a filter without values. Takes field and op. */
 static struct joblog_export_filter *add_filter(struct export_filters *filters, char *field, char *op)
 {
-    filters->rows = memory_resize(filters->rows, filters->n + 1, sizeof(*filters->rows));
+    filters->rows = heap_resize(filters->rows, filters->n + 1, sizeof(*filters->rows));
     struct joblog_export_filter *row = &filters->rows[filters->n++];
     *row = (struct joblog_export_filter){.field = field, .op = op};
     return row;
@@ -20,7 +20,7 @@ static struct joblog_export_filter *add_filter(struct export_filters *filters, c
 /* Takes value. */
 static void add_value(struct joblog_export_filter *row, char *value)
 {
-    const char **values = memory_resize((void *)row->values, row->n_values + 1, sizeof(*values));
+    const char **values = heap_resize((void *)row->values, row->n_values + 1, sizeof(*values));
     values[row->n_values++] = value;
     row->values = values;
 }
@@ -31,18 +31,18 @@ static int add_text(const struct cli *cli, struct export_filters *filters, const
     const char *equals = strchr(text, '=');
     if (!equals || equals == text)
         return cli_usage(cli, "--filter takes FIELD=VALUE or FIELD:OPERATOR=VALUE, not \"%s\"", text);
-    char *field = memory_format("%.*s", (int)(equals - text), text), *colon = strchr(field, ':');
-    char *op = memory_copy(colon ? colon + 1 : "");
+    char *field = heap_format("%.*s", (int)(equals - text), text), *colon = strchr(field, ':');
+    char *op = heap_copy(colon ? colon + 1 : "");
     if (colon)
         *colon = '\0';
     struct joblog_export_filter *row = add_filter(filters, field, op);
     if (strcmp(op, "in") != 0) {
-        add_value(row, memory_copy(equals + 1));
+        add_value(row, heap_copy(equals + 1));
         return 0;
     }
     for (const char *at = equals + 1;;) {
         size_t n = strcspn(at, ",");
-        add_value(row, memory_format("%.*s", (int)n, at));
+        add_value(row, heap_format("%.*s", (int)n, at));
         if (!at[n])
             return 0;
         at += n + 1;
@@ -53,7 +53,7 @@ static int add_text(const struct cli *cli, struct export_filters *filters, const
 static char *scalar_text(const json_t *value)
 {
     if (json_is_string(value))
-        return memory_copy(json_string_value(value));
+        return heap_copy(json_string_value(value));
     if (json_is_integer(value) || json_is_real(value) || json_is_boolean(value))
         return json_dumps(value, JSON_ENCODE_ANY);
     return NULL;
@@ -63,7 +63,7 @@ static int add_member(const struct cli *cli, struct export_filters *filters, con
 {
     bool list = json_is_array(value);
     size_t n = list ? json_array_size(value) : 1;
-    struct joblog_export_filter *row = add_filter(filters, memory_copy(key), memory_copy(list ? "in" : ""));
+    struct joblog_export_filter *row = add_filter(filters, heap_copy(key), heap_copy(list ? "in" : ""));
     for (size_t i = 0; i < n; i++) {
         char *text = scalar_text(list ? json_array_get(value, i) : value);
         if (!text)

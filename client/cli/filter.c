@@ -1,7 +1,7 @@
 /* Options that choose jobs. Main thread. */
 #include "filter.h"
 
-#include "memory.h"
+#include "heap.h"
 #include "units.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 char *filter_split_source(const char *source, const char **ret_type, const char **ret_id)
 {
-    char *copy = memory_copy(source), *colon = copy ? strchr(copy, ':') : NULL;
+    char *copy = heap_copy(source), *colon = copy ? strchr(copy, ':') : NULL;
     if (colon)
         *colon = '\0';
     *ret_type = copy;
@@ -19,7 +19,7 @@ char *filter_split_source(const char *source, const char **ret_type, const char 
 
 static int filter_add_statuses(const struct cli *cli, const struct filter_options *options, struct filter *filter)
 {
-    filter->statuses = memory_new(options->statuses.n + 1, sizeof(*filter->statuses));
+    filter->statuses = heap_new(options->statuses.n + 1, sizeof(*filter->statuses));
     size_t n = 0;
     for (size_t i = 0; i < options->statuses.n; i++) {
         enum joblog_status status = joblog_status_parse(options->statuses.values[i]);

@@ -1,9 +1,9 @@
 /* Following a watch to its end. Main thread reads; an interrupt cancels the watch from the signal thread. */
 #include "follow.h"
 
+#include "heap.h"
 #include "interrupt.h"
 #include "json.h"
-#include "memory.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static void bad_jobs_note(struct bad_jobs *bad, const struct joblog_job *job)
     while (i < bad->n && bad->ids[i] != job->id)
         i++;
     if (i == bad->n && is_bad) {
-        bad->ids = memory_resize(bad->ids, bad->n + 1, sizeof(*bad->ids));
+        bad->ids = heap_resize(bad->ids, bad->n + 1, sizeof(*bad->ids));
         bad->ids[bad->n++] = job->id;
     } else if (i < bad->n && !is_bad) {
         bad->ids[i] = bad->ids[--bad->n];

@@ -2,7 +2,7 @@
 #include "help.h"
 
 #include "commands.h"
-#include "memory.h"
+#include "heap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +74,8 @@ static int run_help(struct cli *cli, const void *options, const struct operands 
         help_overview(stdout);
         return EXIT_OK;
     }
-    char *name = operands->n == 1 ? memory_copy(operands->values[0])
-                                  : memory_format("%s %s", operands->values[0], operands->values[1]);
+    char *name = operands->n == 1 ? heap_copy(operands->values[0])
+                                  : heap_format("%s %s", operands->values[0], operands->values[1]);
     int code = EXIT_USAGE;
     for (size_t i = 0; commands[i] && code; i++)
         if (!strcmp(commands[i]->name, name)) {

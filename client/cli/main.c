@@ -2,9 +2,9 @@
  * command is a row in commands[] and a file of its own. */
 #include "cli.h"
 #include "commands.h"
+#include "heap.h"
 #include "help.h"
 #include "interrupt.h"
-#include "memory.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -42,8 +42,8 @@ const struct option_row common_options[] = {
     {"lang", 0, OPTION_TEXT, "LANG", offsetof(struct cli, language), "language of the status labels, such as es", 0, 0},
     {"actor", 0, OPTION_TEXT, "NAME", offsetof(struct cli, actor), "who calls, for the record (else user@host:joblog)",
      0, 0},
-    {"timeout", 0, OPTION_DURATION, "TIME", offsetof(struct cli, timeout_us), "of each call, repeats included (10s)", 0,
-     0},
+    {"timeout", 0, OPTION_DURATION, "TIME", offsetof(struct cli, timeout_us),
+     "keep trying for this long while the server is away", 0, 0},
     {"help", 'h', OPTION_FLAG, NULL, offsetof(struct cli, help), "this text", 0, 0},
     OPTION_END,
 };
@@ -96,8 +96,12 @@ static int run_command(struct cli *cli, void *options, const struct operands *op
         return cli_usage(cli, "%s: \"%s\" is one argument too many", command->name,
                          operands->values[command->operands_max]);
     if (!command->offline) {
-        struct joblog_options settings = {.actor = cli->actor,
-                                          .timeout_ms = cli->timeout_us ? (cli->timeout_us + 999) / 1000 : 10000};
+        /* A person wants to hear at once that nobody is there; who says --timeout wants it tried for that long. */
+        struct joblog_options settings = {
+            .actor = cli->actor,
+            .timeout_ms = (cli->timeout_us + 999) / 1000,
+            .no_retry = !cli->timeout_us,
+        };
         interrupt_start();
         cli->client = joblog_connect(cli->server, &settings, &error);
         if (!cli->client)
@@ -117,7 +121,7 @@ int main(int argc, char **argv)
     size_t used = 0;
     int start = command_start(argc, argv);
     cli.command = find_command(argv + start, (size_t)(argc - start), &used);
-    void *options = memory_new(1, cli.command ? cli.command->options_size : 1);
+    void *options = heap_new(1, cli.command ? cli.command->options_size : 1);
     struct option_set sets[] = {{common_options, &cli}, {cli.command ? cli.command->options : NULL, options}};
     int parsed = options_parse(argc, argv, sets, 2, &operands, problem, sizeof(problem));
     cli.term = term_detect(stdout, cli.no_color);

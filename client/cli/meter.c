@@ -2,7 +2,7 @@
 #include "meter.h"
 
 #include "bars.h"
-#include "memory.h"
+#include "heap.h"
 #include "text.h"
 #include "units.h"
 
@@ -74,10 +74,10 @@ static void *meter_run(void *user)
 
 struct meter *meter_new(const struct term *term, const char *title, int64_t total, meter_source *source, void *user)
 {
-    struct meter *meter = memory_new(1, sizeof(*meter));
+    struct meter *meter = heap_new(1, sizeof(*meter));
     pthread_condattr_t attributes;
     meter->term = *term;
-    meter->title = memory_copy(title);
+    meter->title = heap_copy(title);
     meter->total = total;
     meter->source = source;
     meter->user = user;

@@ -2,7 +2,7 @@
  * runs. Must not print: the caller knows which command it was. */
 #include "options.h"
 
-#include "memory.h"
+#include "heap.h"
 #include "text.h"
 #include "units.h"
 
@@ -19,13 +19,13 @@ enum {
 
 static void texts_add(struct option_texts *texts, const char *value)
 {
-    texts->values = memory_resize(texts->values, texts->n + 1, sizeof(*texts->values));
-    texts->values[texts->n++] = memory_copy(value);
+    texts->values = heap_resize(texts->values, texts->n + 1, sizeof(*texts->values));
+    texts->values[texts->n++] = heap_copy(value);
 }
 
 static void texts_add_list(struct option_texts *texts, const char *value)
 {
-    char *copy = memory_copy(value), *rest = copy, *part;
+    char *copy = heap_copy(value), *rest = copy, *part;
     while ((part = strsep(&rest, ",")))
         if (*part)
             texts_add(texts, part);

@@ -3,7 +3,7 @@
 #include "payload.h"
 
 #include "cli.h"
-#include "memory.h"
+#include "heap.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,19 +17,19 @@ char *payload_read(const char *value)
 {
     bool standard_input = !strcmp(value, "-");
     if (!standard_input && *value != '@')
-        return memory_copy(value);
+        return heap_copy(value);
     const char *name = standard_input ? "standard input" : value + 1;
     FILE *in = standard_input ? stdin : fopen(value + 1, "re");
     if (!in) {
         cli_trouble("cannot open %s: %s", name, strerror(errno));
         return NULL;
     }
-    char *text = memory_new(1, 4096);
+    char *text = heap_new(1, 4096);
     size_t len = 0, size = 4096, n;
     while ((n = fread(text + len, 1, size - len - 1, in)) > 0 && len <= READ_MAX) {
         len += n;
         if (len + 1 == size)
-            text = memory_resize(text, size *= 2, 1);
+            text = heap_resize(text, size *= 2, 1);
     }
     const char *problem = ferror(in)                ? strerror(errno)
                           : len > READ_MAX          ? "more than 16 MiB"

@@ -1,7 +1,7 @@
 /* Aligned tables for people. One thread. Nothing is printed before table_print, which needs all rows for the widths. */
 #include "table.h"
 
-#include "memory.h"
+#include "heap.h"
 #include "text.h"
 
 #include <assert.h>
@@ -28,7 +28,7 @@ struct table {
 struct table *table_new(const struct table_column *columns, size_t n_columns)
 {
     assert(n_columns > 0 && n_columns <= COLUMNS_MAX);
-    struct table *table = memory_new(1, sizeof(*table));
+    struct table *table = heap_new(1, sizeof(*table));
     table->columns = columns;
     table->n_columns = n_columns;
     return table;
@@ -48,14 +48,14 @@ static void table_add(struct table *table, char *text, const char *color)
 {
     if (table->n_cells == table->size) {
         table->size = table->size ? 2 * table->size : 64;
-        table->cells = memory_resize(table->cells, table->size, sizeof(*table->cells));
+        table->cells = heap_resize(table->cells, table->size, sizeof(*table->cells));
     }
     table->cells[table->n_cells++] = (struct cell){text, color};
 }
 
 void table_cell(struct table *table, const char *text, const char *color)
 {
-    table_add(table, memory_copy(text ? text : ""), color);
+    table_add(table, heap_copy(text ? text : ""), color);
 }
 
 void table_cell_format(struct table *table, const char *fmt, ...)
@@ -65,7 +65,7 @@ void table_cell_format(struct table *table, const char *fmt, ...)
     va_start(args, fmt);
     int n = vasprintf(&text, fmt, args);
     va_end(args);
-    table_add(table, n < 0 ? memory_copy("") : text, NULL);
+    table_add(table, n < 0 ? heap_copy("") : text, NULL);
 }
 
 /* Cuts the widest flexible column, one by one, until the table fits or nothing is left to cut. */

@@ -37,12 +37,11 @@ static const struct {
     const char *name, *payload, *title, *source_type, *source_id;
     int max_attempts;
 } jobs[N_JOBS] = {
-    {"process_file", "{\"file\": \"invoices-2026-01.csv\", \"lines\": 4000}", "process invoices-2026-01.csv", "File",
-     "1", 1},
-    {"process_file", "{\"file\": \"clients.csv\", \"lines\": 2500}", "process clients.csv", "File", "2", 1},
+    {"process_file", "{\"file\": \"invoices.csv\"}", "process invoices.csv", "File", "invoices.csv", 1},
+    {"process_file", "{\"file\": \"clients.csv\", \"lines\": 2500}", "process clients.csv", "File", "clients.csv", 1},
     {"send_notification", "{\"subject\": \"Office closed on Friday\", \"recipients\": 3000}", "notify: office closed",
      "Notification", "17", 1},
-    {"send_notification", "{\"subject\": \"New terms of use\", \"recipients\": 2000, \"fail_first\": true}",
+    {"send_notification", "{\"subject\": \"New terms of use\", \"recipients\": 2000, \"fail_on_attempt\": 1}",
      "notify: new terms (fails once)", "Notification", "18", 3},
 };
 

@@ -4,6 +4,7 @@
 # then in $out and $err.
 set -uo pipefail
 bin=$1
+docs=$(dirname "$(readlink -f "$0")")/../../docs/cli.md
 dir=$(mktemp -d "${TMPDIR:-/tmp}/joblog-cli.XXXXXX")
 server='' worker=''
 failures=0
@@ -81,6 +82,9 @@ for command in dispatch list show watch cancel retry stats statuses worker "expo
     expect 0 joblog $command --help
     says "Usage: joblog $command"
     says "Examples:"
+    for option in $(grep -o -- '--[a-z][a-z-]*' <<<"${out%%Examples:*}" | sort -u); do
+        grep -q -- "\`$option\b" "$docs" || fail "docs/cli.md says nothing of $option"
+    done
     # shellcheck disable=SC2086
     expect 0 joblog help $command
     says "Examples:"
