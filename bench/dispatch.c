@@ -1,7 +1,7 @@
 /* How many durable DispatchJob calls a second, unary, N in flight on one channel and one thread, and how long each
  * takes. Every answer's status is read; a call that fails ends the run. One thread: the loop's.
  *
- *     bench-dispatch --server ADDR --in-flight N --seconds S */
+ *     bench_dispatch --server ADDR --in-flight N --seconds S */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -101,7 +101,7 @@ static int run(const char *server, int in_flight, int seconds)
     load.channel = crpc_channel_new(server, NULL, &err);
     load.loop = crpc_loop_new();
     if (!slots || !load.latencies || !load.channel || !load.loop) {
-        fprintf(stderr, "bench-dispatch: could not start: %s\n", err.msg);
+        fprintf(stderr, "bench_dispatch: could not start: %s\n", err.msg);
         return 1;
     }
     began = clock_mono_us();
@@ -113,7 +113,7 @@ static int run(const char *server, int in_flight, int seconds)
     while (crpc_loop_run(load.loop, -1) > 0) {
     }
     if (load.n_failed || load.n_done == 0)
-        fprintf(stderr, "bench-dispatch: %" PRIu64 " calls failed, first: %s %s\n", load.n_failed,
+        fprintf(stderr, "bench_dispatch: %" PRIu64 " calls failed, first: %s %s\n", load.n_failed,
                 err_code_name((int)load.first_error.code), load.first_error.msg);
     else
         report(&load, in_flight, clock_mono_us() - began);
@@ -144,7 +144,7 @@ int main(int argc, char **argv)
             return 2;
     }
     if (in_flight < 1 || in_flight > 100000 || seconds < 1) {
-        fprintf(stderr, "usage: bench-dispatch --server ADDR --in-flight N --seconds S\n");
+        fprintf(stderr, "usage: bench_dispatch --server ADDR --in-flight N --seconds S\n");
         return 2;
     }
     return run(server, in_flight, seconds);

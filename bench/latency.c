@@ -1,7 +1,7 @@
 /* From the dispatch of a job to the start of its handler, on an idle server: one worker, one job at a time, one
  * process, one clock. The main thread dispatches and waits for the handler; the handler runs on the worker's thread.
  *
- *     bench-latency --server ADDR --jobs N */
+ *     bench_latency --server ADDR --jobs N */
 #include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static void *run_worker(void *arg)
     struct joblog_error error;
 
     if (joblog_worker_run(arg, &error) < 0)
-        fprintf(stderr, "bench-latency: worker: %s\n", error.message);
+        fprintf(stderr, "bench_latency: worker: %s\n", error.message);
     return NULL;
 }
 
@@ -57,7 +57,7 @@ static int64_t once(struct joblog_client *client, struct meeting *m)
     m->handler_ns = 0;
     start = now_ns();
     if (joblog_dispatch(client, &spec, &id, &error) < 0) {
-        fprintf(stderr, "bench-latency: %s\n", error.message);
+        fprintf(stderr, "bench_latency: %s\n", error.message);
         return -1;
     }
     pthread_mutex_lock(&m->lock);
@@ -89,7 +89,7 @@ static int run(const char *server, int jobs)
 
     if (!worker || !taken || joblog_worker_handle(worker, "bench.latency", handler, &m, &error) < 0 ||
         pthread_create(&thread, NULL, run_worker, worker) != 0) {
-        fprintf(stderr, "bench-latency: could not start: %s\n", error.message);
+        fprintf(stderr, "bench_latency: could not start: %s\n", error.message);
         return 1;
     }
     for (int i = 0; i < 50 && !bad; i++) /* warm caches and plans */
@@ -125,7 +125,7 @@ int main(int argc, char **argv)
             return 2;
     }
     if (jobs < 1) {
-        fprintf(stderr, "usage: bench-latency --server ADDR --jobs N\n");
+        fprintf(stderr, "usage: bench_latency --server ADDR --jobs N\n");
         return 2;
     }
     return run(server, jobs);
