@@ -1,4 +1,5 @@
 /* Filling the one error value. No allocation, no I/O; any thread. */
+#define BASE_ERR_SOURCE
 #include "base/err.h"
 
 #include <stdarg.h>

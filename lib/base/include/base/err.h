@@ -48,6 +48,12 @@ int err_set(struct err *ret_err, enum err_code code, const char *reason, const c
 /* INVALID_ARGUMENT that names a field: BadRequest.field_violations. Returns -ERR_INVALID_ARGUMENT. */
 int err_field(struct err *ret_err, const char *field, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+#if defined(__clang_analyzer__) && !defined(BASE_ERR_SOURCE)
+/* What the analyser cannot see from a declaration: the result is below zero. */
+#define err_set(...)   (err_set(__VA_ARGS__), -1)
+#define err_field(...) (err_field(__VA_ARGS__), -1)
+#endif
+
 /* "NOT_FOUND" and so on; "UNKNOWN" for a number that is no code. Never NULL, static. */
 const char *err_code_name(int code);
 
