@@ -11,7 +11,13 @@
 #include "base/alloc.h"
 #include "status.h"
 
-enum { RECONNECT_FIRST_MS = 100, RECONNECT_MS = 5000, KEEPALIVE_MS = 60000, PING_TIMEOUT_MS = 20000 };
+enum {
+    RECONNECT_FIRST_MS = 100,
+    CONNECT_MS = 10000,
+    RECONNECT_MS = 5000,
+    KEEPALIVE_MS = 60000,
+    PING_TIMEOUT_MS = 20000
+};
 
 static grpc_arg int_arg(const char *key, int value)
 {
@@ -47,7 +53,7 @@ static grpc_channel *create_core(const char *target, const struct crpc_channel_o
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS),
         int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, first),
-        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, first),
+        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS), /* so core calls how long an attempt may take */
         int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, max_reconnect),
         /* Channels of one process do not share connections, nor each other's back-off. */
         int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
