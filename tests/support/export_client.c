@@ -1,0 +1,152 @@
+/* See export_client.h. */
+#include "support/export_client.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <openssl/sha.h>
+
+#include "base/crc32c.h"
+#include "joblog/v1/export.crpc.h"
+
+struct crpc_channel *export_channel(const char *address, const char *actor)
+{
+    struct crpc_metadata metadata = {"joblog-actor", span_str(actor)};
+    struct crpc_channel_options options = {.metadata = &metadata, .n_metadata = 1, .max_reconnect_ms = 200};
+    struct err err = ERR_NONE;
+    struct crpc_channel *channel = crpc_channel_new(address, &options, &err);
+    if (!channel)
+        fail_msg("channel to %s: %s", address, err.msg);
+    return channel;
+}
+
+static const struct crpc_call_options patient = {.timeout_ms = 60000, .wait_for_ready = true};
+
+int export_try_start(struct crpc_channel *channel, const char *type, const struct filter_arg *arg,
+                     const char *request_id, int64_t *ret_id, struct err *ret_err)
+{
+    Joblog__V1__StartExportRequest request = JOBLOG__V1__START_EXPORT_REQUEST__INIT;
+    Joblog__V1__ExportFilter filter = JOBLOG__V1__EXPORT_FILTER__INIT, *filters[] = {&filter};
+    Joblog__V1__StartExportResponse *response = NULL;
+    char *values[1];
+    request.export_type = (char *)type;
+    if (request_id)
+        request.request_id = (char *)request_id;
+    if (arg) {
+        filter.field = (char *)arg->field;
+        filter.operator_ = arg->op;
+        values[0] = (char *)arg->value;
+        filter.values = values;
+        filter.n_values = arg->value ? 1 : 0;
+        request.filters = filters;
+        request.n_filters = 1;
+    }
+    int rc = joblog_v1_export_service_start_export(channel, &patient, &request, &response, ret_err);
+    if (rc != 0)
+        return rc;
+    assert_non_null(response->export);
+    assert_non_null(response->export->job);
+    assert_string_equal(response->export->export_type, type);
+    char want[100];
+    snprintf(want, sizeof want, "watch export %lld", (long long)response->export->job->id);
+    assert_non_null(strstr(response->message, want));
+    *ret_id = response->export->job->id;
+    crpc_message_free(&response->base);
+    return 0;
+}
+
+int64_t export_begin(struct crpc_channel *channel, const char *type, const struct filter_arg *filter)
+{
+    struct err err = ERR_NONE;
+    int64_t id = 0;
+    if (export_try_start(channel, type, filter, NULL, &id, &err) != 0)
+        fail_msg("start %s: %s (%s)", type, err.msg, err.field);
+    return id;
+}
+
+Joblog__V1__Export *export_get(struct crpc_channel *channel, int64_t id, struct err *ret_err)
+{
+    Joblog__V1__GetExportRequest request = JOBLOG__V1__GET_EXPORT_REQUEST__INIT;
+    Joblog__V1__Export *export = NULL;
+    request.id = id;
+    if (joblog_v1_export_service_get_export(channel, &patient, &request, &export, ret_err) != 0)
+        return NULL;
+    return export;
+}
+
+bool export_is_writing(const Joblog__V1__Export *export)
+{
+    const Joblog__V1__Progress *p = export->job->progress;
+    return export->job->status == JOBLOG__V1__JOB_STATUS__JOB_STATUS_RUNNING && p && p->done > 0;
+}
+
+Joblog__V1__Export *export_watch(struct crpc_channel *channel, int64_t id, bool (*enough)(const Joblog__V1__Export *))
+{
+    Joblog__V1__WatchExportRequest request = JOBLOG__V1__WATCH_EXPORT_REQUEST__INIT;
+    Joblog__V1__WatchExportResponse *message = NULL, *last = NULL;
+    struct err err = ERR_NONE;
+    request.id = id;
+    struct crpc_stream *stream = joblog_v1_export_service_watch_export_open(channel, &patient, &request, &err);
+    assert_non_null(stream);
+    int rc;
+    int64_t revision = 0;
+    while ((rc = joblog_v1_export_service_watch_export_read(stream, &message, &err)) == 1) {
+        assert_true(message->export->job->revision > revision);
+        revision = message->export->job->revision;
+        if (last)
+            crpc_message_free(&last->base);
+        last = message;
+        if (enough && enough(message->export))
+            break;
+    }
+    crpc_stream_free(stream);
+    if (rc < 0 || !last) {
+        if (last)
+            crpc_message_free(&last->base);
+        return NULL;
+    }
+    Joblog__V1__Export *export = last->export;
+    last->export = NULL;
+    crpc_message_free(&last->base);
+    return export;
+}
+
+int export_download(struct crpc_channel *channel, int64_t id, int64_t offset, struct buf *ret_data,
+                    Joblog__V1__ExportFile **ret_file, struct err *ret_err)
+{
+    Joblog__V1__DownloadExportRequest request = JOBLOG__V1__DOWNLOAD_EXPORT_REQUEST__INIT;
+    Joblog__V1__DownloadExportResponse *message = NULL;
+    request.id = id;
+    request.offset = offset;
+    struct crpc_stream *stream = joblog_v1_export_service_download_export_open(channel, &patient, &request, ret_err);
+    assert_non_null(stream);
+    int rc, n = 0;
+    while ((rc = joblog_v1_export_service_download_export_read(stream, &message, ret_err)) == 1) {
+        assert_int_equal(message->offset, offset);
+        assert_int_equal(message->crc32c, crc32c(0, message->data.data, message->data.len));
+        assert_int_equal(message->file != NULL, n++ == 0);
+        buf_add(ret_data, message->data.data, message->data.len);
+        offset += (int64_t)message->data.len;
+        if (message->file && ret_file) {
+            *ret_file = message->file;
+            message->file = NULL;
+        }
+        crpc_message_free(&message->base);
+    }
+    crpc_stream_free(stream);
+    return rc;
+}
+
+const char *sha256_hex(const void *data, size_t len)
+{
+    static char hex[65];
+    unsigned char digest[32];
+    SHA256(data, len, digest);
+    for (int i = 0; i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    return hex;
+}
