@@ -1,0 +1,389 @@
+/* libjoblog's calls, watches and logged runs against a real joblogd on a real PostgreSQL. Uses the public
+ * header only. One thread, plus the ones that a test starts to act while it waits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <joblog/joblog.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/pg_fixture.h"
+#include "support/server_fixture.h"
+
+static struct server_fixture *server;
+static struct joblog_client *client;
+static struct joblog_error error;
+
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) < 0)                                                                                                \
+            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
+    } while (0)
+
+static int64_t dispatch(const struct joblog_spec *spec)
+{
+    int64_t id = 0;
+    assert_ok(joblog_dispatch(client, spec, &id, &error));
+    assert_true(id > 0);
+    return id;
+}
+
+/* ---- calls ---- */
+
+static void test_dispatch_and_get(void **state)
+{
+    (void)state;
+    const struct joblog_label labels[] = {{"team", "mail"}, {"tier", "gold"}};
+    struct joblog_spec spec = {.job_name = "newsletter",
+                               .queue = "calls",
+                               .priority = 5,
+                               .source_type = "List",
+                               .source_id = "7",
+                               .owner = "ann",
+                               .labels = labels,
+                               .n_labels = 2,
+                               .payload = "{\"list\": 7}",
+                               .max_attempts = 3,
+                               .initial_backoff_ms = 1500,
+                               .batch = "calls-1",
+                               .request_id = "dispatch-and-get"};
+    int64_t id = dispatch(&spec);
+    assert_int_equal(dispatch(&spec), id); /* the same request id: the same job */
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_get(client, id, &job, &error));
+    assert_int_equal(job->id, id);
+    assert_string_equal(job->job_name, "newsletter");
+    assert_string_equal(job->queue, "calls");
+    assert_int_equal(job->status, JOBLOG_PENDING);
+    assert_int_equal(job->priority, 5);
+    assert_string_equal(job->source_type, "List");
+    assert_string_equal(job->source_id, "7");
+    assert_string_equal(job->owner, "ann");
+    assert_int_equal(job->n_labels, 2);
+    assert_int_equal(job->max_attempts, 3);
+    assert_string_equal(job->batch, "calls-1");
+    assert_non_null(strstr(job->payload, "7"));
+    assert_non_null(strstr(job->creator, ":test_client"));
+    assert_true(job->create_us > 1600000000000000);
+    assert_string_equal(job->result, "");
+    assert_string_equal(job->worker, "");
+    assert_int_equal(job->n_transitions, 1);
+    assert_int_equal(job->transitions[0].to, JOBLOG_PENDING);
+    joblog_job_free(job);
+}
+
+static void test_errors_say_what_is_wrong(void **state)
+{
+    (void)state;
+    struct joblog_job *job = NULL;
+    assert_int_equal(joblog_get(client, 12345, &job, &error), -JOBLOG_NOT_FOUND);
+    assert_int_equal(error.code, JOBLOG_NOT_FOUND);
+    assert_string_not_equal(error.message, "");
+    struct joblog_spec spec = {.job_name = ""};
+    int64_t id = 0;
+    assert_int_equal(joblog_dispatch(client, &spec, &id, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "job.job_name");
+    spec = (struct joblog_spec){.job_name = "a", .queue = "errors", .request_id = "used-twice"};
+    dispatch(&spec);
+    spec.priority = 1;
+    assert_int_equal(joblog_dispatch(client, &spec, &id, &error), -JOBLOG_ALREADY_EXISTS);
+    assert_string_equal(error.reason, "REQUEST_ID_REUSED");
+    assert_int_equal(joblog_dispatch(client, &spec, &id, NULL), -JOBLOG_ALREADY_EXISTS);
+    assert_null(job);
+
+    const struct joblog_options options = {.no_retry = true};
+    struct joblog_client *away = joblog_connect("127.0.0.1:1", &options, &error);
+    assert_non_null(away);
+    assert_int_equal(joblog_get(away, 1, &job, &error), -JOBLOG_UNAVAILABLE);
+    joblog_close(away);
+}
+
+static void test_cancel_and_retry(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "steered", .queue = "steer"};
+    int64_t id = dispatch(&spec);
+    struct joblog_job *job = NULL;
+    assert_int_equal(joblog_retry(client, id, NULL, &job, &error), -JOBLOG_FAILED_PRECONDITION);
+    assert_ok(joblog_cancel(client, id, "not needed", &job, &error));
+    assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
+    joblog_job_free(job);
+    assert_int_equal(joblog_cancel(client, id, NULL, NULL, &error), -JOBLOG_FAILED_PRECONDITION);
+    assert_ok(joblog_retry(client, id, "needed after all", NULL, &error));
+    assert_ok(joblog_get(client, id, &job, &error));
+    assert_int_equal(job->status, JOBLOG_PENDING);
+    assert_int_equal(job->n_transitions, 3);
+    assert_string_equal(job->transitions[1].reason, "not needed");
+    assert_string_equal(job->transitions[2].reason, "needed after all");
+    joblog_job_free(job);
+}
+
+static void test_list_stats_statuses(void **state)
+{
+    (void)state;
+    const char *const queues[] = {"listed"};
+    struct joblog_spec spec = {.job_name = "listed", .queue = "listed"};
+    int64_t ids[5];
+    for (int i = 0; i < 5; i++)
+        ids[i] = dispatch(&spec);
+    assert_ok(joblog_cancel(client, ids[4], NULL, NULL, &error));
+    struct joblog_filter filter = {.queues = queues, .n_queues = 1};
+    struct joblog_list *list = NULL;
+    assert_ok(joblog_list_jobs(client, &filter, 3, NULL, &list, &error));
+    assert_int_equal(list->n_jobs, 3);
+    assert_int_equal(list->jobs[0].id, ids[4]);
+    struct joblog_list *rest = NULL;
+    assert_ok(joblog_list_jobs(client, &filter, 3, list->next_page_token, &rest, &error));
+    assert_int_equal(rest->n_jobs, 2);
+    assert_int_equal(rest->jobs[1].id, ids[0]);
+    assert_string_equal(rest->next_page_token, "");
+    joblog_list_free(list);
+    joblog_list_free(rest);
+
+    struct joblog_stats *stats = NULL;
+    assert_ok(joblog_get_stats(client, &filter, 3600000, &stats, &error));
+    assert_int_equal(stats->total.pending, 4);
+    assert_int_equal(stats->total.cancelled_now, 1);
+    assert_int_equal(stats->total.dispatched, 5);
+    assert_int_equal(stats->n_rows, 1);
+    assert_string_equal(stats->rows[0].job_name, "listed");
+    assert_true(stats->range_end_us - stats->range_start_us >= 3600000000);
+    joblog_stats_free(stats);
+
+    struct joblog_status_info *statuses = NULL;
+    size_t n = 0;
+    assert_ok(joblog_list_statuses(client, "es", &statuses, &n, &error));
+    assert_int_equal(n, 5);
+    assert_int_equal(statuses[1].status, JOBLOG_RUNNING);
+    assert_string_equal(statuses[1].name, joblog_status_name(JOBLOG_RUNNING));
+    assert_string_not_equal(statuses[1].label, "");
+    joblog_statuses_free(statuses);
+    assert_int_equal(joblog_status_parse("failed"), JOBLOG_FAILED);
+    assert_int_equal(joblog_status_parse("nonsense"), 0);
+}
+
+/* ---- watches ---- */
+
+/* The next change; fails the test when there is none. */
+static struct joblog_job next_job(struct joblog_watch *watch)
+{
+    const struct joblog_job *job = NULL;
+    int rc = joblog_watch_next(watch, &job, &error);
+    if (rc != 1)
+        fail_msg("the watch gave %d: %s", rc, rc < 0 ? error.message : "");
+    return *job; /* texts: until the next call */
+}
+
+static void test_watch_goes_on_after_a_restart(void **state)
+{
+    (void)state;
+    const struct joblog_job *job = NULL;
+    struct joblog_spec spec = {.job_name = "watched", .queue = "watched"};
+    int64_t id = dispatch(&spec);
+    struct joblog_watch *watch = joblog_watch_job(client, id, 0, &error);
+    assert_non_null(watch);
+    struct joblog_job first = next_job(watch);
+    assert_int_equal(first.id, id);
+    assert_int_equal(first.status, JOBLOG_PENDING);
+
+    server_fixture_kill(server);
+    assert_true(server_fixture_restart(server));
+    assert_ok(joblog_cancel(client, id, "enough", NULL, &error));
+    struct joblog_job last = next_job(watch);
+    assert_int_equal(last.status, JOBLOG_STATUS_CANCELLED);
+    assert_true(last.revision > first.revision);
+    assert_int_equal(joblog_watch_next(watch, &job, &error), 0);
+    assert_int_equal(joblog_watch_next(watch, &job, &error), 0);
+    joblog_watch_free(watch);
+
+    /* A final job that was seen to its end is given once more, as the first and last of a new watch. */
+    watch = joblog_watch_job(client, id, last.revision, &error);
+    assert_int_equal(next_job(watch).status, JOBLOG_STATUS_CANCELLED);
+    assert_int_equal(joblog_watch_next(watch, &job, &error), 0);
+    joblog_watch_free(watch);
+
+    watch = joblog_watch_job(client, 12345, 0, &error);
+    assert_non_null(watch);
+    assert_int_equal(joblog_watch_next(watch, &job, &error), -JOBLOG_NOT_FOUND);
+    joblog_watch_free(watch);
+}
+
+static void test_watch_of_many_misses_nothing_in_a_gap(void **state)
+{
+    (void)state;
+    const char *const queues[] = {"gap"};
+    struct joblog_filter filter = {.queues = queues, .n_queues = 1};
+    struct joblog_spec spec = {.job_name = "gap", .queue = "gap"};
+    int64_t before = dispatch(&spec), stays = dispatch(&spec);
+    struct joblog_watch *watch = joblog_watch_jobs(client, &filter, false, &error);
+    assert_non_null(watch);
+    int64_t a = next_job(watch).id, b = next_job(watch).id;
+    assert_true((a == before && b == stays) || (a == stays && b == before));
+
+    server_fixture_kill(server);
+    assert_true(server_fixture_restart(server));
+    assert_ok(joblog_cancel(client, before, NULL, NULL, &error)); /* ended in the gap */
+    int64_t meanwhile = dispatch(&spec);                          /* began and ended in the gap */
+    assert_ok(joblog_cancel(client, meanwhile, NULL, NULL, &error));
+    a = next_job(watch).id;
+    b = next_job(watch).id;
+    assert_true((a == before && b == meanwhile) || (a == meanwhile && b == before));
+    assert_ok(joblog_cancel(client, stays, NULL, NULL, &error));
+    struct joblog_job last = next_job(watch);
+    assert_int_equal(last.id, stays);
+    assert_int_equal(last.status, JOBLOG_STATUS_CANCELLED);
+    joblog_watch_free(watch);
+}
+
+static void test_watch_of_a_batch_ends(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "batched", .queue = "batched", .batch = "batch-9"};
+    struct joblog_filter filter = {.batch = "batch-9"};
+    int64_t one = dispatch(&spec), two = dispatch(&spec);
+    assert_ok(joblog_cancel(client, one, NULL, NULL, &error));
+    struct joblog_watch *watch = joblog_watch_jobs(client, &filter, true, &error);
+    assert_non_null(watch);
+    int n_final = 0;
+    for (int i = 0; i < 2; i++)
+        n_final += joblog_status_is_final(next_job(watch).status);
+    assert_int_equal(n_final, 1);
+    assert_ok(joblog_cancel(client, two, NULL, NULL, &error));
+    assert_int_equal(next_job(watch).id, two);
+    const struct joblog_job *job = NULL;
+    assert_int_equal(joblog_watch_next(watch, &job, &error), 0);
+    joblog_watch_free(watch);
+}
+
+static void *cancel_watch(void *watch)
+{
+    joblog_watch_cancel(watch);
+    return NULL;
+}
+
+static void test_watch_is_cancelled_from_another_thread(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "idle", .queue = "idle"};
+    struct joblog_watch *watch = joblog_watch_job(client, dispatch(&spec), 0, &error);
+    next_job(watch);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_watch, watch), 0);
+    const struct joblog_job *job = NULL;
+    assert_int_equal(joblog_watch_next(watch, &job, &error), -JOBLOG_CANCELLED);
+    pthread_join(thread, NULL);
+    joblog_watch_free(watch);
+
+    struct joblog_job *waited = NULL;
+    assert_int_equal(joblog_wait(client, dispatch(&spec), 50, &waited, &error), -JOBLOG_DEADLINE_EXCEEDED);
+    assert_null(waited);
+}
+
+/* ---- logged runs ---- */
+
+static int logged_well(struct joblog_context *context, void *user)
+{
+    const struct joblog_job *job = joblog_job_info(context);
+    assert_int_equal(job->status, JOBLOG_RUNNING);
+    *(int64_t *)user = job->id;
+    joblog_job_set_step(context, "counting");
+    joblog_job_set_progress(context, 30, 40, "sheep");
+    assert_int_equal(joblog_job_merge_payload(context, "[1]", NULL), -JOBLOG_INVALID_ARGUMENT);
+    assert_int_equal(joblog_job_set_result(context, "{broken", NULL), -JOBLOG_INVALID_ARGUMENT);
+    assert_ok(joblog_job_merge_payload(context, "{\"seen\": true}", &error));
+    return joblog_job_set_result(context, "{\"asleep\": 1}", NULL);
+}
+
+static void test_run_logged_completes(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "sheep", .payload = "{\"herd\": 2}"};
+    struct joblog_job *job = NULL;
+    int64_t id = 0;
+    assert_ok(joblog_run_logged(client, &spec, logged_well, &id, &job, &error));
+    assert_int_equal(error.code, JOBLOG_OK);
+    assert_int_equal(job->id, id);
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    joblog_job_free(job);
+    assert_ok(joblog_get(client, id, &job, &error));
+    assert_non_null(strstr(job->result, "asleep"));
+    assert_non_null(strstr(job->payload, "herd"));
+    assert_non_null(strstr(job->payload, "seen"));
+    assert_int_equal(job->done, 30);
+    assert_string_equal(job->unit, "sheep");
+    assert_string_equal(job->step, "counting");
+    joblog_job_free(job);
+}
+
+joblog_handler logged_badly; /* not static: the stack trace shall name it */
+
+int logged_badly(struct joblog_context *context, void *user)
+{
+    (void)user;
+    return joblog_job_fail(context, "WolfError", "%d wolves", 3);
+}
+
+static void test_run_logged_fails(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "sheep"};
+    struct joblog_job *job = NULL;
+    assert_int_equal(joblog_run_logged(client, &spec, logged_badly, NULL, &job, &error), -1);
+    int64_t id = job->id;
+    assert_int_equal(job->status, JOBLOG_FAILED);
+    joblog_job_free(job);
+    assert_ok(joblog_get(client, id, &job, &error));
+    assert_string_equal(job->error_type, "WolfError");
+    assert_string_equal(job->error_message, "3 wolves");
+    assert_true(strncmp(job->stack_trace, "#0 ", 3) == 0);
+    char *end_of_first = strchr(job->stack_trace, '\n');
+    char *name = strstr(job->stack_trace, "logged_badly");
+    assert_non_null(name);
+    assert_true(name < end_of_first); /* our own frames are left out */
+    joblog_job_free(job);
+
+    spec.job_name = "";
+    assert_int_equal(joblog_run_logged(client, &spec, logged_badly, NULL, &job, &error), -JOBLOG_INVALID_ARGUMENT);
+}
+
+/* ---- fixture ---- */
+
+static int setup(void **state)
+{
+    (void)state;
+    const char *uri = pg_fixture_start() ? pg_fixture_database("client") : NULL;
+    server = uri ? server_fixture_start(&(struct server_fixture_options){.database = uri}) : NULL;
+    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
+    return client ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    joblog_close(client);
+    server_fixture_free(server);
+    pg_fixture_stop();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dispatch_and_get),
+        cmocka_unit_test(test_errors_say_what_is_wrong),
+        cmocka_unit_test(test_cancel_and_retry),
+        cmocka_unit_test(test_list_stats_statuses),
+        cmocka_unit_test(test_watch_goes_on_after_a_restart),
+        cmocka_unit_test(test_watch_of_many_misses_nothing_in_a_gap),
+        cmocka_unit_test(test_watch_of_a_batch_ends),
+        cmocka_unit_test(test_watch_is_cancelled_from_another_thread),
+        cmocka_unit_test(test_run_logged_completes),
+        cmocka_unit_test(test_run_logged_fails),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,172 @@
+/* libjoblog's exports and downloads against a real joblogd on a real PostgreSQL. Uses the public header only. One
+ * thread. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <joblog/joblog.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/pg_fixture.h"
+#include "support/server_fixture.h"
+
+enum { ROWS = 60000 };
+
+static struct server_fixture *server;
+static struct joblog_client *client;
+static struct joblog_error error;
+
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) < 0)                                                                                                \
+            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
+    } while (0)
+
+struct pieces {
+    FILE *file;
+    int64_t stop_at;
+};
+
+static int take_piece(void *user, const void *data, size_t len, int64_t offset, int64_t total)
+{
+    struct pieces *p = user;
+    assert_true(offset + (int64_t)len <= total);
+    assert_int_equal(fwrite(data, 1, len, p->file), len);
+    return offset + (int64_t)len >= p->stop_at;
+}
+
+static int64_t export_rows(void)
+{
+    struct joblog_export_filter filter = {
+        .field = "team", .op = "equals", .values = (const char *[]){"red"}, .n_values = 1};
+    struct joblog_export_spec spec = {.export_type = "people", .filters = &filter, .n_filters = 1};
+    struct joblog_export *export = NULL;
+    char *message = NULL;
+    assert_ok(joblog_export_start(client, &spec, &export, &message, &error));
+    assert_string_not_equal(message, "");
+    free(message);
+    int64_t id = export->job.id;
+    joblog_export_free(export);
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_wait(client, id, 60000, &job, &error));
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    joblog_job_free(job);
+    return id;
+}
+
+static void test_export_and_download(void **state)
+{
+    (void)state;
+    struct joblog_export_type *types = NULL;
+    size_t n = 0;
+    assert_ok(joblog_export_types(client, &types, &n, &error));
+    assert_int_equal(n, 1);
+    assert_string_equal(types[0].name, "people");
+    assert_int_equal(types[0].n_columns, 3);
+    assert_string_equal(types[0].filters[0], "team (equals, in)");
+    joblog_export_types_free(types);
+
+    struct joblog_export_spec wrong = {.export_type = "people", .format = "papyrus"};
+    assert_int_equal(joblog_export_start(client, &wrong, NULL, NULL, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "format");
+
+    int64_t id = export_rows();
+    char path[300], part[310];
+    snprintf(path, sizeof path, "%s/people.csv", pg_fixture_dir());
+    snprintf(part, sizeof part, "%s.part", path);
+    /* A download that was broken off half-way is gone on with. */
+    struct pieces pieces = {.file = fopen(part, "w"), .stop_at = 100000};
+    assert_int_equal(joblog_export_download(client, id, 0, take_piece, &pieces, NULL, &error), -JOBLOG_ABORTED);
+    fclose(pieces.file);
+    struct stat half, whole;
+    assert_int_equal(stat(part, &half), 0);
+    struct joblog_export *export = NULL;
+    assert_ok(joblog_export_save(client, id, path, &export, &error));
+    assert_int_equal(stat(path, &whole), 0);
+    assert_true(half.st_size > 0 && half.st_size < whole.st_size);
+    assert_int_equal(export->size, whole.st_size);
+    assert_int_equal(export->rows, ROWS / 2);
+    assert_int_not_equal(stat(part, &half), 0);
+    joblog_export_free(export);
+
+    /* What lies there from another export is thrown away. */
+    FILE *other = fopen(part, "w");
+    fputs("not of this export", other);
+    fclose(other);
+    assert_ok(joblog_export_save(client, id, path, NULL, &error));
+    struct joblog_export_list *list = NULL;
+    assert_ok(joblog_export_list_own(client, 10, NULL, &list, &error));
+    assert_int_equal(list->n_exports, 1);
+    assert_int_equal(list->exports[0].job.id, id);
+    joblog_export_list_free(list);
+}
+
+/* ---- fixture ---- */
+
+static const char types_json[] =
+    "{\"export_types\": [{\"name\": \"people\", \"title\": \"People\", \"relation\": \"public.people\","
+    " \"columns\": [{\"name\": \"id\", \"title\": \"Id\"}, {\"name\": \"name\", \"title\": \"Name\"},"
+    " {\"name\": \"team\", \"title\": \"Team\"}],"
+    " \"filters\": [{\"field\": \"team\", \"title\": \"Team\", \"operators\": [\"equals\", \"in\"]}],"
+    " \"order\": {\"column\": \"id\"}}]}";
+
+static int make_people(const char *uri)
+{
+    PGconn *conn = PQconnectdb(uri);
+    char sql[300];
+    snprintf(sql, sizeof sql,
+             "CREATE TABLE public.people AS SELECT n AS id, 'person ' || n AS name,"
+             " CASE n %% 2 WHEN 0 THEN 'red' ELSE 'blue' END AS team FROM generate_series(1, %d) AS n",
+             ROWS);
+    PGresult *result = PQexec(conn, sql);
+    int rc = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : -1;
+    if (rc < 0)
+        fprintf(stderr, "%s", PQerrorMessage(conn));
+    PQclear(result);
+    PQfinish(conn);
+    return rc;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!pg_fixture_start())
+        return -1;
+    const char *uri = pg_fixture_database("client");
+    if (!uri || make_people(uri) < 0)
+        return -1;
+    char path[300], types[320];
+    snprintf(path, sizeof path, "%s/types.json", pg_fixture_dir());
+    snprintf(types, sizeof types, "--export-types=%s", path);
+    FILE *file = fopen(path, "w");
+    fputs(types_json, file);
+    fclose(file);
+    const char *args[] = {types, NULL};
+    server = server_fixture_start(&(struct server_fixture_options){.database = uri, .args = args});
+    if (!server)
+        return -1;
+    client = joblog_connect(server_fixture_address(server), NULL, &error);
+    return client ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    joblog_close(client);
+    server_fixture_free(server);
+    pg_fixture_stop();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_export_and_download)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

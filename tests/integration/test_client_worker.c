@@ -1,0 +1,449 @@
+/* libjoblog's worker against a real joblogd. Uses the public header only. The worker runs on a thread of its own;
+ * handlers and the test meet at gates, so that nothing depends on time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <joblog/joblog.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "support/pg_fixture.h"
+#include "support/server_fixture.h"
+
+static struct server_fixture *server;
+static struct joblog_client *client;
+static struct joblog_error error;
+
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) < 0)                                                                                                \
+            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
+    } while (0)
+
+/* ---- a worker beside the test ---- */
+
+struct hooked {
+    int64_t id;
+    int attempt;
+    enum joblog_status status;
+};
+
+struct beside {
+    struct joblog_worker *worker;
+    pthread_t thread;
+    int result;
+    sem_t ready, lost;
+    pthread_mutex_t lock;
+    struct hooked hooked[32];
+    int n_hooked;
+    sem_t hooks;
+};
+
+static void on_ready(void *user)
+{
+    sem_post(&((struct beside *)user)->ready);
+}
+
+static void on_lost(void *user, const struct joblog_error *why)
+{
+    assert_int_not_equal(why->code, JOBLOG_OK);
+    sem_post(&((struct beside *)user)->lost);
+}
+
+static void on_finished(void *user, const struct joblog_job *job, enum joblog_status status)
+{
+    struct beside *b = user;
+    pthread_mutex_lock(&b->lock);
+    b->hooked[b->n_hooked++] = (struct hooked){job->id, job->attempt, status};
+    pthread_mutex_unlock(&b->lock);
+    sem_post(&b->hooks);
+}
+
+static void *run(void *user)
+{
+    struct beside *b = user;
+    b->result = joblog_worker_run(b->worker, NULL);
+    return NULL;
+}
+
+/* Waits for an event, but not for ever. */
+static void await(sem_t *sem)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 30;
+    if (sem_timedwait(sem, &until) != 0)
+        fail_msg("what the test waits for does not happen");
+}
+
+static void make(struct beside *b, const char *queue, int concurrency, int prefetch, bool hooks)
+{
+    *b = (struct beside){.result = 1};
+    sem_init(&b->ready, 0, 0);
+    sem_init(&b->lost, 0, 0);
+    sem_init(&b->hooks, 0, 0);
+    pthread_mutex_init(&b->lock, NULL);
+    struct joblog_worker_options options = {.name = "tester",
+                                            .queues = &queue,
+                                            .n_queues = 1,
+                                            .concurrency = concurrency,
+                                            .prefetch = prefetch,
+                                            .on_ready = on_ready,
+                                            .on_lost = on_lost,
+                                            .on_finished = hooks ? on_finished : NULL,
+                                            .hook_user = b};
+    b->worker = joblog_worker_new(client, &options, &error);
+    assert_non_null(b->worker);
+}
+
+static void begin(struct beside *b)
+{
+    assert_int_equal(pthread_create(&b->thread, NULL, run, b), 0);
+    await(&b->ready);
+}
+
+static void end(struct beside *b)
+{
+    joblog_worker_stop(b->worker);
+    pthread_join(b->thread, NULL);
+    assert_int_equal(b->result, 0);
+    joblog_worker_free(b->worker);
+}
+
+static int64_t dispatch(const char *queue, const char *name, const char *payload, int max_attempts)
+{
+    struct joblog_spec spec = {.job_name = name,
+                               .queue = queue,
+                               .payload = payload,
+                               .max_attempts = max_attempts,
+                               .initial_backoff_ms = max_attempts > 1 ? 1 : 0};
+    int64_t id = 0;
+    assert_ok(joblog_dispatch(client, &spec, &id, &error));
+    return id;
+}
+
+static struct joblog_job *wait_for(int64_t id)
+{
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_wait(client, id, 30000, &job, &error));
+    return job;
+}
+
+/* ---- handlers ---- */
+
+struct gate {
+    sem_t entered, open;
+};
+
+static void gate_init(struct gate *gate)
+{
+    sem_init(&gate->entered, 0, 0);
+    sem_init(&gate->open, 0, 0);
+}
+
+static int handle_gate(struct joblog_context *context, void *user)
+{
+    struct gate *gate = user;
+    (void)context;
+    sem_post(&gate->entered);
+    await(&gate->open);
+    return 0;
+}
+
+static int handle_report(struct joblog_context *context, void *user)
+{
+    (void)user;
+    for (int i = 0; i <= 100000; i++) {
+        joblog_job_set_progress(context, i, 100000, "steps");
+        if (i == 50000)
+            joblog_job_set_step(context, "second half");
+    }
+    assert_ok(joblog_job_merge_payload(context, "{\"a\": 1, \"b\": 1}", &error));
+    assert_ok(joblog_job_merge_payload(context, "{\"b\": 2}", &error));
+    return joblog_job_set_result(context, "[1, 2]", NULL);
+}
+
+joblog_handler handle_flaky; /* not static: the stack trace shall name it */
+
+int handle_flaky(struct joblog_context *context, void *user)
+{
+    (void)user;
+    if (joblog_job_info(context)->attempt == 1)
+        return joblog_job_fail(context, "SmtpTimeout", "no answer from %s", "mail.example.org");
+    return 0;
+}
+
+static int handle_hopeless(struct joblog_context *context, void *user)
+{
+    (void)user;
+    return joblog_job_fail_for_good(context, "BadAddress", "it does not exist");
+}
+
+static int handle_silent(struct joblog_context *context, void *user)
+{
+    (void)context;
+    (void)user;
+    return -7;
+}
+
+static int handle_until_cancelled(struct joblog_context *context, void *user)
+{
+    sem_post(user);
+    return joblog_job_wait_cancelled(context, 30000) ? -1 : 0;
+}
+
+/* ---- tests ---- */
+
+static void test_jobs_run_and_report(void **state)
+{
+    (void)state;
+    struct beside b;
+    make(&b, "run", 3, 0, false);
+    assert_ok(joblog_worker_handle(b.worker, "report", handle_report, NULL, &error));
+    assert_ok(joblog_worker_handle(b.worker, "silent", handle_silent, NULL, &error));
+    assert_int_equal(joblog_worker_handle(b.worker, "silent", handle_silent, NULL, &error), -JOBLOG_ALREADY_EXISTS);
+    int64_t first = dispatch("run", "report", "{\"a\": 0}", 1);
+    begin(&b);
+    int64_t second = dispatch("run", "silent", NULL, 1);
+    struct joblog_job *job = wait_for(first);
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    assert_string_equal(job->worker, "tester");
+    assert_int_equal(job->done, 100000);
+    assert_string_equal(job->step, "second half");
+    assert_non_null(strstr(job->payload, "\"b\": 2"));
+    assert_non_null(strchr(job->result, '2'));
+    joblog_job_free(job);
+    job = wait_for(second);
+    assert_int_equal(job->status, JOBLOG_FAILED);
+    assert_string_equal(job->error_type, "HandlerFailed");
+    assert_non_null(strstr(job->error_message, "-7"));
+    joblog_job_free(job);
+    end(&b);
+}
+
+static void test_failed_attempts_are_kept_and_tried_again(void **state)
+{
+    (void)state;
+    struct beside b;
+    make(&b, "retry", 1, 0, true);
+    assert_ok(joblog_worker_handle(b.worker, "flaky", handle_flaky, NULL, &error));
+    assert_ok(joblog_worker_handle(b.worker, "hopeless", handle_hopeless, NULL, &error));
+    begin(&b);
+    int64_t id = dispatch("retry", "flaky", NULL, 3);
+    struct joblog_job *job = wait_for(id);
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    assert_int_equal(job->attempt, 2);
+    assert_int_equal(job->n_attempts, 2);
+    assert_string_equal(job->attempts[0].outcome, "failed");
+    assert_string_equal(job->attempts[0].error_type, "SmtpTimeout");
+    assert_string_equal(job->attempts[0].error_message, "no answer from mail.example.org");
+    assert_non_null(strstr(job->attempts[0].stack_trace, "handle_flaky"));
+    assert_string_equal(job->attempts[1].outcome, "completed");
+    joblog_job_free(job);
+    await(&b.hooks);
+    await(&b.hooks);
+    int64_t hopeless = dispatch("retry", "hopeless", NULL, 5);
+    job = wait_for(hopeless);
+    assert_int_equal(job->status, JOBLOG_FAILED);
+    assert_int_equal(job->attempt, 1);
+    joblog_job_free(job);
+    await(&b.hooks);
+    assert_int_equal(b.n_hooked, 3);
+    assert_int_equal(b.hooked[0].id, id);
+    assert_int_equal(b.hooked[0].status, JOBLOG_PENDING);
+    assert_int_equal(b.hooked[1].status, JOBLOG_COMPLETED);
+    assert_int_equal(b.hooked[1].attempt, 2);
+    assert_int_equal(b.hooked[2].status, JOBLOG_FAILED);
+    end(&b);
+}
+
+static void test_running_job_is_cancelled(void **state)
+{
+    (void)state;
+    struct beside b;
+    sem_t entered;
+    sem_init(&entered, 0, 0);
+    make(&b, "cancel", 1, 0, true);
+    assert_ok(joblog_worker_handle(b.worker, "long", handle_until_cancelled, &entered, &error));
+    begin(&b);
+    int64_t id = dispatch("cancel", "long", NULL, 5);
+    await(&entered);
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_cancel(client, id, "changed my mind", &job, &error));
+    assert_true(job->cancel_requested);
+    assert_string_equal(job->cancel_reason, "changed my mind");
+    joblog_job_free(job);
+    job = wait_for(id);
+    assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
+    assert_int_equal(job->n_attempts, 1);
+    assert_string_equal(job->attempts[0].outcome, "cancelled");
+    joblog_job_free(job);
+    await(&b.hooks);
+    assert_int_equal(b.hooked[0].status, JOBLOG_STATUS_CANCELLED);
+    end(&b);
+}
+
+static void test_drain_gives_back_what_has_not_started(void **state)
+{
+    (void)state;
+    struct beside b;
+    struct gate gate;
+    gate_init(&gate);
+    make(&b, "drain", 1, 4, false);
+    assert_ok(joblog_worker_handle(b.worker, "gated", handle_gate, &gate, &error));
+    int64_t ids[3];
+    for (int i = 0; i < 3; i++)
+        ids[i] = dispatch("drain", "gated", NULL, 1);
+    begin(&b);
+    await(&gate.entered);
+    /* All three are leased: two wait in the worker. */
+    struct joblog_filter filter = {.ids = ids, .n_ids = 3};
+    struct joblog_watch *watch = joblog_watch_jobs(client, &filter, false, &error);
+    const struct joblog_job *seen = NULL;
+    bool running[3] = {false};
+    while (!(running[0] && running[1] && running[2])) {
+        assert_int_equal(joblog_watch_next(watch, &seen, &error), 1);
+        for (int i = 0; i < 3; i++)
+            running[i] |= seen->id == ids[i] && seen->status == JOBLOG_RUNNING;
+    }
+    joblog_worker_stop(b.worker);
+    int back = 0;
+    while (back < 2) {
+        assert_int_equal(joblog_watch_next(watch, &seen, &error), 1);
+        back += seen->status == JOBLOG_PENDING;
+        assert_int_not_equal(seen->id, ids[0]);
+    }
+    joblog_watch_free(watch);
+    sem_post(&gate.open);
+    end(&b);
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_get(client, ids[0], &job, &error));
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    joblog_job_free(job);
+    assert_ok(joblog_get(client, ids[2], &job, &error));
+    assert_int_equal(job->status, JOBLOG_PENDING);
+    assert_string_equal(job->attempts[0].outcome, "released");
+    joblog_job_free(job);
+}
+
+static void test_end_reaches_a_server_that_was_away(void **state)
+{
+    (void)state;
+    struct beside b;
+    struct gate gate;
+    gate_init(&gate);
+    make(&b, "away", 2, -1, true);
+    assert_ok(joblog_worker_handle(b.worker, "gated", handle_gate, &gate, &error));
+    begin(&b);
+    int64_t ended_away = dispatch("away", "gated", NULL, 1), ended_after = dispatch("away", "gated", NULL, 1);
+    await(&gate.entered);
+    await(&gate.entered);
+    server_fixture_kill(server);
+    await(&b.lost);
+    sem_post(&gate.open); /* one ends while there is no server */
+    assert_true(server_fixture_restart(server));
+    await(&b.ready);
+    sem_post(&gate.open);
+    await(&b.hooks);
+    await(&b.hooks);
+    struct joblog_job *job = wait_for(ended_away);
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    assert_int_equal(job->n_attempts, 1);
+    joblog_job_free(job);
+    job = wait_for(ended_after);
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    assert_int_equal(job->n_attempts, 1);
+    joblog_job_free(job);
+    /* And the worker goes on. */
+    int64_t next = dispatch("away", "gated", NULL, 1);
+    sem_post(&gate.open);
+    job = wait_for(next);
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    joblog_job_free(job);
+    end(&b);
+}
+
+static void test_many_jobs(void **state)
+{
+    (void)state;
+    enum { JOBS = 500 };
+    struct beside b;
+    make(&b, "many", 8, 0, false);
+    assert_ok(joblog_worker_handle(b.worker, NULL, handle_flaky, NULL, &error));
+    begin(&b);
+    struct joblog_filter filter = {.batch = "many"};
+    struct joblog_spec spec = {
+        .job_name = "anything", .queue = "many", .batch = "many", .max_attempts = 2, .initial_backoff_ms = 1};
+    for (int i = 0; i < JOBS; i++)
+        assert_ok(joblog_dispatch(client, &spec, NULL, &error));
+    struct joblog_watch *watch = joblog_watch_jobs(client, &filter, true, &error);
+    const struct joblog_job *job = NULL;
+    int completed = 0, rc;
+    while ((rc = joblog_watch_next(watch, &job, &error)) == 1) {
+        completed += job->status == JOBLOG_COMPLETED;
+        assert_int_not_equal(job->status, JOBLOG_FAILED);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(completed, JOBS);
+    joblog_watch_free(watch);
+    end(&b);
+}
+
+static void test_server_refuses_a_worker(void **state)
+{
+    (void)state;
+    char name[300];
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    struct joblog_worker_options options = {.name = name};
+    struct joblog_worker *worker = joblog_worker_new(client, &options, &error);
+    assert_int_equal(joblog_worker_run(worker, &error), -JOBLOG_FAILED_PRECONDITION); /* no handler */
+    assert_ok(joblog_worker_handle(worker, NULL, handle_silent, NULL, &error));
+    assert_int_equal(joblog_worker_run(worker, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "hello.name");
+    joblog_worker_free(worker);
+    options = (struct joblog_worker_options){.concurrency = 100000};
+    assert_null(joblog_worker_new(client, &options, &error));
+    assert_string_equal(error.field, "concurrency");
+}
+
+/* ---- fixture ---- */
+
+static int setup(void **state)
+{
+    (void)state;
+    const char *uri = pg_fixture_start() ? pg_fixture_database("client_worker") : NULL;
+    server = uri ? server_fixture_start(&(struct server_fixture_options){.database = uri}) : NULL;
+    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
+    return client ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    joblog_close(client);
+    server_fixture_free(server);
+    pg_fixture_stop();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_jobs_run_and_report),
+        cmocka_unit_test(test_failed_attempts_are_kept_and_tried_again),
+        cmocka_unit_test(test_running_job_is_cancelled),
+        cmocka_unit_test(test_drain_gives_back_what_has_not_started),
+        cmocka_unit_test(test_end_reaches_a_server_that_was_away),
+        cmocka_unit_test(test_many_jobs),
+        cmocka_unit_test(test_server_refuses_a_worker),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
