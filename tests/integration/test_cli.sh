@@ -7,6 +7,7 @@ bin=$1
 docs=$(dirname "$(readlink -f "$0")")/../../docs/cli.md
 dir=$(mktemp -d "${TMPDIR:-/tmp}/joblog-cli.XXXXXX")
 server='' worker=''
+unset http_proxy https_proxy grpc_proxy NO_COLOR
 failures=0
 
 finish() {
