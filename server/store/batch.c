@@ -1,0 +1,518 @@
+/* The batch: commands become one transaction, and its effects are applied after the commit; see engine.h. Writer
+ * thread. */
+#include <string.h>
+#include <time.h>
+
+#include "store/engine.h"
+
+/* ---- parts ---- */
+
+struct effect *batch_effect(struct writer *w, enum effect_kind kind)
+{
+    struct effect *e = arena_zalloc(&w->batch.arena, sizeof *e);
+
+    if (!e) {
+        w->batch.failed_memory = true;
+        return NULL;
+    }
+    e->kind = kind;
+    *w->batch.effects_end = e;
+    w->batch.effects_end = &e->next;
+    return e;
+}
+
+struct job *batch_job(struct writer *w, const struct job *job)
+{
+    struct job *copy = arena_alloc(&w->batch.arena, sizeof *copy);
+
+    if (copy)
+        *copy = *job;
+    else
+        w->batch.failed_memory = true;
+    return copy;
+}
+
+bool batch_own(struct writer *w, int64_t job_id)
+{
+    struct batch *b = &w->batch;
+    struct busy_id *busy = NULL;
+
+    HASH_FIND(hh, b->busy, &job_id, sizeof job_id, busy);
+    if (busy)
+        return false;
+    busy = arena_zalloc(&b->arena, sizeof *busy);
+    if (!busy) {
+        b->failed_memory = true;
+        return false;
+    }
+    busy->id = job_id;
+    HASH_ADD(hh, b->busy, id, sizeof busy->id, busy);
+    if (!busy->hh.tbl)
+        b->failed_memory = true;
+    return true;
+}
+
+static void batch_start(struct writer *w)
+{
+    struct batch *b = &w->batch;
+
+    batch_done(b);
+    b->now_us = clock_wall_us();
+    b->effects_end = &b->effects;
+    b->claims_end = &b->claims;
+}
+
+/* Everything but the rows' memory, which is used again. */
+void batch_done(struct batch *b)
+{
+    HASH_CLEAR(hh, b->busy);
+    HASH_CLEAR(hh, b->by_request);
+    pg_free(b->loaded);
+    pg_free(b->removed);
+    pg_free(b->lost);
+    arena_reset(&b->arena);
+    rows_clear(&b->rows);
+    b->effects = NULL;
+    b->requests = NULL;
+    b->claims = NULL;
+    b->loaded = b->removed = b->lost = NULL;
+    b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = false;
+    b->n_sent = 0;
+}
+
+/* ---- effects ---- */
+
+static void apply_cancel(struct writer *w, struct effect *e)
+{
+    struct lease *l = e->lease;
+    struct job_snapshot *snapshot = job_snapshot_new(e->job);
+
+    lease_set_cancel(l, &e->job->cancel);
+    l->revision = e->job->revision;
+    if (!snapshot)
+        return; /* the worker hears of it with its next progress report */
+    if (l->session)
+        session_push(l->session, DELIVERY_CANCEL, l->job_id, l->token, snapshot);
+    tell(w, e->job, snapshot, true);
+    job_snapshot_unref(snapshot);
+}
+
+static void apply_leased(struct writer *w, struct effect *e)
+{
+    struct lease *l = e->lease;
+    struct job_snapshot *snapshot = job_snapshot_ref(l->base);
+    int64_t id = l->job_id, token = l->token;
+
+    if (!leases_add(w, l)) {
+        log_error("out of memory for a lease, it will be read when it is needed job=%lld", (long long)id);
+        lease_free(l);
+    }
+    if (e->session)
+        session_push(e->session, DELIVERY_LEASE, id, token, snapshot);
+    tell(w, &snapshot->job, snapshot, true);
+    job_snapshot_unref(snapshot);
+}
+
+static void apply(struct writer *w, struct effect *e)
+{
+    struct lease *l = e->lease;
+
+    switch (e->kind) {
+    case EFFECT_DISPATCHED:
+    case EFFECT_CHANGED:
+        tell(w, e->job, NULL, true);
+        break;
+    case EFFECT_LEASED:
+        apply_leased(w, e);
+        break;
+    case EFFECT_ENDED:
+        if (e->lost && l->session)
+            session_push(l->session, DELIVERY_LOST, l->job_id, l->token, NULL);
+        tell(w, e->job, NULL, true);
+        leases_forget(w, l);
+        break;
+    case EFFECT_CANCEL_ASKED:
+        apply_cancel(w, e);
+        break;
+    case EFFECT_WRITTEN:
+        lease_clean(w, l);
+        buf_clear(&l->patches);
+        l->expire_written_us = l->expire_us;
+        break;
+    case EFFECT_TOUCHED:
+        e->session->expire_written_us = e->time_us;
+        match_revive(e->session);
+        break;
+    case EFFECT_SESSION:
+        session_applied(w, e->cmd);
+        break;
+    }
+}
+
+static void drop(struct effect *e)
+{
+    switch (e->kind) {
+    case EFFECT_LEASED:
+        if (e->session)
+            match_credit(e->session, 1);
+        lease_free(e->lease);
+        break;
+    case EFFECT_ENDED:
+        e->lease->busy = false;
+        break;
+    case EFFECT_SESSION:
+        if (e->cmd->op == STORE_SESSION_OPEN) {
+            session_free(((struct store_session_open *)e->cmd)->session);
+            ((struct store_session_open *)e->cmd)->session = NULL;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void batch_apply(struct writer *w)
+{
+    dispatch_settle(w);
+    for (struct effect *e = w->batch.effects; e; e = e->next)
+        apply(w, e);
+}
+
+static void batch_drop(struct writer *w)
+{
+    for (struct effect *e = w->batch.effects; e; e = e->next)
+        drop(e);
+    claim_drop(w);
+    counters_drop(w);
+}
+
+/* ---- steps ---- */
+
+/* Does the unit wait for the next batch because an earlier command of this one changes the same job? */
+static bool must_wait(struct writer *w, const struct unit *u)
+{
+    switch (u->cmd->op) {
+    case STORE_FINISH:
+        return !batch_own(w, ((struct store_finish *)u->cmd)->job_id);
+    case STORE_PROGRESS:
+        return !batch_own(w, ((struct store_progress *)u->cmd)->job_id);
+    case STORE_CANCEL:
+        return !batch_own(w, ((struct store_cancel *)u->cmd)->job_id);
+    case STORE_RETRY:
+        return !batch_own(w, ((struct store_retry *)u->cmd)->job_id);
+    default:
+        return false;
+    }
+}
+
+static void prepare(struct writer *w, struct unit *u)
+{
+    u->cmd->err = ERR_NONE;
+    u->deferred = must_wait(w, u);
+    if (u->deferred)
+        return;
+    switch (u->cmd->op) {
+    case STORE_DISPATCH:
+        dispatch_prepare(w, u);
+        break;
+    case STORE_FINISH:
+    case STORE_PROGRESS:
+        finish_prepare(w, u);
+        break;
+    case STORE_CANCEL:
+    case STORE_RETRY:
+        steer_prepare(w, u);
+        break;
+    case STORE_SESSION_CLOSE:
+        session_close_prepare(w, u);
+        break;
+    default:
+        break;
+    }
+}
+
+static void plan(struct writer *w, struct unit *u)
+{
+    if (u->deferred)
+        return;
+    switch (u->cmd->op) {
+    case STORE_DISPATCH:
+        dispatch_plan(w, u);
+        break;
+    case STORE_FINISH:
+        finish_plan(w, u);
+        break;
+    case STORE_PROGRESS:
+        progress_plan(w, u);
+        break;
+    case STORE_CANCEL:
+        cancel_plan(w, u);
+        break;
+    case STORE_RETRY:
+        retry_plan(w, u);
+        break;
+    case STORE_SESSION_OPEN:
+        session_open_plan(w, u);
+        break;
+    case STORE_SESSION_CLOSE:
+        session_close_plan(w, u);
+        break;
+    default:
+        break;
+    }
+}
+
+static bool send(struct writer *w, enum sql_id id, struct pg_params *p)
+{
+    if (p->n == 0)
+        return false;
+    pg_send(w->pg, sql_name(id), p);
+    w->batch.n_sent++;
+    return true;
+}
+
+/* Asks what must be known before anything can be planned; one round trip, none when nothing is asked. */
+static void ask(struct writer *w, bool upkeep)
+{
+    struct batch *b = &w->batch;
+    struct rows *r = &b->rows;
+    bool requests = r->request.n > 0, removes, loads, promotes = false;
+    struct pg_result *found;
+
+    if (requests) {
+        pg_add_time(&r->request, b->now_us);
+        send(w, SQL_REQUEST_INSERT, &r->request);
+        send(w, SQL_REQUEST_FIND, &r->request_find);
+    }
+    removes = send(w, SQL_WAIT_REMOVE, &r->remove);
+    loads = send(w, SQL_JOB_GET, &r->load);
+    if (b->want_lost) {
+        pg_add_time(&r->lost, b->now_us);
+        b->sent_lost = send(w, SQL_LEASE_LOST, &r->lost);
+    }
+    if (upkeep && b->sent_promote) {
+        pg_params_clear(&w->params);
+        pg_add_time(&w->params, b->now_us);
+        promotes = send(w, SQL_PROMOTE, &w->params);
+    }
+    if (upkeep)
+        claim_send(w);
+    if (b->n_sent == 0)
+        return;
+    pg_flush(w->pg);
+    if (requests) {
+        pg_free(pg_read(w->pg));
+        found = pg_read(w->pg);
+        dispatch_answers(w, found);
+        pg_free(found);
+    }
+    if (removes)
+        b->removed = pg_read(w->pg);
+    if (loads)
+        b->loaded = pg_read(w->pg);
+    if (b->sent_lost)
+        b->lost = pg_read(w->pg);
+    if (promotes) {
+        struct pg_result *promoted = pg_read(w->pg);
+        if (promoted)
+            upkeep_promoted(w, promoted);
+        pg_free(promoted);
+    }
+    claim_read(w);
+}
+
+/* What was asked changes rows too; a batch that only reads needs no mark. */
+static void send_mark(struct writer *w)
+{
+    struct pg_params *p = &w->params;
+
+    pg_params_clear(p);
+    pg_add_int4(p, w->replica);
+    pg_add_int8(p, w->batch_number + 1);
+    pg_add_int8(p, id_make(&w->ids, w->batch.now_us));
+    pg_add_time(p, w->batch.now_us);
+    pg_send(w->pg, sql_name(SQL_REPLICA_PUT), p);
+}
+
+/* The connection is gone and the fate of the batch unknown: connects again under the same replica number, which is free
+ * only when the former connection has ended at the server, and looks for the batch's mark. Returns 1 when the batch was
+ * committed, 0 when not, -code when the database stayed away. */
+static int recover(struct writer *w, struct err *ret_err)
+{
+    enum { PATIENCE_US = 30 * 1000 * 1000, PATIENCE_CLOSING_US = 3 * 1000 * 1000 };
+    int64_t start = clock_mono_us(), wait_ms = 20, marked = w->batch_number + 1;
+    int rc;
+
+    while ((rc = writer_connect(w, w->replica, ret_err)) < 0) {
+        bool closing = atomic_load(&w->store->closing);
+        if (clock_mono_us() - start > (closing ? PATIENCE_CLOSING_US : PATIENCE_US))
+            return rc;
+        struct timespec pause = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
+        nanosleep(&pause, NULL);
+        wait_ms = wait_ms * 2 > 1000 ? 1000 : wait_ms * 2;
+    }
+    return w->batch_number == marked;
+}
+
+static int set_reconnected(struct err *ret_err)
+{
+    return err_set(ret_err, ERR_ABORTED, "DATABASE_RECONNECTED", "the connection to the database was lost, try again");
+}
+
+static int commit(struct writer *w, struct err *ret_err)
+{
+    int rc;
+
+    if (w->batch.failed_memory) {
+        pg_rollback(w->pg);
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    }
+    if (!pg_failed(w->pg)) {
+        rows_send(w);
+        counters_send(w);
+        if (w->batch.n_sent == 0)
+            return 0;
+        send_mark(w);
+    }
+    rc = pg_commit(w->pg, ret_err);
+    if (rc == 0) {
+        w->batch_number++;
+        counters_commit(w);
+        return 0;
+    }
+    if (!pg_lost(w->pg))
+        return rc;
+    rc = recover(w, ret_err);
+    if (rc > 0) {
+        /* The counters were read again with the connection. */
+        counters_drop(w);
+        return 0;
+    }
+    if (rc < 0) {
+        /* Perhaps it was committed all the same: nobody can say. */
+        return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE",
+                       "the database cannot be reached; what was asked may or may not have been done");
+    }
+    return set_reconnected(ret_err);
+}
+
+/* 0, or -code with nothing done. ABORTED with reason DATABASE_RECONNECTED: run it again. */
+static int run(struct writer *w, struct unit *units, size_t n, bool upkeep, struct err *ret_err)
+{
+    int rc;
+
+    batch_start(w);
+    if (pg_lost(w->pg) && (rc = recover(w, ret_err)) < 0)
+        return rc;
+    if (!dispatch_lanes(w, units, n, ret_err))
+        return pg_lost(w->pg) ? set_reconnected(ret_err) : -(int)ret_err->code;
+    for (size_t i = 0; i < n; i++)
+        prepare(w, &units[i]);
+    if (upkeep)
+        upkeep_prepare(w); /* after the sessions that close are known */
+    ask(w, upkeep);
+    if (!pg_failed(w->pg)) {
+        for (size_t i = 0; i < n; i++)
+            plan(w, &units[i]);
+        /* Releases of closed sessions come this way too. */
+        upkeep_plan(w, upkeep);
+    }
+    rc = commit(w, ret_err);
+    if (rc == 0)
+        batch_apply(w);
+    else
+        batch_drop(w);
+    return rc;
+}
+
+/* ---- failures ---- */
+
+static void fail_unit(struct writer *w, struct unit *u, const struct err *err)
+{
+    if (u->deferred) {
+        return;
+    }
+    if (u->cmd->op == STORE_DISPATCH) {
+        struct store_dispatch *d = (struct store_dispatch *)u->cmd;
+        for (uint32_t i = u->lo; i < u->hi; i++) {
+            d->items[i].err = *err;
+            d->items[i].replayed = false;
+        }
+        /* An item's own fault is no failure of the others. */
+        if (err->code == ERR_UNAVAILABLE || err->code == ERR_RESOURCE_EXHAUSTED)
+            u->cmd->err = *err;
+        return;
+    }
+    u->cmd->err = *err;
+    if (u->cmd->op == STORE_SESSION_OPEN || u->cmd->op == STORE_SESSION_CLOSE)
+        session_failed(w, u->cmd);
+}
+
+/* What memory says of a lease is no longer true: it is read again the next time. */
+static bool forget_stale(struct writer *w, const struct unit *u)
+{
+    int64_t id = u->cmd->op == STORE_FINISH   ? ((struct store_finish *)u->cmd)->job_id
+                 : u->cmd->op == STORE_CANCEL ? ((struct store_cancel *)u->cmd)->job_id
+                                              : 0;
+    struct lease *l = id ? leases_find(w, id) : NULL;
+
+    if (!l)
+        return false;
+    if (l->session)
+        session_push(l->session, DELIVERY_LOST, l->job_id, l->token, NULL);
+    leases_forget(w, l);
+    return true;
+}
+
+static void process_one(struct writer *w, struct unit *u, struct err *err)
+{
+    int tries = 0;
+
+    if (u->cmd->op == STORE_DISPATCH && u->hi - u->lo > 1) {
+        struct unit low = *u, high = *u;
+        low.hi = high.lo = u->lo + (u->hi - u->lo) / 2;
+        batch_process(w, &low, 1, false);
+        batch_process(w, &high, 1, false);
+        return;
+    }
+    /* Collisions and lost connections go away by trying again. */
+    while (err->code == ERR_ABORTED && tries++ < 5) {
+        if (strcmp(pg_sqlstate(w->pg), "JL001") == 0)
+            forget_stale(w, u);
+        if (run(w, u, 1, false, err) == 0)
+            return;
+    }
+    fail_unit(w, u, err);
+}
+
+void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep)
+{
+    struct err err = ERR_NONE;
+    int rc, tries = 0;
+
+    do {
+        rc = run(w, units, n, upkeep, &err);
+    } while (rc < 0 && strcmp(err.reason, "DATABASE_RECONNECTED") == 0 && tries++ < 5);
+    if (rc == 0)
+        return;
+    if (err.code == ERR_UNAVAILABLE) {
+        for (size_t i = 0; i < n; i++) {
+            units[i].deferred = false;
+            fail_unit(w, &units[i], &err);
+        }
+        w->not_before_us = clock_wall_us() + 1000000;
+    } else if (upkeep) {
+        /* Perhaps it was not the commands' fault. */
+        if (n == 0) {
+            log_warning("upkeep failed, it rests for a second code=%s", err_code_name(err.code));
+            w->not_before_us = clock_wall_us() + 1000000;
+        } else {
+            batch_process(w, units, n, false);
+        }
+    } else if (n == 1) {
+        process_one(w, units, &err);
+    } else {
+        batch_process(w, units, n / 2, false);
+        batch_process(w, units + n / 2, n - n / 2, false);
+    }
+}

@@ -1,0 +1,178 @@
+/* Claims: jobs that wait in the database go to sessions with credit, a lane at a time. Which session gets which place
+ * is settled before the statement is sent, in turn; places that get no job give their credit back. Writer thread. */
+#include "store/engine.h"
+
+/* Larger claims would keep the other commands of the batch waiting. */
+enum { CLAIM_MAX = 500 };
+
+static bool claimable(const struct lane *lane)
+{
+    return lane->backlog && lane->n_sessions > 0 && !lane->dry;
+}
+
+static int64_t all_credit(const struct writer *w)
+{
+    int64_t sum = 0;
+
+    for (const struct store_session *s = w->sessions; s; s = s->next)
+        sum += session_credit(s);
+    return sum;
+}
+
+bool claim_possible(struct writer *w)
+{
+    struct lane *l, *next;
+
+    if (all_credit(w) == 0)
+        return false;
+    HASH_ITER(hh, w->lanes.by_id, l, next)
+    {
+        if (!claimable(l))
+            continue;
+        for (size_t i = 0; i < l->n_sessions; i++) {
+            if (session_credit(l->sessions[i]) > 0)
+                return true;
+        }
+        l->dry = true;
+    }
+    return false;
+}
+
+static struct claim *claim_new(struct writer *w, struct lane *lane, int32_t max)
+{
+    struct batch *b = &w->batch;
+    struct claim *c = arena_zalloc(&b->arena, sizeof *c);
+    struct store_session *s;
+
+    if (!c)
+        return NULL;
+    c->lane = lane;
+    c->sessions = arena_alloc(&b->arena, (size_t)max * sizeof(struct store_session *));
+    c->tokens = arena_alloc(&b->arena, (size_t)max * sizeof *c->tokens);
+    if (!c->sessions || !c->tokens)
+        return NULL;
+    while (c->n < max && (s = match_take(lane)) != NULL) {
+        c->sessions[c->n] = s;
+        c->tokens[c->n++] = id_make(&w->ids, b->now_us);
+    }
+    *b->claims_end = c;
+    b->claims_end = &c->next;
+    return c;
+}
+
+static void send_claim(struct writer *w, const struct claim *c)
+{
+    struct pg_params *p = &w->params;
+    struct pg_param *tokens, *sessions;
+
+    pg_params_clear(p);
+    pg_add_int4(p, c->lane->id);
+    pg_add_int4(p, c->n);
+    pg_add_time(p, w->batch.now_us);
+    tokens = pg_add_array(p, PG_INT8);
+    sessions = pg_add_array(p, PG_INT8);
+    for (int32_t i = 0; i < c->n; i++) {
+        pg_put_int8(tokens, c->tokens[i]);
+        pg_put_int8(sessions, c->sessions[i]->id);
+    }
+    pg_send(w->pg, sql_name(SQL_CLAIM), p);
+    w->batch.n_sent++;
+}
+
+void claim_send(struct writer *w)
+{
+    int64_t credit = all_credit(w);
+    struct lane *l, *next;
+    unsigned n = 0, at = 0, first;
+
+    if (credit == 0)
+        return;
+    HASH_ITER(hh, w->lanes.by_id, l, next)
+    {
+        n += claimable(l);
+    }
+    if (n == 0)
+        return;
+    /* A fair share for each lane; the lane that is asked first changes from batch to batch. */
+    int64_t share = credit / n > 1 ? credit / n : 1;
+    int32_t max = share > CLAIM_MAX ? CLAIM_MAX : (int32_t)share;
+    first = w->claim_turn++ % n;
+    for (int round = 0; round < 2; round++) {
+        at = 0;
+        HASH_ITER(hh, w->lanes.by_id, l, next)
+        {
+            if (!claimable(l))
+                continue;
+            bool mine = round == 0 ? at >= first : at < first;
+            at++;
+            struct claim *c = mine ? claim_new(w, l, max) : NULL;
+            if (c && c->n)
+                send_claim(w, c);
+        }
+    }
+}
+
+static void plan_row(struct writer *w, const struct claim *c, const struct pg_result *r, int row, int32_t place)
+{
+    struct batch *b = &w->batch;
+    struct effect *e = batch_effect(w, EFFECT_LEASED);
+    struct job j;
+    struct lease *lease = NULL;
+
+    if (e && row_job(r, row, &b->arena, &j)) {
+        j.queue = c->lane->queue;
+        j.name = c->lane->name;
+        j.status = JOB_RUNNING;
+        j.attempt++;
+        j.attempts_left--;
+        j.start_us = b->now_us;
+        j.end_us = 0;
+        j.revision = job_revision_transition(j.revision);
+        j.worker = c->sessions[place]->worker;
+        j.progress = (struct job_progress){0};
+        lease = lease_new(&j, c->tokens[place], c->lane);
+    }
+    if (!lease) {
+        b->failed_memory = true;
+        match_credit(c->sessions[place], 1);
+        return;
+    }
+    lease->session = c->sessions[place];
+    lease->session_id = lease->session->id;
+    e->lease = lease;
+    e->session = lease->session;
+    e->job = &lease->base->job;
+    count_change(w, c->lane, JOB_PENDING, JOB_RUNNING);
+}
+
+/* Rows come in the order of the places; the token of a row says which one it got. */
+void claim_read(struct writer *w)
+{
+    for (struct claim *c = w->batch.claims; c; c = c->next) {
+        int32_t place = 0;
+        if (c->n == 0)
+            continue;
+        struct pg_result *r = pg_read(w->pg);
+        if (!r)
+            return;
+        c->read = true;
+        for (int i = 0; i < pg_rows(r) && place < c->n; i++) {
+            for (; place < c->n - 1 && c->tokens[place] != pg_int(r, i, ROW_TOKEN); place++)
+                match_credit(c->sessions[place], 1);
+            plan_row(w, c, r, i, place++);
+        }
+        if (place < c->n)
+            c->lane->backlog = false;
+        for (; place < c->n; place++)
+            match_credit(c->sessions[place], 1);
+        pg_free(r);
+    }
+}
+
+void claim_drop(struct writer *w)
+{
+    for (struct claim *c = w->batch.claims; c; c = c->next) {
+        for (int32_t i = 0; !c->read && i < c->n; i++)
+            match_credit(c->sessions[i], 1);
+    }
+}

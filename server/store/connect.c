@@ -1,0 +1,148 @@
+/* The writer's connection: opened, given its statements, and tied to a replica number by an advisory lock. Writer
+ * thread (at first that of store_open). */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "store/engine.h"
+
+static const char *const session_settings =
+    "set search_path = pg_catalog; set timezone = 'UTC'; set synchronous_commit = on; set jit = off;"
+    "set plan_cache_mode = force_generic_plan; set lock_timeout = '10s'; set statement_timeout = '60s';"
+    "set idle_in_transaction_session_timeout = '60s';"
+    /* Every join is by key; plans made while the tables were empty must do when they are large. */
+    "set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off;";
+static const char *const writer_settings = "set enable_bitmapscan = off; set enable_nestloop = on";
+
+int prepare_all(struct pg_conn *pg, bool for_writer, struct err *ret_err)
+{
+    int rc = pg_exec(pg, session_settings, ret_err);
+
+    if (rc == 0 && for_writer)
+        rc = pg_exec(pg, writer_settings, ret_err);
+    for (int i = 0; rc == 0 && i < SQL_COUNT; i++)
+        rc = pg_prepare(pg, sql_texts[i].name, sql_texts[i].text, ret_err);
+    return rc;
+}
+
+static int lock_number(struct pg_conn *pg, struct pg_params *p, int number, struct err *ret_err)
+{
+    struct pg_result *r;
+    int got;
+
+    pg_params_clear(p);
+    pg_add_int4(p, number);
+    r = pg_run(pg, sql_name(SQL_REPLICA_LOCK), p, ret_err);
+    if (!r)
+        return -(int)ret_err->code;
+    got = (int)pg_int(r, 0, 0);
+    pg_free(r);
+    return got;
+}
+
+/* A number that nobody used lately, or -code. */
+static int find_number(struct pg_conn *pg, struct pg_params *p, struct err *ret_err)
+{
+    struct pg_result *r = pg_run(pg, sql_name(SQL_REPLICA_FREE), NULL, ret_err);
+    int number = -1, got = 0;
+
+    if (!r)
+        return -(int)ret_err->code;
+    for (int i = 0; i < pg_rows(r) && got == 0; i++) {
+        number = (int)pg_int(r, i, 0);
+        got = lock_number(pg, p, number, ret_err);
+    }
+    pg_free(r);
+    if (got < 0)
+        return got;
+    if (got == 0)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_REPLICAS", "all 256 replica numbers are in use");
+    return number;
+}
+
+/* The number that this process had: free once its former connection has ended at the server. */
+static int regain_number(struct writer *w, struct pg_conn *pg, int number, struct err *ret_err)
+{
+    struct pg_params *p = &w->params;
+    int got = lock_number(pg, p, number, ret_err);
+
+    if (got < 0)
+        return got;
+    if (got > 0)
+        return number;
+    pg_params_clear(p);
+    pg_add_int4(p, w->backend_pid);
+    pg_free(pg_run(pg, sql_name(SQL_REPLICA_EVICT), p, ret_err));
+    return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE",
+                   "the former connection to the database has not ended yet");
+}
+
+static int take_number(struct writer *w, struct pg_conn *pg, int number, struct err *ret_err)
+{
+    struct pg_result *r;
+    int64_t last_id;
+
+    pg_params_clear(&w->params);
+    pg_add_int4(&w->params, number);
+    r = pg_run(pg, sql_name(SQL_REPLICA_TAKE), &w->params, ret_err);
+    if (!r)
+        return -(int)ret_err->code;
+    w->replica = number;
+    w->batch_number = pg_int(r, 0, 0);
+    last_id = pg_int(r, 0, 1);
+    pg_free(r);
+    w->ids.replica = (uint32_t)number;
+    /* Ids go on growing for this number even when the clock has stepped back. */
+    if (last_id >> ID_TIME_SHIFT >= w->ids.last_ms) {
+        w->ids.last_ms = (last_id >> ID_TIME_SHIFT) + 1;
+        w->ids.sequence = 0;
+    }
+    return 0;
+}
+
+static int load_lanes(struct writer *w, struct err *ret_err)
+{
+    struct pg_result *r;
+    bool good = true;
+    struct lane *l, *next;
+
+    pg_params_clear(&w->params);
+    pg_add_int4(&w->params, w->lanes.newest);
+    r = pg_run(w->pg, sql_name(SQL_LANE_LIST), &w->params, ret_err);
+    if (!r)
+        return -(int)ret_err->code;
+    for (int i = 0; good && i < pg_rows(r); i++)
+        good = lanes_add(w, (int32_t)pg_int(r, i, 0), pg_text(r, i, 1), pg_text(r, i, 2)) != NULL;
+    pg_free(r);
+    HASH_ITER(hh, w->lanes.by_id, l, next)
+    {
+        l->backlog = true;
+    }
+    return good ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+}
+
+int writer_connect(struct writer *w, int want, struct err *ret_err)
+{
+    struct pg_conn *pg;
+    int number, rc = pg_open(w->store->uri, "joblog writer", &pg, ret_err);
+
+    if (rc < 0)
+        return rc;
+    if ((rc = prepare_all(pg, true, ret_err)) < 0)
+        goto fail;
+    number = want >= 0 ? regain_number(w, pg, want, ret_err) : find_number(pg, &w->params, ret_err);
+    if ((rc = number) < 0 || (rc = take_number(w, pg, number, ret_err)) < 0)
+        goto fail;
+    pg_close(w->pg);
+    w->pg = pg;
+    w->backend_pid = pg_backend_pid(pg);
+    if ((rc = load_lanes(w, ret_err)) < 0 || (rc = counters_load(w, ret_err)) < 0)
+        return rc;
+    w->due_sched_us = 0;
+    w->due_tick_us = 0;
+    w->due_partitions_us = 0;
+    log_info("connected to the database replica=%d", number);
+    return 0;
+fail:
+    pg_close(pg);
+    return rc;
+}

@@ -1,0 +1,247 @@
+/* Exact counters: what a batch adds is gathered by lane and written in the batch's own transaction. A row belongs to
+ * one replica number and is written as its present value, so that writing it twice does no harm. Writer thread. */
+#include <limits.h>
+
+#include "store/engine.h"
+
+enum { MINUTE_US = 60 * 1000 * 1000 };
+
+static void touch(struct writer *w, struct lane *lane)
+{
+    if (lane->touched)
+        return;
+    lane->touched = true;
+    lane->next_touched = w->lanes.touched;
+    w->lanes.touched = lane;
+}
+
+void count_change(struct writer *w, struct lane *lane, int from, int to)
+{
+    touch(w, lane);
+    if (from)
+        lane->tally_more[from]--;
+    lane->tally_more[to]++;
+    if (!from)
+        lane->more.dispatched++;
+    else if (to == JOB_COMPLETED)
+        lane->more.completed++;
+    else if (to == JOB_FAILED)
+        lane->more.failed++;
+    else if (to == JOB_CANCELLED)
+        lane->more.cancelled++;
+    else if (from == JOB_RUNNING && to == JOB_PENDING)
+        lane->more.retried++;
+}
+
+void count_run(struct writer *w, struct lane *lane, const struct job *job)
+{
+    int64_t run = job->end_us - job->start_us, wait = job->start_us - job->run_us;
+
+    touch(w, lane);
+    run = run > 0 ? run : 0;
+    wait = wait > 0 ? wait : 0;
+    lane->more.n_runs++;
+    lane->more.run_us_sum += run;
+    lane->more.wait_us_sum += wait;
+    lane->more.run_hist[histogram_bucket(run)]++;
+    lane->more.wait_hist[histogram_bucket(wait)]++;
+}
+
+static void add_counters(struct minute_counters *to, const struct minute_counters *more)
+{
+    to->dispatched += more->dispatched;
+    to->completed += more->completed;
+    to->failed += more->failed;
+    to->cancelled += more->cancelled;
+    to->retried += more->retried;
+    to->n_runs += more->n_runs;
+    to->run_us_sum += more->run_us_sum;
+    to->wait_us_sum += more->wait_us_sum;
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        to->run_hist[i] += more->run_hist[i];
+        to->wait_hist[i] += more->wait_hist[i];
+    }
+}
+
+/* From the first bucket in use to the last; the array's lower bound says which the first is. */
+static void add_hist(struct pg_params *p, const int32_t *hist)
+{
+    struct pg_param *a = pg_add_array(p, PG_INT4);
+    int first = 0, last = HISTOGRAM_BUCKETS - 1;
+
+    while (first <= last && hist[first] == 0)
+        first++;
+    while (last > first && hist[last] == 0)
+        last--;
+    a->first = first;
+    for (int i = first; i <= last; i++)
+        pg_put_int4(a, hist[i]);
+}
+
+static void send_minute(struct writer *w, const struct lane *lane, int64_t minute_us)
+{
+    struct minute_counters c = lane->more;
+    struct pg_params *p = &w->params;
+
+    if (lane->minute_us == minute_us)
+        add_counters(&c, &lane->now);
+    pg_params_clear(p);
+    pg_add_int4(p, w->replica);
+    pg_add_time(p, minute_us);
+    pg_add_int4(p, lane->id);
+    pg_add_int8(p, c.dispatched);
+    pg_add_int8(p, c.completed);
+    pg_add_int8(p, c.failed);
+    pg_add_int8(p, c.cancelled);
+    pg_add_int8(p, c.retried);
+    pg_add_int8(p, c.n_runs);
+    pg_add_int8(p, c.run_us_sum);
+    pg_add_int8(p, c.wait_us_sum);
+    add_hist(p, c.run_hist);
+    add_hist(p, c.wait_hist);
+    pg_send(w->pg, sql_name(SQL_MINUTE_PUT), p);
+}
+
+static int64_t minute_of(int64_t us)
+{
+    return us - us % MINUTE_US;
+}
+
+/* Claims move jobs to running without an entry for the minute. */
+static bool minute_touched(const struct minute_counters *c)
+{
+    return c->dispatched || c->completed || c->failed || c->cancelled || c->retried || c->n_runs;
+}
+
+void counters_send(struct writer *w)
+{
+    struct pg_params *p = &w->params;
+    struct pg_param *lanes, *statuses, *values;
+
+    if (!w->lanes.touched)
+        return;
+    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
+        if (minute_touched(&l->more))
+            send_minute(w, l, minute_of(w->batch.now_us));
+    }
+    pg_params_clear(p);
+    pg_add_int4(p, w->replica);
+    lanes = pg_add_array(p, PG_INT4);
+    statuses = pg_add_array(p, PG_INT2);
+    values = pg_add_array(p, PG_INT8);
+    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
+        for (int s = 1; s < JOB_STATUS_COUNT; s++) {
+            if (l->tally_more[s] == 0)
+                continue;
+            pg_put_int4(lanes, l->id);
+            pg_put_int2(statuses, (int16_t)s);
+            pg_put_int8(values, l->tally[s] + l->tally_more[s]);
+        }
+    }
+    pg_send(w->pg, sql_name(SQL_TALLY_PUT), p);
+}
+
+static void untouch(struct writer *w, bool commit)
+{
+    int64_t minute = minute_of(w->batch.now_us);
+
+    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
+        if (commit) {
+            if (l->minute_us != minute)
+                memset(&l->now, 0, sizeof l->now);
+            l->minute_us = minute;
+            add_counters(&l->now, &l->more);
+            for (int s = 1; s < JOB_STATUS_COUNT; s++)
+                l->tally[s] += l->tally_more[s];
+        }
+        memset(&l->more, 0, sizeof l->more);
+        memset(l->tally_more, 0, sizeof l->tally_more);
+        l->touched = false;
+    }
+    w->lanes.touched = NULL;
+}
+
+void counters_commit(struct writer *w)
+{
+    untouch(w, true);
+}
+
+void counters_drop(struct writer *w)
+{
+    untouch(w, false);
+}
+
+static void read_hist(const struct pg_result *r, int row, int col, int32_t *hist)
+{
+    int64_t sums[HISTOGRAM_BUCKETS] = {0};
+
+    pg_add_ints(r, row, col, sums, HISTOGRAM_BUCKETS);
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+        hist[i] = sums[i] > INT_MAX ? INT_MAX : (int32_t)sums[i];
+}
+
+static void read_minute(struct writer *w, const struct pg_result *r, int64_t minute_us)
+{
+    for (int i = 0; i < pg_rows(r); i++) {
+        struct lane *l = lanes_by_id(&w->lanes, (int32_t)pg_int(r, i, 0));
+        if (!l)
+            continue;
+        l->minute_us = minute_us;
+        l->now = (struct minute_counters){
+            .dispatched = pg_int(r, i, 1),
+            .completed = pg_int(r, i, 2),
+            .failed = pg_int(r, i, 3),
+            .cancelled = pg_int(r, i, 4),
+            .retried = pg_int(r, i, 5),
+            .n_runs = pg_int(r, i, 6),
+            .run_us_sum = pg_int(r, i, 7),
+            .wait_us_sum = pg_int(r, i, 8),
+        };
+        read_hist(r, i, 9, l->now.run_hist);
+        read_hist(r, i, 10, l->now.wait_hist);
+    }
+}
+
+/* A minute that began before the batch may end meanwhile; the one that follows starts from zero. A row of the new
+ * minute can only be there when the clock stepped back, so the rows of the present and the next minute are looked at.
+ */
+static int load_minute(struct writer *w, int64_t minute_us, struct err *ret_err)
+{
+    struct pg_result *r;
+
+    pg_params_clear(&w->params);
+    pg_add_int4(&w->params, w->replica);
+    pg_add_time(&w->params, minute_us);
+    r = pg_run(w->pg, sql_name(SQL_MINUTE_LIST), &w->params, ret_err);
+    if (!r)
+        return -(int)ret_err->code;
+    read_minute(w, r, minute_us);
+    pg_free(r);
+    return 0;
+}
+
+int counters_load(struct writer *w, struct err *ret_err)
+{
+    struct lane *l, *next;
+    struct pg_result *r;
+
+    HASH_ITER(hh, w->lanes.by_id, l, next)
+    {
+        l->minute_us = 0;
+        memset(&l->now, 0, sizeof l->now);
+        memset(l->tally, 0, sizeof l->tally);
+    }
+    pg_params_clear(&w->params);
+    pg_add_int4(&w->params, w->replica);
+    r = pg_run(w->pg, sql_name(SQL_TALLY_LIST), &w->params, ret_err);
+    if (!r)
+        return -(int)ret_err->code;
+    for (int i = 0; i < pg_rows(r); i++) {
+        int status = (int)pg_int(r, i, 1);
+        l = lanes_by_id(&w->lanes, (int32_t)pg_int(r, i, 0));
+        if (l && status > 0 && status < JOB_STATUS_COUNT)
+            l->tally[status] = pg_int(r, i, 2);
+    }
+    pg_free(r);
+    return load_minute(w, minute_of(clock_wall_us()), ret_err);
+}

@@ -1,0 +1,441 @@
+/* Inside server/store: what the writer thread owns. Nothing here is touched by another thread but what says so.
+ *
+ * The life of a batch (batch.c): its commands are prepared (ids made, what must be asked is asked), the answers of the
+ * database are read, then each command is planned in memory (rows to write, effects to come), the rows are sent, and
+ * the whole is committed. Only then the effects are applied: leases enter or leave the map, workers get deliveries,
+ * observers are told. A batch that fails leaves the memory as it was. */
+#ifndef STORE_ENGINE_H
+#define STORE_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/id.h"
+#include "core/json.h"
+#include "core/life.h"
+#include "pg/pg.h"
+#include "store/hash.h"
+#include "store/sql_text.h"
+#include "store/store.h"
+
+struct writer;
+struct lease;
+
+/* ---- lanes: (queue, job name) pairs ---- */
+
+/* More (queue, job name) pairs than this are a caller's mistake, such as ids in names; each costs about 2 KiB here. */
+enum { LANES_MAX = 100000 };
+
+struct minute_counters {
+    int64_t dispatched, completed, failed, cancelled, retried, n_runs, run_us_sum, wait_us_sum;
+    int32_t run_hist[HISTOGRAM_BUCKETS], wait_hist[HISTOGRAM_BUCKETS];
+};
+
+struct lane {
+    int32_t id;
+    struct span queue, name; /* in the same piece of memory */
+    /* Sessions that serve it, and the one to ask first. */
+    struct store_session **sessions;
+    size_t n_sessions, cap_sessions, next_session;
+    bool backlog; /* jobs may be waiting in the database */
+    bool dry;     /* no session here has credit, as far as is known */
+    /* Counters of this replica: what is committed, and what the present batch adds. */
+    int64_t minute_us; /* of `now`; 0: none */
+    struct minute_counters now, more;
+    int64_t tally[JOB_STATUS_COUNT], tally_more[JOB_STATUS_COUNT];
+    bool touched;
+    struct lane *next_touched;
+    UT_hash_handle hh;     /* by id */
+    UT_hash_handle by_key; /* by queue, NUL, name */
+    char key[];
+};
+
+struct lanes {
+    struct lane *by_id, *by_key;
+    struct lane *touched; /* by the present batch */
+    int32_t newest;       /* largest id */
+    struct buf key;
+};
+
+/* NULL when it is not known here. */
+struct lane *lanes_get(struct lanes *lanes, struct span queue, struct span name);
+struct lane *lanes_by_id(struct lanes *lanes, int32_t id);
+/* Learns of a lane. NULL: out of memory. */
+struct lane *lanes_add(struct writer *w, int32_t id, struct span queue, struct span name);
+void lanes_done(struct lanes *lanes);
+
+/* ---- counters (counters.c) ---- */
+
+void count_change(struct writer *w, struct lane *lane, int from, int to); /* 0: none */
+/* The end of an attempt that ended the job. */
+void count_run(struct writer *w, struct lane *lane, const struct job *job);
+void counters_send(struct writer *w);
+void counters_commit(struct writer *w);
+void counters_drop(struct writer *w);
+/* Forgets what it has and reads the present replica's. 0 or -code. */
+int counters_load(struct writer *w, struct err *ret_err);
+
+/* ---- leases ---- */
+
+struct lease {
+    int64_t job_id, token;
+    int64_t session_id;            /* 0: none */
+    struct store_session *session; /* NULL: none, closed, or another process's */
+    struct lane *lane;
+    struct job_snapshot *base; /* the job as it was when the lease began or was loaded */
+    /* What has changed since. */
+    int64_t revision;
+    struct job_progress progress; /* its texts lie in texts */
+    struct cancel_request cancel; /* likewise in cancel_texts */
+    struct buf texts, cancel_texts, payload;
+    struct buf patches; /* texts, one after the other, each followed by a NUL; not yet written */
+    int64_t expire_us;  /* of its own; 0: the session's */
+    int64_t expire_written_us;
+    int64_t first_us, first_done; /* of the first progress: the rate for the eta */
+    int64_t dirty_us;             /* since when progress waits to be written; 0: none does */
+    struct lease *next_dirty, *prev_dirty;
+    struct lease *prev, *next; /* of the session */
+    bool busy;                 /* the present batch ends it */
+    UT_hash_handle hh;
+};
+
+struct leases {
+    struct lease *map; /* by job_id */
+    struct lease *dirty_head, *dirty_tail;
+};
+
+/* A lease on job (running); copies. Not in the map yet. NULL: out of memory. */
+struct lease *lease_new(const struct job *job, int64_t token, struct lane *lane);
+void lease_free(struct lease *lease); /* takes NULL */
+struct lease *leases_find(struct writer *w, int64_t job_id);
+/* Into the map, and into the list of its session. A lease on the same job that is there is forgotten. False: no memory.
+ */
+bool leases_add(struct writer *w, struct lease *lease);
+/* Out of everything; freed. */
+void leases_forget(struct writer *w, struct lease *lease);
+/* The job as it is now; its texts borrow from the lease. */
+void lease_job(const struct lease *lease, struct job *ret_job);
+/* A progress report: memory only. 0 or -code. */
+int lease_progress(struct writer *w, struct lease *lease, struct store_progress *cmd, struct err *ret_err);
+void lease_set_cancel(struct lease *lease, const struct cancel_request *cancel);
+void lease_clean(struct writer *w, struct lease *lease); /* off the list of the dirty */
+/* Tells the observer, if somebody is interested. snapshot may be NULL: it is made of job. */
+void tell(struct writer *w, const struct job *job, struct job_snapshot *snapshot, bool is_transition);
+
+/* ---- sessions (match.c) ---- */
+
+struct store_session {
+    int64_t id;
+    struct tag *wake;
+    /* Any thread. */
+    struct mpsc out;
+    _Atomic int64_t touch_ms;
+    atomic_int n_leases;
+    /* The consumer's. */
+    struct mpsc_node *taken;
+    /* The writer's. */
+    int32_t credit;
+    bool draining, closing, expired;
+    int64_t expire_written_us, start_us, pid;
+    struct span version, host;
+    struct lane **lanes;
+    size_t n_lanes, cap_lanes, next_lane;
+    struct lease *leases;
+    struct span worker;
+    struct span *names, *queues;
+    size_t n_names, n_queues;
+    struct arena arena;
+    struct store_session *prev, *next;
+    int64_t closed_ms; /* when it was put on the list of the closed */
+};
+
+bool session_serves(const struct store_session *session, const struct lane *lane);
+/* Makes the two known to each other. False: out of memory. */
+bool match_join(struct lane *lane, struct store_session *session);
+void match_leave(struct store_session *session);
+void match_credit(struct store_session *session, int32_t add);
+/* It gives signs of life again. */
+void match_revive(struct store_session *session);
+/* What it may be given now. */
+static inline int32_t session_credit(const struct store_session *s)
+{
+    return s->draining || s->closing || s->expired ? 0 : s->credit;
+}
+/* A session of the lane with credit, in turn, and takes one credit. NULL: none. */
+struct store_session *match_take(struct lane *lane);
+void session_push(struct store_session *session, enum delivery_kind kind, int64_t job_id, int64_t token,
+                  struct job_snapshot *snapshot /* borrowed */);
+
+/* ---- a batch ---- */
+
+/* A command, or a part of a dispatch. */
+struct unit {
+    struct store_cmd *cmd;
+    uint32_t lo, hi; /* items of a dispatch */
+    bool deferred;   /* the job is in the hands of an earlier command of the batch: next time */
+};
+
+enum effect_kind {
+    EFFECT_DISPATCHED,   /* job */
+    EFFECT_LEASED,       /* lease, not yet in the map; session or NULL */
+    EFFECT_ENDED,        /* lease, job; lost */
+    EFFECT_CHANGED,      /* job */
+    EFFECT_CANCEL_ASKED, /* lease, job with the request */
+    EFFECT_WRITTEN,      /* lease: its progress */
+    EFFECT_TOUCHED,      /* session, time_us: its new expiry */
+    EFFECT_SESSION       /* cmd: open or close */
+};
+
+struct effect {
+    enum effect_kind kind;
+    const struct job *job; /* after the change */
+    struct lease *lease;
+    struct store_session *session;
+    struct store_cmd *cmd;
+    int64_t time_us;
+    bool lost;
+    struct effect *next;
+};
+
+/* What is sent to the database by the batch, gathered row by row. */
+struct rows {
+    struct pg_params job, waiting, scheduled, lease, lease_gone, update, attempt, transition, cancel, lease_put, patch;
+    struct pg_params request, request_find, load, remove, session, session_gone, lost;
+    int64_t update_lo, update_hi, patch_lo, patch_hi;
+};
+
+/* A claim that was sent: which sessions get its rows. */
+struct claim {
+    struct lane *lane;
+    int32_t n;
+    struct store_session **sessions;
+    int64_t *tokens;
+    bool read;
+    struct claim *next;
+};
+
+struct busy_id {
+    int64_t id;
+    UT_hash_handle hh;
+};
+
+struct request_mark {
+    struct dispatch_item *item;
+    struct dispatch_item *first; /* of a repeated request id in one batch */
+    int32_t place;               /* in request_find, from 1 */
+    struct request_mark *next;   /* all of the batch */
+    UT_hash_handle hh;
+};
+
+struct batch {
+    int64_t now_us;
+    struct arena arena; /* all that lives as long as the batch */
+    struct rows rows;
+    struct effect *effects, **effects_end;
+    bool failed_memory;
+    /* What is asked first, in the order of sending. */
+    struct pg_result *loaded;
+    struct busy_id *busy;
+    struct request_mark *requests, *by_request;
+    struct claim *claims, **claims_end;
+    struct pg_result *removed, *lost;
+    struct pg_param *lost_sessions; /* in rows.lost: whose leases end now */
+    bool sent_lost, sent_promote, want_lost;
+    int n_sent; /* statements that change something */
+};
+
+/* ---- the writer ---- */
+
+struct store {
+    struct store_options options;
+    char *uri;
+    struct mpsc in;
+    int wake_fd;
+    atomic_uint n_queued;
+    atomic_bool closing;
+    pthread_t writer_thread;
+    struct writer *writer;
+    struct readers *readers;
+};
+
+struct writer {
+    struct store *store;
+    const struct store_options *options;
+    struct pg_conn *pg;
+    int backend_pid;
+    int replica;
+    int64_t batch_number; /* of the last batch that is committed */
+    int64_t last_id;
+    struct id_maker ids;
+    uint64_t random;
+    struct lanes lanes;
+    struct leases leases;
+    struct store_session *sessions, *closed;
+    struct batch batch;
+    struct mpsc_node *pending, **pending_end; /* commands in order of arrival */
+    struct unit *units;
+    size_t n_units, cap_units;
+    /* When these are due, by the wall clock. */
+    int64_t due_sched_us, due_tick_us, due_look_us, due_partitions_us, due_purge_us, due_orphans_us;
+    int64_t not_before_us; /* upkeep that failed rests until then */
+    int64_t cancel_seen_us;
+    int64_t *expired; /* sessions that the table shows as expired, with leases */
+    size_t n_expired;
+    int64_t *stale; /* the same, without leases */
+    size_t n_stale;
+    unsigned claim_turn;
+    struct pg_params params;
+};
+
+static inline int64_t lease_timeout_us(const struct writer *w)
+{
+    return w->options->lease_timeout_ms * 1000;
+}
+
+/* Connects, prepares, takes the replica number (the former one, if want >= 0), loads what is kept in memory. */
+int writer_connect(struct writer *w, int want, struct err *ret_err);
+void *writer_main(void *writer);
+double writer_random(struct writer *w); /* [0, 1) */
+
+/* Runs the units to their end: the errors of commands and items are filled. */
+void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep);
+void batch_done(struct batch *b);
+struct effect *batch_effect(struct writer *w, enum effect_kind kind);
+/* A shallow copy that lives as long as the batch. NULL: out of memory (the batch fails). */
+struct job *batch_job(struct writer *w, const struct job *job);
+/* Marks a job as being changed by this batch. False when it is already: the command must wait for the next. */
+bool batch_own(struct writer *w, int64_t job_id);
+
+/* ---- rows of the batch (rows.c) ---- */
+
+void rows_clear(struct rows *r);
+void rows_done(struct rows *r);
+void rows_send(struct writer *w);
+void put_job(struct writer *w, const struct job *job, const struct lane *lane);
+void put_pending(struct writer *w, const struct job *job, struct lane *lane); /* waiting or scheduled */
+void put_lease(struct writer *w, const struct lease *lease, const struct job *job);
+void put_lease_gone(struct writer *w, const struct lease *lease);
+void put_update(struct writer *w, const struct job *job, int stored_status, int64_t token);
+void put_attempt(struct writer *w, const struct job *job, enum attempt_outcome outcome, const struct job_error *error);
+void put_transition(struct writer *w, const struct job *job, int from, struct span actor, struct span reason,
+                    struct span request_id);
+void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revision, const struct cancel_request *cancel);
+void put_session(struct writer *w, const struct store_session *s, int64_t expire_us);
+void put_session_gone(struct writer *w, int64_t session_id);
+void put_lost_session(struct writer *w, int64_t session_id);
+void put_patches(struct writer *w, const struct lease *lease);
+void put_progress(struct writer *w, const struct lease *lease);
+
+/* ---- steps of a batch by kind of command ---- */
+
+void dispatch_prepare(struct writer *w, struct unit *u);
+bool dispatch_lanes(struct writer *w, struct unit *units, size_t n, struct err *ret_err);
+void dispatch_answers(struct writer *w, const struct pg_result *found);
+void dispatch_plan(struct writer *w, struct unit *u);
+void dispatch_settle(struct writer *w); /* repeated request ids in the batch, after the commit */
+void claim_send(struct writer *w);
+void claim_read(struct writer *w);
+void claim_drop(struct writer *w);
+void finish_prepare(struct writer *w, struct unit *u);
+void finish_plan(struct writer *w, struct unit *u);
+/* Ends a lease by loss or release, of whatever process. */
+void lost_plan(struct writer *w, struct lease *lease, enum attempt_outcome outcome);
+void progress_plan(struct writer *w, struct unit *u);
+void steer_prepare(struct writer *w, struct unit *u);
+void cancel_plan(struct writer *w, struct unit *u);
+void retry_plan(struct writer *w, struct unit *u);
+void session_open_plan(struct writer *w, struct unit *u);
+void session_close_prepare(struct writer *w, struct unit *u);
+void session_close_plan(struct writer *w, struct unit *u);
+void session_applied(struct writer *w, struct store_cmd *cmd);
+void session_failed(struct writer *w, struct store_cmd *cmd);
+void session_free(struct store_session *s);
+/* The row of a job in the answers; -1 when there is none. */
+int loaded_row(const struct pg_result *r, int64_t job_id);
+/* The lease of a loaded row, in the map; NULL when the job runs not or memory is out. */
+struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row);
+
+/* ---- upkeep (upkeep.c) ---- */
+
+/* Looks at the database, in transactions of its own: other replicas' lanes, jobs and cancels, expired sessions. */
+void upkeep_tick(struct writer *w, int64_t now_us);
+/* Is there something for a batch to do besides commands? */
+bool upkeep_due(struct writer *w, int64_t now_us);
+void upkeep_prepare(struct writer *w);
+void upkeep_promoted(struct writer *w, const struct pg_result *r);
+void upkeep_plan(struct writer *w, bool upkeep);
+/* When to look again, at the latest. */
+int64_t upkeep_next_us(struct writer *w);
+/* Could some session take a job that may be waiting? */
+bool claim_possible(struct writer *w);
+
+/* ---- rows into jobs (row.c) ---- */
+
+enum row_column {
+    ROW_ID,
+    ROW_LANE,
+    ROW_QUEUE,
+    ROW_NAME,
+    ROW_STATUS,
+    ROW_PRIORITY,
+    ROW_SOURCE_TYPE,
+    ROW_SOURCE_ID,
+    ROW_OWNER,
+    ROW_CREATOR,
+    ROW_BATCH,
+    ROW_TRACEPARENT,
+    ROW_REQUEST_ID,
+    ROW_LABELS,
+    ROW_ATTEMPT,
+    ROW_ATTEMPTS_LEFT,
+    ROW_MAX_ATTEMPTS,
+    ROW_INITIAL_BACKOFF,
+    ROW_MAX_BACKOFF,
+    ROW_MULTIPLIER,
+    ROW_JITTER,
+    ROW_RUN_TIME,
+    ROW_START_TIME,
+    ROW_END_TIME,
+    ROW_WORKER,
+    ROW_REVISION,
+    ROW_PERCENT,
+    ROW_DONE,
+    ROW_TOTAL,
+    ROW_UNIT,
+    ROW_STEP,
+    ROW_ETA,
+    ROW_ERROR_TYPE,
+    ROW_ERROR_MESSAGE,
+    ROW_CANCEL_TIME,
+    ROW_CANCEL_ACTOR,
+    ROW_CANCEL_REASON,
+    ROW_TOKEN,
+    ROW_SESSION,
+    ROW_EXPIRE,
+    ROW_PAYLOAD,
+    ROW_RESULT,
+    ROW_ERROR_STACK
+};
+
+/* Texts borrow from the result, labels lie in arena. False: out of memory. */
+bool row_job(const struct pg_result *r, int row, struct arena *arena, struct job *ret_job);
+
+/* ---- migrations (migrate.c), statements (statements.c) ---- */
+
+int migrate(struct pg_conn *pg, struct err *ret_err);
+int prepare_all(struct pg_conn *pg, bool for_writer, struct err *ret_err);
+static inline const char *sql_name(enum sql_id id)
+{
+    return sql_texts[id].name;
+}
+
+/* ---- readers ---- */
+
+int readers_start(struct store *store, struct err *ret_err);
+void readers_stop(struct store *store); /* after they have done what was asked */
+void readers_submit(struct store *store, struct store_cmd *cmd);
+
+#endif

@@ -1,0 +1,230 @@
+/* The leases of this process in memory: the job as it was when the attempt began, and what has changed since. Progress
+ * lives here and is written later. Writer thread. */
+#include "store/engine.h"
+
+struct lease *lease_new(const struct job *job, int64_t token, struct lane *lane)
+{
+    struct lease *l = mem_zalloc(sizeof *l);
+
+    if (!l)
+        return NULL;
+    l->base = job_snapshot_new(job);
+    if (!l->base) {
+        mem_free(l);
+        return NULL;
+    }
+    l->job_id = job->id;
+    l->token = token;
+    l->lane = lane;
+    l->revision = job->revision;
+    l->progress = l->base->job.progress;
+    l->cancel = l->base->job.cancel;
+    return l;
+}
+
+void lease_free(struct lease *l)
+{
+    if (!l)
+        return;
+    job_snapshot_unref(l->base);
+    buf_done(&l->texts);
+    buf_done(&l->cancel_texts);
+    buf_done(&l->payload);
+    buf_done(&l->patches);
+    mem_free(l);
+}
+
+struct lease *leases_find(struct writer *w, int64_t job_id)
+{
+    struct lease *l = NULL;
+
+    HASH_FIND(hh, w->leases.map, &job_id, sizeof job_id, l);
+    return l;
+}
+
+static void unlink_session(struct lease *l)
+{
+    if (!l->session)
+        return;
+    if (l->prev)
+        l->prev->next = l->next;
+    else
+        l->session->leases = l->next;
+    if (l->next)
+        l->next->prev = l->prev;
+    l->prev = l->next = NULL;
+    atomic_fetch_sub_explicit(&l->session->n_leases, 1, memory_order_relaxed);
+    l->session = NULL;
+}
+
+bool leases_add(struct writer *w, struct lease *l)
+{
+    struct lease *old = leases_find(w, l->job_id);
+
+    if (old)
+        leases_forget(w, old);
+    HASH_ADD(hh, w->leases.map, job_id, sizeof l->job_id, l);
+    if (!l->hh.tbl)
+        return false;
+    if (l->session) {
+        l->prev = NULL;
+        l->next = l->session->leases;
+        if (l->next)
+            l->next->prev = l;
+        l->session->leases = l;
+        atomic_fetch_add_explicit(&l->session->n_leases, 1, memory_order_relaxed);
+    }
+    return true;
+}
+
+void lease_clean(struct writer *w, struct lease *l)
+{
+    if (!l->dirty_us)
+        return;
+    *(l->prev_dirty ? &l->prev_dirty->next_dirty : &w->leases.dirty_head) = l->next_dirty;
+    *(l->next_dirty ? &l->next_dirty->prev_dirty : &w->leases.dirty_tail) = l->prev_dirty;
+    l->next_dirty = l->prev_dirty = NULL;
+    l->dirty_us = 0;
+}
+
+static void set_dirty(struct writer *w, struct lease *l, int64_t now_us)
+{
+    if (l->dirty_us)
+        return;
+    l->dirty_us = now_us;
+    l->next_dirty = NULL;
+    l->prev_dirty = w->leases.dirty_tail;
+    *(l->prev_dirty ? &l->prev_dirty->next_dirty : &w->leases.dirty_head) = l;
+    w->leases.dirty_tail = l;
+}
+
+void leases_forget(struct writer *w, struct lease *l)
+{
+    lease_clean(w, l);
+    unlink_session(l);
+    HASH_DELETE(hh, w->leases.map, l);
+    lease_free(l);
+}
+
+void lease_job(const struct lease *l, struct job *ret_job)
+{
+    *ret_job = l->base->job;
+    ret_job->revision = l->revision;
+    ret_job->progress = l->progress;
+    ret_job->cancel = l->cancel;
+    if (l->payload.len)
+        ret_job->payload = buf_span(&l->payload);
+}
+
+void lease_set_cancel(struct lease *l, const struct cancel_request *cancel)
+{
+    buf_clear(&l->cancel_texts);
+    buf_reserve(&l->cancel_texts, cancel->actor.len + cancel->reason.len);
+    buf_add(&l->cancel_texts, cancel->actor.data ? cancel->actor.data : "", cancel->actor.len);
+    buf_add(&l->cancel_texts, cancel->reason.data ? cancel->reason.data : "", cancel->reason.len);
+    l->cancel.time_us = cancel->time_us;
+    l->cancel.actor = l->cancel.reason = (struct span){NULL, 0};
+    if (!l->cancel_texts.failed) {
+        l->cancel.actor = span_of(l->cancel_texts.data, cancel->actor.len);
+        l->cancel.reason = span_of(l->cancel_texts.data + cancel->actor.len, cancel->reason.len);
+    }
+}
+
+/* The rate since the first report tells when it will be done. */
+static int64_t estimate(struct lease *l, const struct job_progress *p, int64_t now_us)
+{
+    if (!l->first_us || p->done < l->first_done) {
+        l->first_us = now_us;
+        l->first_done = p->done;
+    }
+    if (p->total <= 0 || p->done >= p->total || p->done <= l->first_done || now_us <= l->first_us)
+        return 0;
+    double rate = (double)(p->done - l->first_done) / (double)(now_us - l->first_us);
+    double left = (double)(p->total - p->done) / rate;
+    return left < 1e15 ? now_us + (int64_t)left : 0;
+}
+
+static bool set_progress(struct lease *l, const struct job_progress *p, int64_t now_us)
+{
+    struct span unit = p->unit, step = p->step;
+
+    buf_clear(&l->texts);
+    buf_reserve(&l->texts, unit.len + step.len);
+    buf_add(&l->texts, unit.data ? unit.data : "", unit.len);
+    buf_add(&l->texts, step.data ? step.data : "", step.len);
+    if (l->texts.failed)
+        return false;
+    l->progress = *p;
+    l->progress.unit = span_of(l->texts.data, unit.len);
+    l->progress.step = span_of(l->texts.data + unit.len, step.len);
+    if (p->total > 0) {
+        double percent = 100.0 * (double)p->done / (double)p->total;
+        l->progress.percent = percent < 0 ? 0 : percent > 100 ? 100 : percent;
+    }
+    l->progress.eta_us = estimate(l, p, now_us);
+    return true;
+}
+
+static bool merge_payload(struct lease *l, struct span patch)
+{
+    struct buf merged = BUF_INIT;
+    struct job job;
+
+    lease_job(l, &job);
+    if (!json_merge(&merged, job.payload, patch) || !buf_reserve(&l->patches, patch.len + 1)) {
+        buf_done(&merged);
+        return false;
+    }
+    buf_done(&l->payload);
+    l->payload = merged;
+    buf_add(&l->patches, patch.data, patch.len);
+    buf_add_char(&l->patches, '\0');
+    return true;
+}
+
+int lease_progress(struct writer *w, struct lease *l, struct store_progress *cmd, struct err *ret_err)
+{
+    int64_t now = clock_wall_us();
+    struct job job;
+
+    if (cmd->payload_patch.len && !merge_payload(l, cmd->payload_patch))
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (cmd->has_progress && !set_progress(l, &cmd->progress, now))
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (!l->session)
+        l->expire_us = now + lease_timeout_us(w);
+    if (cmd->has_progress || cmd->payload_patch.len)
+        l->revision = job_revision_progress(l->revision);
+    /* A renewal alone is written when a third of its time has gone. */
+    if (cmd->has_progress || cmd->payload_patch.len ||
+        (!l->session && l->expire_us - l->expire_written_us > lease_timeout_us(w) / 3))
+        set_dirty(w, l, now);
+    lease_job(l, &job);
+    if (cmd->has_progress || cmd->payload_patch.len)
+        tell(w, &job, NULL, false);
+    cmd->cancel = l->cancel;
+    if (cmd->arena && l->cancel.time_us) {
+        cmd->cancel.actor = arena_span(cmd->arena, l->cancel.actor);
+        cmd->cancel.reason = arena_span(cmd->arena, l->cancel.reason);
+    }
+    return 0;
+}
+
+void tell(struct writer *w, const struct job *job, struct job_snapshot *snapshot, bool is_transition)
+{
+    const struct store_observer *o = &w->options->observer;
+
+    if (!o->wanted || !o->changed || !o->wanted(o->user, job))
+        return;
+    if (snapshot) {
+        o->changed(o->user, snapshot, is_transition);
+        return;
+    }
+    snapshot = job_snapshot_new(job);
+    if (!snapshot) {
+        log_error("out of memory for a snapshot job=%lld", (long long)job->id);
+        return;
+    }
+    o->changed(o->user, snapshot, is_transition);
+    job_snapshot_unref(snapshot);
+}

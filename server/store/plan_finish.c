@@ -1,0 +1,194 @@
+/* Ends of attempts and progress of leases within a batch. A lease that this process does not have in memory (it was
+ * given by another one, or before a restart) is read from the database first. Writer thread. */
+#include <inttypes.h>
+
+#include "store/engine.h"
+
+static struct store_finish *finish_of(const struct unit *u)
+{
+    return (struct store_finish *)u->cmd;
+}
+
+static struct store_progress *progress_of(const struct unit *u)
+{
+    return (struct store_progress *)u->cmd;
+}
+
+static void set_lost(struct err *err, int64_t job_id)
+{
+    err_set(err, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the lease on job %" PRId64 " is no longer the caller's",
+            job_id);
+}
+
+static void ask_for(struct writer *w, int64_t job_id)
+{
+    struct pg_params *p = &w->batch.rows.load;
+
+    if (p->n == 0)
+        pg_add_array(p, PG_INT8);
+    pg_put_int8(&p->v[0], job_id);
+}
+
+int loaded_row(const struct pg_result *r, int64_t job_id)
+{
+    for (int i = 0; r && i < pg_rows(r); i++) {
+        if (pg_int(r, i, ROW_ID) == job_id)
+            return i;
+    }
+    return -1;
+}
+
+struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
+{
+    int64_t token = pg_int(r, row, ROW_TOKEN);
+    struct lease *lease = leases_find(w, pg_int(r, row, ROW_ID));
+    struct lane *lane;
+    struct job job;
+
+    if (lease && lease->token == token)
+        return lease;
+    if (token == 0)
+        return NULL;
+    lane = lanes_add(w, (int32_t)pg_int(r, row, ROW_LANE), pg_text(r, row, ROW_QUEUE), pg_text(r, row, ROW_NAME));
+    if (!lane || !row_job(r, row, &w->batch.arena, &job))
+        return NULL;
+    lease = lease_new(&job, token, lane);
+    if (!lease)
+        return NULL;
+    lease->session_id = pg_int(r, row, ROW_SESSION);
+    lease->expire_us = lease->expire_written_us = pg_time(r, row, ROW_EXPIRE);
+    for (struct store_session *s = w->sessions; s && lease->session_id; s = s->next) {
+        if (s->id == lease->session_id)
+            lease->session = s;
+    }
+    /* What is known here of an older attempt is stale. */
+    if (!leases_add(w, lease)) {
+        lease_free(lease);
+        return NULL;
+    }
+    return lease;
+}
+
+void finish_prepare(struct writer *w, struct unit *u)
+{
+    int64_t id = u->cmd->op == STORE_FINISH ? finish_of(u)->job_id : progress_of(u)->job_id;
+    int64_t token = u->cmd->op == STORE_FINISH ? finish_of(u)->token : progress_of(u)->token;
+    struct lease *lease = leases_find(w, id);
+
+    if (!lease || lease->token != token)
+        ask_for(w, id);
+}
+
+/* The lease of a command, from memory or from what was loaded. NULL: the command's error is set. */
+static struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, struct err *err)
+{
+    struct lease *lease = leases_find(w, job_id);
+    int row;
+
+    if (!lease || lease->token != token) {
+        row = loaded_row(w->batch.loaded, job_id);
+        lease = row < 0 ? NULL : loaded_lease(w, w->batch.loaded, row);
+    }
+    if (!lease || lease->token != token) {
+        set_lost(err, job_id);
+        return NULL;
+    }
+    return lease;
+}
+
+static struct span worker_actor(struct writer *w, struct span worker)
+{
+    char *s = arena_printf(&w->batch.arena, "worker:%.*s", (int)worker.len, worker.data ? worker.data : "");
+
+    return span_str(s);
+}
+
+/* The one place where an attempt ends. error: of this attempt. */
+static enum job_status end_attempt(struct writer *w, struct lease *lease, const struct attempt_end *end,
+                                   const struct job_error *error, struct span result, struct span actor,
+                                   struct span reason)
+{
+    struct batch *b = &w->batch;
+    struct effect *e = batch_effect(w, EFFECT_ENDED);
+    struct job now, *j;
+    int64_t run_us;
+
+    lease_job(lease, &now);
+    j = batch_job(w, &now);
+    if (!e || !j)
+        return JOB_RUNNING;
+    j->status = job_after_attempt(j, end, b->now_us, writer_random(w), &run_us);
+    j->revision = job_revision_transition(j->revision);
+    j->progress.eta_us = 0;
+    if (error->type.len || error->message.len)
+        j->error = *error;
+    if (end->outcome == ATTEMPT_COMPLETED)
+        j->result = result;
+    if (end->outcome == ATTEMPT_RELEASED && j->attempts_left < j->retry.max_attempts)
+        j->attempts_left++;
+    lease->busy = true;
+    put_patches(w, lease);
+    put_lease_gone(w, lease);
+    if (end->outcome != ATTEMPT_COMPLETED) {
+        put_attempt(w, j, end->outcome, error);
+        put_transition(w, j, JOB_RUNNING, actor, reason, (struct span){NULL, 0});
+    }
+    count_change(w, lease->lane, JOB_RUNNING, j->status);
+    if (job_status_is_final(j->status)) {
+        j->end_us = b->now_us;
+        count_run(w, lease->lane, j);
+    } else {
+        j->run_us = run_us;
+        put_pending(w, j, lease->lane);
+    }
+    j->cancel = (struct cancel_request){0};
+    put_update(w, j, JOB_PENDING, lease->token);
+    e->job = j;
+    e->lease = lease;
+    e->lost = end->outcome == ATTEMPT_LOST;
+    return j->status;
+}
+
+void finish_plan(struct writer *w, struct unit *u)
+{
+    struct store_finish *f = finish_of(u);
+    struct lease *lease = lease_of(w, f->job_id, f->token, &u->cmd->err);
+    struct attempt_end end = {f->outcome, f->no_retry};
+    struct span reason;
+
+    if (!lease)
+        return;
+    if (f->outcome == ATTEMPT_CANCELLED && lease->cancel.time_us == 0) {
+        err_set(&u->cmd->err, ERR_FAILED_PRECONDITION, "CANCEL_NOT_REQUESTED",
+                "nobody asked for a cancel of job %" PRId64, f->job_id);
+        return;
+    }
+    reason = f->outcome == ATTEMPT_CANCELLED || lease->cancel.time_us ? lease->cancel.reason
+             : f->outcome == ATTEMPT_RELEASED                         ? SPAN_LIT("given back")
+                                                                      : f->error.type;
+    f->status = end_attempt(w, lease, &end, &f->error, f->result, worker_actor(w, lease->base->job.worker), reason);
+}
+
+void lost_plan(struct writer *w, struct lease *lease, enum attempt_outcome outcome)
+{
+    static const struct job_error lost = {
+        .type = {"LeaseLost", 9},
+        .message = {"the worker gave no sign of life within the lease time-out", 57},
+    };
+    static const struct job_error none = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+    struct attempt_end end = {outcome, false};
+    bool is_lost = outcome == ATTEMPT_LOST;
+
+    end_attempt(w, lease, &end, is_lost ? &lost : &none, (struct span){NULL, 0},
+                is_lost ? SPAN_LIT("joblogd") : worker_actor(w, lease->base->job.worker),
+                is_lost ? SPAN_LIT("lease lost") : SPAN_LIT("given back"));
+}
+
+void progress_plan(struct writer *w, struct unit *u)
+{
+    struct store_progress *p = progress_of(u);
+    struct lease *lease = lease_of(w, p->job_id, p->token, &u->cmd->err);
+
+    if (lease)
+        lease_progress(w, lease, p, &u->cmd->err);
+}

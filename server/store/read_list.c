@@ -1,0 +1,167 @@
+/* Lists of jobs: first a page of ids by the index that fits the filter best, then the jobs. A reader's thread. */
+#include <limits.h>
+#include <stdlib.h>
+
+#include "store/reader.h"
+
+enum { FINISHED_WELL = 1u << JOB_COMPLETED, ANY_STATUS = 0x3e };
+
+/* By how few jobs each is likely to leave. */
+static enum sql_id statement_for(const struct job_filter *f, bool lanes)
+{
+    if (f->n_ids)
+        return SQL_LIST_BY_IDS;
+    if (f->batch.len)
+        return SQL_LIST_BY_BATCH;
+    if (f->source_type.len)
+        return f->source_id.len ? SQL_LIST_BY_SOURCE_ID : SQL_LIST_BY_SOURCE;
+    if (f->owner.len)
+        return SQL_LIST_BY_OWNER;
+    if (f->status_mask && !(f->status_mask & FINISHED_WELL) && !f->source_id.len)
+        return SQL_LIST_BY_STATUS;
+    if (f->n_labels)
+        return SQL_LIST_BY_LABELS;
+    return lanes ? SQL_LIST_BY_LANE : SQL_LIST_ALL;
+}
+
+static void add_texts(struct pg_params *p, const struct span *texts, size_t n)
+{
+    struct pg_param *a;
+
+    if (n == 0) {
+        pg_add_null(p);
+        return;
+    }
+    a = pg_add_array(p, PG_TEXT);
+    for (size_t i = 0; i < n; i++)
+        pg_put_text(a, texts[i]);
+}
+
+/* Lanes of the filter's names and queues; *ret_lanes is NULL when it has none. Gives it (pg_free). */
+static int find_lanes(struct reader *r, const struct job_filter *f, struct pg_result **ret_lanes, struct err *ret_err)
+{
+    *ret_lanes = NULL;
+    if (f->n_names == 0 && f->n_queues == 0)
+        return 0;
+    pg_params_clear(&r->params);
+    add_texts(&r->params, f->names, f->n_names);
+    add_texts(&r->params, f->queues, f->n_queues);
+    *ret_lanes = read_rows(r, SQL_LANE_MATCH, ret_err);
+    return *ret_lanes ? 0 : -(int)ret_err->code;
+}
+
+static void add_labels(struct pg_params *p, const struct label *labels, size_t n)
+{
+    struct buf json = BUF_INIT;
+
+    if (n == 0) {
+        pg_add_null(p);
+        return;
+    }
+    buf_add_char(&json, 1); /* version of jsonb's binary format */
+    for (size_t i = 0; i < n; i++) {
+        buf_add_char(&json, i ? ',' : '{');
+        json_add_string(&json, labels[i].key);
+        buf_add_char(&json, ':');
+        json_add_string(&json, labels[i].value);
+    }
+    buf_add_char(&json, '}');
+    pg_add_text(p, buf_span(&json));
+    p->v[p->n - 1].buf.failed |= json.failed;
+    buf_done(&json);
+}
+
+static struct pg_result *read_ids(struct reader *r, const struct store_list *cmd, const struct pg_result *lanes,
+                                  struct err *ret_err)
+{
+    const struct job_filter *f = &cmd->filter;
+    struct pg_params *p = &r->params;
+    enum sql_id id = statement_for(f, lanes != NULL);
+    int64_t before = cmd->before_id > 0 ? cmd->before_id : INT64_MAX;
+    int64_t create_before = f->create_before_us ? id_floor(f->create_before_us) : INT64_MAX;
+
+    pg_params_clear(p);
+    pg_add_int8(p, before < create_before ? before : create_before);
+    pg_add_int8(p, f->create_from_us ? id_floor(f->create_from_us) : 0);
+    pg_add_int4(p, cmd->limit + 1);
+    pg_add_int4(p, (f->status_mask & ANY_STATUS) == ANY_STATUS ? 0 : (int32_t)f->status_mask);
+    if (lanes) {
+        struct pg_param *a = pg_add_array(p, PG_INT4);
+        for (int i = 0; i < pg_rows(lanes); i++)
+            pg_put_int4(a, (int32_t)pg_int(lanes, i, 0));
+    } else {
+        pg_add_null(p);
+    }
+    pg_add_text_or_null(p, f->owner);
+    pg_add_text_or_null(p, f->source_type);
+    pg_add_text_or_null(p, f->source_id);
+    pg_add_text_or_null(p, f->batch);
+    add_labels(p, f->labels, f->n_labels);
+    if (f->n_ids) {
+        struct pg_param *a = pg_add_array(p, PG_INT8);
+        for (size_t i = 0; i < f->n_ids; i++)
+            pg_put_int8(a, f->ids[i]);
+    }
+    return read_rows(r, id, ret_err);
+}
+
+static int newest_first(const void *pa, const void *pb)
+{
+    const struct job *a = pa, *b = pb;
+
+    return (a->id < b->id) - (a->id > b->id);
+}
+
+/* A job may have changed since its id was read: it is looked at once more, and left out if it no longer fits. */
+static int read_jobs(struct reader *r, struct store_list *cmd, const struct pg_result *ids, struct err *ret_err)
+{
+    int n = pg_rows(ids) < cmd->limit ? pg_rows(ids) : cmd->limit;
+    struct pg_param *a;
+    struct pg_result *rows;
+    struct job *jobs = arena_alloc(cmd->arena, (size_t)n * sizeof *jobs);
+    bool good = jobs != NULL;
+
+    pg_params_clear(&r->params);
+    a = pg_add_array(&r->params, PG_INT8);
+    for (int i = 0; i < n; i++)
+        pg_put_int8(a, pg_int(ids, i, 0));
+    rows = read_rows(r, cmd->with_payload ? SQL_JOB_GET : SQL_JOB_BASIC, ret_err);
+    if (!rows)
+        return -(int)ret_err->code;
+    cmd->n_jobs = 0;
+    for (int i = 0; good && i < pg_rows(rows); i++) {
+        struct job j;
+        good = row_job(rows, i, cmd->arena, &j);
+        if (good && job_filter_matches(&cmd->filter, &j))
+            good = job_copy(cmd->arena, &j, &jobs[cmd->n_jobs++]);
+    }
+    pg_free(rows);
+    if (!good)
+        return read_out_of_memory(ret_err);
+    qsort(jobs, cmd->n_jobs, sizeof *jobs, newest_first);
+    cmd->jobs = jobs;
+    return 0;
+}
+
+int read_list(struct reader *r, struct store_list *cmd, struct err *ret_err)
+{
+    struct pg_result *lanes, *ids;
+    int rc;
+
+    cmd->jobs = NULL;
+    cmd->n_jobs = 0;
+    cmd->more = false;
+    if (cmd->limit < 1 || cmd->limit > 1000)
+        return err_field(ret_err, "page_size", "page_size: must be from 1 to 1000");
+    rc = find_lanes(r, &cmd->filter, &lanes, ret_err);
+    if (rc < 0)
+        return rc;
+    ids = read_ids(r, cmd, lanes, ret_err);
+    pg_free(lanes);
+    if (!ids)
+        return -(int)ret_err->code;
+    cmd->more = pg_rows(ids) > cmd->limit;
+    rc = pg_rows(ids) ? read_jobs(r, cmd, ids, ret_err) : 0;
+    pg_free(ids);
+    return rc;
+}

@@ -1,0 +1,168 @@
+/* The reader threads and their queue: queries are served in order of arrival by whichever reader is free. */
+#include <pthread.h>
+
+#include "store/reader.h"
+
+struct readers {
+    struct store *store;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct mpsc_node *head, **tail;
+    bool stopping;
+    unsigned n;
+    struct reader reader[];
+};
+
+int read_out_of_memory(struct err *ret_err)
+{
+    return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+}
+
+struct pg_result *read_rows(struct reader *r, enum sql_id id, struct err *ret_err)
+{
+    return pg_run(r->pg, sql_name(id), &r->params, ret_err);
+}
+
+static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err)
+{
+    switch (cmd->op) {
+    case STORE_GET:
+        return read_get(r, (struct store_get *)cmd, ret_err);
+    case STORE_LIST:
+        return read_list(r, (struct store_list *)cmd, ret_err);
+    case STORE_STATS:
+        return read_stats(r, (struct store_stats *)cmd, ret_err);
+    case STORE_STATUSES:
+        return read_statuses(r, (struct store_statuses *)cmd, ret_err);
+    case STORE_EXPORT_FILE:
+        return read_export_file(r, (struct store_export_file *)cmd, ret_err);
+    case STORE_EXPORT_CHUNK:
+        return read_export_chunk(r, (struct store_export_chunk *)cmd, ret_err);
+    default:
+        return err_set(ret_err, ERR_INTERNAL, NULL, "no such query");
+    }
+}
+
+static int connect(struct reader *r, struct err *ret_err)
+{
+    int rc;
+
+    if (r->pg && !pg_lost(r->pg))
+        return 0;
+    pg_close(r->pg);
+    r->pg = NULL;
+    rc = pg_open(r->readers->store->uri, "joblog reader", &r->pg, ret_err);
+    if (rc == 0 && (rc = prepare_all(r->pg, false, ret_err)) < 0) {
+        pg_close(r->pg);
+        r->pg = NULL;
+    }
+    return rc;
+}
+
+/* A connection that was lost while nobody used it shows at the next query, which is then run once more. */
+static void serve(struct reader *r, struct store_cmd *cmd)
+{
+    struct err err = ERR_NONE;
+    int rc = -1;
+
+    for (int tries = 0; rc < 0 && tries < 2; tries++) {
+        err = ERR_NONE;
+        rc = connect(r, &err);
+        if (rc == 0)
+            rc = dispatch(r, cmd, &err);
+        if (!r->pg || !pg_lost(r->pg))
+            break;
+    }
+    if (r->pg && pg_lost(r->pg) && rc < 0)
+        connect(r, NULL);
+    cmd->err = rc < 0 ? err : ERR_NONE;
+}
+
+static void *reader_main(void *arg)
+{
+    struct reader *r = arg;
+    struct readers *all = r->readers;
+
+    pthread_mutex_lock(&all->lock);
+    for (;;) {
+        while (!all->head && !all->stopping)
+            pthread_cond_wait(&all->more, &all->lock);
+        struct mpsc_node *node = all->head;
+        if (!node)
+            break;
+        all->head = node->next;
+        if (!all->head)
+            all->tail = &all->head;
+        pthread_mutex_unlock(&all->lock);
+        struct store_cmd *cmd = (struct store_cmd *)((char *)node - offsetof(struct store_cmd, node));
+        serve(r, cmd);
+        atomic_fetch_sub_explicit(&all->store->n_queued, 1, memory_order_relaxed);
+        tag_post(cmd->done, true);
+        pthread_mutex_lock(&all->lock);
+    }
+    pthread_mutex_unlock(&all->lock);
+    return NULL;
+}
+
+int readers_start(struct store *store, struct err *ret_err)
+{
+    unsigned n = store->options.n_readers;
+    struct readers *all = mem_zalloc(sizeof *all + n * sizeof(struct reader));
+
+    if (!all)
+        return read_out_of_memory(ret_err);
+    all->store = store;
+    all->tail = &all->head;
+    pthread_mutex_init(&all->lock, NULL);
+    pthread_cond_init(&all->more, NULL);
+    store->readers = all;
+    for (unsigned i = 0; i < n; i++) {
+        struct reader *r = &all->reader[i];
+        r->readers = all;
+        int rc = connect(r, ret_err);
+        if (rc < 0) {
+            readers_stop(store);
+            return rc;
+        }
+        if (pthread_create(&r->thread, NULL, reader_main, r) != 0) {
+            pg_close(r->pg);
+            readers_stop(store);
+            return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start a thread");
+        }
+        all->n++;
+    }
+    return 0;
+}
+
+void readers_stop(struct store *store)
+{
+    struct readers *all = store->readers;
+
+    if (!all)
+        return;
+    pthread_mutex_lock(&all->lock);
+    all->stopping = true;
+    pthread_cond_broadcast(&all->more);
+    pthread_mutex_unlock(&all->lock);
+    for (unsigned i = 0; i < all->n; i++) {
+        pthread_join(all->reader[i].thread, NULL);
+        pg_close(all->reader[i].pg);
+        pg_params_done(&all->reader[i].params);
+    }
+    pthread_cond_destroy(&all->more);
+    pthread_mutex_destroy(&all->lock);
+    mem_free(all);
+    store->readers = NULL;
+}
+
+void readers_submit(struct store *store, struct store_cmd *cmd)
+{
+    struct readers *all = store->readers;
+
+    cmd->node.next = NULL;
+    pthread_mutex_lock(&all->lock);
+    *all->tail = &cmd->node;
+    all->tail = &cmd->node.next;
+    pthread_cond_signal(&all->more);
+    pthread_mutex_unlock(&all->lock);
+}

@@ -1,0 +1,384 @@
+/* The rows that a batch writes, gathered as arrays in the order of the statements' parameters (server/store/sql), and
+ * their sending. Writer thread. */
+#include "store/engine.h"
+
+#define ARRAYS(p, ...)                                                                                                 \
+    do {                                                                                                               \
+        static const enum pg_type types_[] = {__VA_ARGS__};                                                            \
+        if ((p)->n == 0)                                                                                               \
+            pg_arrays((p), types_, (int)(sizeof types_ / sizeof types_[0]));                                           \
+    } while (0)
+
+static struct pg_params *each(struct rows *r, size_t i)
+{
+    struct pg_params *all[] = {&r->job,     &r->waiting,      &r->scheduled,    &r->lease,  &r->lease_gone,
+                               &r->update,  &r->attempt,      &r->transition,   &r->cancel, &r->lease_put,
+                               &r->patch,   &r->request,      &r->request_find, &r->load,   &r->remove,
+                               &r->session, &r->session_gone, &r->lost};
+    return i < sizeof all / sizeof all[0] ? all[i] : NULL;
+}
+
+void rows_clear(struct rows *r)
+{
+    struct pg_params *p;
+
+    for (size_t i = 0; (p = each(r, i)); i++)
+        pg_params_clear(p);
+    r->update_lo = r->patch_lo = INT64_MAX;
+    r->update_hi = r->patch_hi = 0;
+}
+
+void rows_done(struct rows *r)
+{
+    struct pg_params *p;
+
+    for (size_t i = 0; (p = each(r, i)); i++)
+        pg_params_done(p);
+}
+
+static void put_labels(struct pg_param *a, const struct job *job)
+{
+    size_t at = a->buf.len;
+    uint32_t len;
+
+    if (job->n_labels == 0) {
+        pg_put_null(a);
+        return;
+    }
+    buf_add_be32(&a->buf, 0);
+    buf_add_char(&a->buf, 1); /* version of jsonb's binary format */
+    for (size_t i = 0; i < job->n_labels; i++) {
+        buf_add_char(&a->buf, i ? ',' : '{');
+        json_add_string(&a->buf, job->labels[i].key);
+        buf_add_char(&a->buf, ':');
+        json_add_string(&a->buf, job->labels[i].value);
+    }
+    buf_add_char(&a->buf, '}');
+    if (a->buf.failed)
+        return;
+    len = __builtin_bswap32((uint32_t)(a->buf.len - at - 4));
+    memcpy(a->buf.data + at, &len, sizeof len);
+    a->n++;
+}
+
+static const struct retry_policy default_retry = {1, 1000000, 600000000, 2, 0};
+
+static void put_retry(struct pg_param *v, const struct retry_policy *p)
+{
+    /* What equals the default is null, to keep the row short. */
+    if (p->initial_backoff_us == default_retry.initial_backoff_us)
+        pg_put_null(&v[0]);
+    else
+        pg_put_int8(&v[0], p->initial_backoff_us);
+    if (p->max_backoff_us == default_retry.max_backoff_us)
+        pg_put_null(&v[1]);
+    else
+        pg_put_int8(&v[1], p->max_backoff_us);
+    if (p->multiplier == default_retry.multiplier)
+        pg_put_null(&v[2]);
+    else
+        pg_put_double(&v[2], p->multiplier);
+    if (p->jitter == default_retry.jitter)
+        pg_put_null(&v[3]);
+    else
+        pg_put_double(&v[3], p->jitter);
+}
+
+void put_job(struct writer *w, const struct job *j, const struct lane *lane)
+{
+    struct pg_params *p = &w->batch.rows.job;
+    struct pg_param *v = p->v;
+
+    ARRAYS(p, PG_INT8, PG_INT4, PG_TIMESTAMPTZ, PG_INT4, PG_INT2, PG_INT8, PG_INT8, PG_FLOAT8, PG_FLOAT8, PG_TEXT,
+           PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_JSONB, PG_JSONB);
+    pg_put_int8(&v[0], j->id);
+    pg_put_int4(&v[1], lane->id);
+    pg_put_time(&v[2], j->run_us);
+    pg_put_int4(&v[3], j->retry.max_attempts);
+    pg_put_int2(&v[4], (int16_t)j->priority);
+    put_retry(&v[5], &j->retry);
+    pg_put_text_or_null(&v[9], j->source_type);
+    pg_put_text_or_null(&v[10], j->source_id);
+    pg_put_text_or_null(&v[11], j->owner);
+    pg_put_text_or_null(&v[12], j->creator);
+    pg_put_text_or_null(&v[13], j->batch);
+    pg_put_text_or_null(&v[14], j->traceparent);
+    pg_put_text_or_null(&v[15], j->request_id);
+    put_labels(&v[16], j);
+    pg_put_jsonb(&v[17], j->payload.len ? j->payload : SPAN_LIT("{}"));
+}
+
+void put_pending(struct writer *w, const struct job *job, struct lane *lane)
+{
+    struct pg_params *p;
+
+    if (job->run_us <= w->batch.now_us) {
+        p = &w->batch.rows.waiting;
+        ARRAYS(p, PG_INT4, PG_INT2, PG_INT8);
+        pg_put_int4(&p->v[0], lane->id);
+        pg_put_int2(&p->v[1], (int16_t)-job->priority);
+        pg_put_int8(&p->v[2], job->id);
+        lane->backlog = true;
+        return;
+    }
+    p = &w->batch.rows.scheduled;
+    ARRAYS(p, PG_TIMESTAMPTZ, PG_INT8, PG_INT4, PG_INT2);
+    pg_put_time(&p->v[0], job->run_us);
+    pg_put_int8(&p->v[1], job->id);
+    pg_put_int4(&p->v[2], lane->id);
+    pg_put_int2(&p->v[3], (int16_t)-job->priority);
+    if (job->run_us < w->due_sched_us)
+        w->due_sched_us = job->run_us;
+}
+
+void put_lease(struct writer *w, const struct lease *l, const struct job *job)
+{
+    struct pg_params *p = &w->batch.rows.lease;
+    struct pg_param *v = p->v;
+
+    if (p->n == 0) {
+        static const enum pg_type first[] = {PG_INT8, PG_INT8, PG_INT8};
+        static const enum pg_type rest[] = {PG_TIMESTAMPTZ, PG_INT8, PG_INT4, PG_INT4, PG_TEXT};
+        pg_arrays(p, first, 3);
+        pg_add_time(p, w->batch.now_us);
+        pg_arrays(p, rest, 5);
+    }
+    pg_put_int8(&v[0], l->job_id);
+    pg_put_int8(&v[1], l->token);
+    if (l->session_id)
+        pg_put_int8(&v[2], l->session_id);
+    else
+        pg_put_null(&v[2]);
+    pg_put_time(&v[4], l->expire_us);
+    pg_put_int8(&v[5], l->revision);
+    pg_put_int4(&v[6], l->lane->id);
+    pg_put_int4(&v[7], job->attempts_left);
+    /* The worker of a session is told by the session. */
+    pg_put_text_or_null(&v[8], l->session_id ? (struct span){NULL, 0} : job->worker);
+}
+
+void put_lease_gone(struct writer *w, const struct lease *l)
+{
+    struct pg_params *p = &w->batch.rows.lease_gone;
+
+    ARRAYS(p, PG_INT8, PG_INT8);
+    pg_put_int8(&p->v[0], l->job_id);
+    pg_put_int8(&p->v[1], l->token);
+}
+
+void put_update(struct writer *w, const struct job *j, int stored_status, int64_t token)
+{
+    struct rows *r = &w->batch.rows;
+    struct pg_param *v = r->update.v;
+
+    ARRAYS(&r->update, PG_INT8, PG_INT2, PG_INT2, PG_INT4, PG_INT4, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
+           PG_INT8, PG_INT8, PG_TEXT, PG_FLOAT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT,
+           PG_TEXT, PG_JSONB);
+    pg_put_int8(&v[0], j->id);
+    pg_put_int2(&v[1], (int16_t)stored_status);
+    pg_put_int2(&v[2], (int16_t)j->status);
+    pg_put_int4(&v[3], j->attempt);
+    pg_put_int4(&v[4], j->attempts_left);
+    pg_put_time(&v[5], j->run_us);
+    pg_put_time(&v[6], j->start_us);
+    pg_put_time(&v[7], j->end_us);
+    pg_put_int8(&v[8], j->revision);
+    if (token)
+        pg_put_int8(&v[9], token);
+    else
+        pg_put_null(&v[9]);
+    pg_put_text_or_null(&v[10], j->worker);
+    if (j->progress.percent != 0)
+        pg_put_double(&v[11], j->progress.percent);
+    else
+        pg_put_null(&v[11]);
+    if (j->progress.done)
+        pg_put_int8(&v[12], j->progress.done);
+    else
+        pg_put_null(&v[12]);
+    if (j->progress.total)
+        pg_put_int8(&v[13], j->progress.total);
+    else
+        pg_put_null(&v[13]);
+    pg_put_text_or_null(&v[14], j->progress.unit);
+    pg_put_text_or_null(&v[15], j->progress.step);
+    pg_put_time(&v[16], j->progress.eta_us);
+    pg_put_text_or_null(&v[17], j->error.type);
+    pg_put_text_or_null(&v[18], j->error.message);
+    pg_put_text_or_null(&v[19], j->error.stack_trace);
+    pg_put_jsonb(&v[20], j->result);
+    r->update_lo = j->id < r->update_lo ? j->id : r->update_lo;
+    r->update_hi = j->id > r->update_hi ? j->id : r->update_hi;
+}
+
+void put_attempt(struct writer *w, const struct job *j, enum attempt_outcome outcome, const struct job_error *error)
+{
+    struct pg_params *p = &w->batch.rows.attempt;
+    struct pg_param *v = p->v;
+
+    if (p->n == 0) {
+        static const enum pg_type first[] = {PG_INT8, PG_INT4, PG_INT2, PG_INT8, PG_TIMESTAMPTZ};
+        static const enum pg_type rest[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
+        pg_arrays(p, first, 5);
+        pg_add_time(p, w->batch.now_us);
+        pg_arrays(p, rest, 4);
+    }
+    pg_put_int8(&v[0], j->id);
+    pg_put_int4(&v[1], j->attempt);
+    pg_put_int2(&v[2], (int16_t)outcome);
+    pg_put_int8(&v[3], j->revision);
+    pg_put_time(&v[4], j->start_us);
+    pg_put_text_or_null(&v[6], j->worker);
+    pg_put_text_or_null(&v[7], error->type);
+    pg_put_text_or_null(&v[8], error->message);
+    pg_put_text_or_null(&v[9], error->stack_trace);
+}
+
+void put_transition(struct writer *w, const struct job *j, int from, struct span actor, struct span reason,
+                    struct span request_id)
+{
+    struct pg_params *p = &w->batch.rows.transition;
+    struct pg_param *v = p->v;
+
+    if (p->n == 0) {
+        static const enum pg_type first[] = {PG_INT8, PG_INT8};
+        static const enum pg_type rest[] = {PG_INT2, PG_INT2, PG_TEXT, PG_TEXT, PG_TEXT};
+        pg_arrays(p, first, 2);
+        pg_add_time(p, w->batch.now_us);
+        pg_arrays(p, rest, 5);
+    }
+    pg_put_int8(&v[0], j->id);
+    pg_put_int8(&v[1], j->revision);
+    pg_put_int2(&v[3], (int16_t)from);
+    pg_put_int2(&v[4], (int16_t)j->status);
+    pg_put_text_or_null(&v[5], actor);
+    pg_put_text_or_null(&v[6], reason);
+    pg_put_text_or_null(&v[7], request_id);
+}
+
+void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revision, const struct cancel_request *cancel)
+{
+    struct pg_params *p = &w->batch.rows.cancel;
+
+    ARRAYS(p, PG_INT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT);
+    pg_put_int8(&p->v[0], job_id);
+    pg_put_int8(&p->v[1], token);
+    pg_put_int8(&p->v[2], revision);
+    pg_put_text_or_null(&p->v[3], cancel->actor);
+    pg_put_text_or_null(&p->v[4], cancel->reason);
+}
+
+void put_session(struct writer *w, const struct store_session *s, int64_t expire_us)
+{
+    struct pg_params *p = &w->batch.rows.session;
+    struct pg_param *v = p->v;
+
+    if (p->n == 0) {
+        static const enum pg_type first[] = {PG_INT8, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ};
+        static const enum pg_type rest[] = {PG_INT8, PG_TEXT, PG_TEXT, PG_TEXT};
+        pg_arrays(p, first, 3);
+        pg_add_int4(p, w->replica);
+        pg_arrays(p, rest, 4);
+    }
+    pg_put_int8(&v[0], s->id);
+    pg_put_time(&v[1], expire_us);
+    pg_put_time(&v[2], s->start_us);
+    pg_put_int8(&v[4], s->pid);
+    pg_put_text(&v[5], s->worker);
+    pg_put_text_or_null(&v[6], s->version);
+    pg_put_text_or_null(&v[7], s->host);
+}
+
+static void put_id(struct pg_params *p, int64_t id)
+{
+    ARRAYS(p, PG_INT8);
+    pg_put_int8(&p->v[0], id);
+}
+
+void put_session_gone(struct writer *w, int64_t session_id)
+{
+    put_id(&w->batch.rows.session_gone, session_id);
+}
+
+void put_lost_session(struct writer *w, int64_t session_id)
+{
+    w->batch.want_lost = true;
+    put_id(&w->batch.rows.lost, session_id);
+}
+
+void put_patches(struct writer *w, const struct lease *l)
+{
+    struct rows *r = &w->batch.rows;
+    const char *at = l->patches.data, *end = at + l->patches.len;
+
+    if (l->patches.len == 0)
+        return;
+    ARRAYS(&r->patch, PG_INT8, PG_JSONB);
+    for (; at < end; at += strlen(at) + 1) {
+        pg_put_int8(&r->patch.v[0], l->job_id);
+        pg_put_jsonb(&r->patch.v[1], span_str(at));
+    }
+    r->patch_lo = l->job_id < r->patch_lo ? l->job_id : r->patch_lo;
+    r->patch_hi = l->job_id > r->patch_hi ? l->job_id : r->patch_hi;
+}
+
+void put_progress(struct writer *w, const struct lease *l)
+{
+    struct pg_params *p = &w->batch.rows.lease_put;
+    struct pg_param *v = p->v;
+
+    ARRAYS(p, PG_INT8, PG_INT8, PG_INT8, PG_FLOAT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ);
+    pg_put_int8(&v[0], l->job_id);
+    pg_put_int8(&v[1], l->token);
+    pg_put_int8(&v[2], l->revision);
+    pg_put_double(&v[3], l->progress.percent);
+    pg_put_int8(&v[4], l->progress.done);
+    pg_put_int8(&v[5], l->progress.total);
+    pg_put_text_or_null(&v[6], l->progress.unit);
+    pg_put_text_or_null(&v[7], l->progress.step);
+    pg_put_time(&v[8], l->progress.eta_us);
+    pg_put_time(&v[9], l->expire_us);
+}
+
+static void send(struct writer *w, enum sql_id id, struct pg_params *p)
+{
+    if (p->n == 0)
+        return;
+    pg_send(w->pg, sql_name(id), p);
+    w->batch.n_sent++;
+}
+
+void rows_send(struct writer *w)
+{
+    struct rows *r = &w->batch.rows;
+
+    send(w, SQL_SESSION_PUT, &r->session);
+    send(w, SQL_JOB_INSERT, &r->job);
+    send(w, SQL_WAITING_INSERT, &r->waiting);
+    send(w, SQL_SCHEDULED_INSERT, &r->scheduled);
+    send(w, SQL_LEASE_INSERT, &r->lease);
+    send(w, SQL_LEASE_PUT, &r->lease_put);
+    if (r->cancel.n) {
+        pg_add_time(&r->cancel, w->batch.now_us);
+        pg_add_int4(&r->cancel, r->cancel.v[0].n);
+        send(w, SQL_CANCEL_PUT, &r->cancel);
+    }
+    if (r->patch.n) {
+        pg_add_int8(&r->patch, r->patch_lo);
+        pg_add_int8(&r->patch, r->patch_hi);
+        send(w, SQL_PAYLOAD_PATCH, &r->patch);
+    }
+    if (r->lease_gone.n) {
+        pg_add_int4(&r->lease_gone, r->lease_gone.v[0].n);
+        send(w, SQL_LEASE_DELETE, &r->lease_gone);
+    }
+    if (r->update.n) {
+        pg_add_int4(&r->update, r->update.v[0].n);
+        pg_add_int8(&r->update, r->update_lo);
+        pg_add_int8(&r->update, r->update_hi);
+        send(w, SQL_JOB_UPDATE, &r->update);
+    }
+    send(w, SQL_ATTEMPT_INSERT, &r->attempt);
+    send(w, SQL_TRANSITION_INSERT, &r->transition);
+    send(w, SQL_SESSION_DELETE, &r->session_gone);
+}

@@ -1,0 +1,36 @@
+-- One page of ids, newest first, for statuses other than completed: each from the place where such jobs are found.
+-- $1 only below this id, $2 only from this id on, $3 how many at most, $4 bits of statuses; $5 lanes and $10 labels restrict
+-- where they are not null; $6 to $9 must be null. Rows: id.
+SELECT t.id FROM (
+    (SELECT w.id FROM joblog.waiting w
+     WHERE $4::int & 2 <> 0 AND w.id < $1::int8 AND w.id >= $2::int8
+       AND ($5::int[] IS NULL OR w.lane_id = ANY ($5::int[]))
+       AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = w.id AND j.labels @> $10::jsonb))
+     ORDER BY w.id DESC LIMIT $3::int)
+    UNION ALL
+    (SELECT s.id FROM joblog.scheduled s
+     WHERE $4::int & 2 <> 0 AND s.id < $1::int8 AND s.id >= $2::int8
+       AND ($5::int[] IS NULL OR s.lane_id = ANY ($5::int[]))
+       AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = s.id AND j.labels @> $10::jsonb))
+     ORDER BY s.id DESC LIMIT $3::int)
+    UNION ALL
+    (SELECT l.job_id FROM joblog.lease l
+     WHERE $4::int & 4 <> 0 AND l.job_id < $1::int8 AND l.job_id >= $2::int8
+       AND ($5::int[] IS NULL OR l.lane_id = ANY ($5::int[]))
+       AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = l.job_id AND j.labels @> $10::jsonb))
+     ORDER BY l.job_id DESC LIMIT $3::int)
+    UNION ALL
+    (SELECT j.id FROM joblog.job j
+     WHERE $4::int & 16 <> 0 AND j.bad_status = 4 AND j.id < $1::int8 AND j.id >= $2::int8
+       AND ($5::int[] IS NULL OR j.lane_id = ANY ($5::int[]))
+       AND ($10::jsonb IS NULL OR j.labels @> $10::jsonb)
+     ORDER BY j.id DESC LIMIT $3::int)
+    UNION ALL
+    (SELECT j.id FROM joblog.job j
+     WHERE $4::int & 32 <> 0 AND j.bad_status = 5 AND j.id < $1::int8 AND j.id >= $2::int8
+       AND ($5::int[] IS NULL OR j.lane_id = ANY ($5::int[]))
+       AND ($10::jsonb IS NULL OR j.labels @> $10::jsonb)
+     ORDER BY j.id DESC LIMIT $3::int)
+) t
+WHERE ($6::text IS NULL AND $7::text IS NULL AND $8::text IS NULL AND $9::text IS NULL)
+ORDER BY t.id DESC LIMIT $3::int

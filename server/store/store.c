@@ -1,0 +1,177 @@
+/* The store from outside: opening, submitting, closing. store_submit runs on any thread; the rest on the owner's. */
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "store/engine.h"
+
+static void set_defaults(struct store_options *o)
+{
+    if (o->n_readers == 0)
+        o->n_readers = 2;
+    if (o->batch_max == 0)
+        o->batch_max = 1000;
+    if (o->queue_max == 0)
+        o->queue_max = 100000;
+    if (o->lease_timeout_ms == 0)
+        o->lease_timeout_ms = 30000;
+    if (o->request_ttl_ms == 0)
+        o->request_ttl_ms = INT64_C(24) * 3600 * 1000;
+}
+
+static void writer_free(struct writer *w)
+{
+    struct lease *l, *next;
+    struct store_session *s;
+
+    if (!w)
+        return;
+    batch_done(&w->batch);
+    HASH_ITER(hh, w->leases.map, l, next)
+    {
+        leases_forget(w, l);
+    }
+    while ((s = w->sessions) != NULL) {
+        w->sessions = s->next;
+        session_free(s);
+    }
+    while ((s = w->closed) != NULL) {
+        w->closed = s->next;
+        session_free(s);
+    }
+    lanes_done(&w->lanes);
+    rows_done(&w->batch.rows);
+    arena_done(&w->batch.arena);
+    pg_params_done(&w->params);
+    pg_close(w->pg);
+    mem_free(w->units);
+    mem_free(w->expired);
+    mem_free(w->stale);
+    mem_free(w);
+}
+
+static struct writer *writer_new(struct store *store)
+{
+    struct writer *w = mem_zalloc(sizeof *w);
+
+    if (!w)
+        return NULL;
+    w->store = store;
+    w->options = &store->options;
+    w->pending_end = &w->pending;
+    w->cancel_seen_us = clock_wall_us();
+    arena_init(&w->batch.arena, NULL, 0, 0);
+    if (getrandom(&w->random, sizeof w->random, 0) != (ssize_t)sizeof w->random)
+        w->random = (uint64_t)clock_wall_us();
+    w->random |= 1;
+    return w;
+}
+
+static void store_free(struct store *store)
+{
+    writer_free(store->writer);
+    if (store->wake_fd >= 0)
+        close(store->wake_fd);
+    mem_free(store->uri);
+    mem_free(store);
+}
+
+static int prepare_database(struct store *store, struct err *ret_err)
+{
+    struct pg_conn *pg;
+    int rc = pg_open(store->uri, "joblog migrations", &pg, ret_err);
+
+    if (rc < 0)
+        return rc;
+    rc = migrate(pg, ret_err);
+    if (rc == 0)
+        rc = pg_exec(pg,
+                     "select joblog.ensure_partitions((now() at time zone 'UTC')::date - 1,"
+                     " (now() at time zone 'UTC')::date + 3)",
+                     ret_err);
+    pg_close(pg);
+    return rc;
+}
+
+struct store *store_open(const struct store_options *options, struct err *ret_err)
+{
+    struct store *store = mem_zalloc(sizeof *store);
+
+    if (!store)
+        goto fail_memory;
+    store->options = *options;
+    set_defaults(&store->options);
+    store->wake_fd = -1;
+    store->uri = mem_strdup(options->uri);
+    store->options.uri = store->uri;
+    store->writer = writer_new(store);
+    if (!store->uri || !store->writer)
+        goto fail_memory;
+    store->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (store->wake_fd < 0) {
+        err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "no file descriptors left");
+        goto fail;
+    }
+    if (prepare_database(store, ret_err) < 0 || writer_connect(store->writer, -1, ret_err) < 0 ||
+        readers_start(store, ret_err) < 0)
+        goto fail;
+    if (pthread_create(&store->writer_thread, NULL, writer_main, store->writer) != 0) {
+        readers_stop(store);
+        err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start a thread");
+        goto fail;
+    }
+    return store;
+fail_memory:
+    err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+fail:
+    if (store)
+        store_free(store);
+    return NULL;
+}
+
+static void wake(struct store *store)
+{
+    uint64_t one = 1;
+
+    if (write(store->wake_fd, &one, sizeof one) < 0) {
+        /* Only when the counter is full: then the writer is about to wake up anyhow. */
+    }
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    atomic_store(&store->closing, true);
+    wake(store);
+    pthread_join(store->writer_thread, NULL);
+    readers_stop(store);
+    store_free(store);
+}
+
+int64_t store_lease_timeout_ms(const struct store *store)
+{
+    return store->options.lease_timeout_ms;
+}
+
+int store_submit(struct store *store, struct store_cmd *cmd, struct err *ret_err)
+{
+    if (atomic_load(&store->closing))
+        return err_set(ret_err, ERR_UNAVAILABLE, "SHUTTING_DOWN", "the server is shutting down");
+    /* The signs that a stream is gone must not be lost, or its leases would stay: they may exceed the bound. */
+    if (atomic_fetch_add_explicit(&store->n_queued, 1, memory_order_relaxed) >= store->options.queue_max &&
+        cmd->op != STORE_SESSION_CLOSE) {
+        atomic_fetch_sub_explicit(&store->n_queued, 1, memory_order_relaxed);
+        int rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "QUEUE_FULL", "too many calls wait for the database");
+        if (ret_err)
+            ret_err->retry_after_ms = 200;
+        return rc;
+    }
+    if (cmd->op >= STORE_GET)
+        readers_submit(store, cmd);
+    else if (mpsc_push(&store->in, &cmd->node))
+        wake(store);
+    return 0;
+}

@@ -1,0 +1,190 @@
+/* The writer thread: takes commands as they come, answers at once what needs no commit, and runs the rest in batches.
+ * While a batch is under way the next one gathers. */
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "store/engine.h"
+
+/* Together with batch_max a bound on what one transaction sends. */
+enum { BATCH_BYTES_MAX = 16 << 20 };
+
+double writer_random(struct writer *w)
+{
+    /* xorshift64* (Marsaglia 2003, Vigna 2016): jitter needs no more. */
+    w->random ^= w->random >> 12;
+    w->random ^= w->random << 25;
+    w->random ^= w->random >> 27;
+    return (double)((w->random * UINT64_C(2685821657736338717)) >> 11) / 9007199254740992.0;
+}
+
+static struct store_cmd *cmd_of(struct mpsc_node *node)
+{
+    return (struct store_cmd *)((char *)node - offsetof(struct store_cmd, node));
+}
+
+static void post(struct writer *w, struct store_cmd *cmd)
+{
+    atomic_fetch_sub_explicit(&w->store->n_queued, 1, memory_order_relaxed);
+    tag_post(cmd->done, true);
+}
+
+/* What memory alone can answer. */
+static bool answer_now(struct writer *w, struct store_cmd *cmd)
+{
+    cmd->err = ERR_NONE;
+    if (cmd->op == STORE_SESSION_CREDIT) {
+        struct store_session_credit *c = (struct store_session_credit *)cmd;
+        if (c->draining)
+            c->session->draining = true;
+        match_credit(c->session, c->add);
+        return true;
+    }
+    if (cmd->op == STORE_PROGRESS) {
+        struct store_progress *p = (struct store_progress *)cmd;
+        struct lease *l = leases_find(w, p->job_id);
+        if (l && l->token == p->token) {
+            lease_progress(w, l, p, &cmd->err);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Oldest first; commands that wait are linked through their nodes. */
+static void take(struct writer *w)
+{
+    struct mpsc_node *node = mpsc_take_all(&w->store->in);
+
+    while (node) {
+        struct store_cmd *cmd = cmd_of(node);
+        node = node->next;
+        if (answer_now(w, cmd)) {
+            post(w, cmd);
+            continue;
+        }
+        cmd->node.next = NULL;
+        *w->pending_end = &cmd->node;
+        w->pending_end = &cmd->node.next;
+    }
+}
+
+static size_t weight(const struct store_cmd *cmd, uint32_t *ret_items)
+{
+    size_t bytes = 200;
+
+    *ret_items = 1;
+    if (cmd->op == STORE_DISPATCH) {
+        const struct store_dispatch *d = (const struct store_dispatch *)cmd;
+        *ret_items = (uint32_t)d->n_items;
+        for (size_t i = 0; i < d->n_items; i++)
+            bytes += 300 + d->items[i].job.payload.len;
+    } else if (cmd->op == STORE_FINISH) {
+        const struct store_finish *f = (const struct store_finish *)cmd;
+        bytes += f->result.len + f->error.message.len + f->error.stack_trace.len;
+    }
+    return bytes;
+}
+
+static bool reserve_unit(struct writer *w)
+{
+    size_t cap = w->cap_units ? w->cap_units * 2 : 256;
+    struct unit *grown;
+
+    if (w->n_units < w->cap_units)
+        return true;
+    grown = mem_realloc(w->units, cap * sizeof *grown);
+    if (!grown)
+        return false;
+    w->units = grown;
+    w->cap_units = cap;
+    return true;
+}
+
+/* From the commands that wait, as many as a batch holds; at least one. */
+static void gather(struct writer *w)
+{
+    size_t bytes = 0, items = 0;
+
+    w->n_units = 0;
+    while (w->pending) {
+        struct store_cmd *cmd = cmd_of(w->pending);
+        uint32_t n;
+        size_t more = weight(cmd, &n);
+        if (w->n_units && (items + n > w->options->batch_max || bytes + more > BATCH_BYTES_MAX))
+            return;
+        if (!reserve_unit(w)) {
+            if (w->n_units)
+                return;
+            err_set(&cmd->err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+        } else {
+            w->units[w->n_units++] = (struct unit){.cmd = cmd, .hi = n};
+        }
+        w->pending = w->pending->next;
+        if (!w->pending)
+            w->pending_end = &w->pending;
+        if (cmd->err.code != ERR_OK)
+            post(w, cmd);
+        bytes += more;
+        items += n;
+    }
+}
+
+/* Posts what is done; what must wait goes to the front again, in its order. */
+static void settle(struct writer *w)
+{
+    struct mpsc_node *again = NULL, **end = &again;
+
+    for (size_t i = 0; i < w->n_units; i++) {
+        struct store_cmd *cmd = w->units[i].cmd;
+        if (!w->units[i].deferred) {
+            post(w, cmd);
+            continue;
+        }
+        *end = &cmd->node;
+        end = &cmd->node.next;
+    }
+    if (!again)
+        return;
+    *end = w->pending;
+    if (!w->pending)
+        w->pending_end = end;
+    w->pending = again;
+}
+
+static void sleep_until(struct writer *w, int64_t until_us)
+{
+    int64_t ms = (until_us - clock_wall_us() + 999) / 1000;
+    struct pollfd p = {.fd = w->store->wake_fd, .events = POLLIN};
+    uint64_t count;
+
+    ms = ms < 0 ? 0 : ms > 1000 ? 1000 : ms;
+    if (poll(&p, 1, (int)ms) > 0 && read(w->store->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+        log_error("reading the wake-up descriptor failed errno=%d", errno);
+}
+
+void *writer_main(void *arg)
+{
+    struct writer *w = arg;
+
+    for (;;) {
+        bool closing = atomic_load(&w->store->closing);
+        take(w);
+        int64_t now = clock_wall_us();
+        if (now >= w->due_tick_us && !closing)
+            upkeep_tick(w, now);
+        bool upkeep = !closing && upkeep_due(w, now);
+        if (!w->pending && !upkeep) {
+            if (closing && mpsc_is_empty(&w->store->in))
+                return NULL;
+            sleep_until(w, upkeep_next_us(w));
+            continue;
+        }
+        gather(w);
+        if (w->n_units || upkeep) {
+            batch_process(w, w->units, w->n_units, true);
+            settle(w);
+        }
+        batch_done(&w->batch);
+    }
+}
