@@ -47,7 +47,7 @@ static void stop(struct fixture *f)
 static int check(struct fixture *f, const char *service)
 {
     request_t q = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
-    response_t *r;
+    response_t *r = NULL;
     q.service = (char *)service;
     int rc = grpc_health_v1_health_check(f->channel, NULL, &q, &r, NULL);
     if (rc == 0) {
@@ -66,7 +66,7 @@ static struct crpc_stream *watch(struct fixture *f, const char *service)
 
 static int next(struct crpc_stream *s)
 {
-    response_t *r;
+    response_t *r = NULL;
     int rc = grpc_health_v1_health_watch_read(s, &r, NULL);
     if (rc == 1) {
         rc = (int)r->status;

@@ -139,7 +139,7 @@ static void test_max_calls(void **state)
     struct echo e;
     struct err err = ERR_NONE;
     Crpc__Test__V1__CountRequest q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
-    Crpc__Test__V1__CountResponse *r;
+    Crpc__Test__V1__CountResponse *r = NULL;
     struct crpc_stream *s[3];
     echo_start(&e, &(struct crpc_server_options){.max_calls = 2}, NULL);
     q.watch = 1;
@@ -178,8 +178,8 @@ struct recorder {
 static void record(const struct recorder *r, const char *what)
 {
     pthread_mutex_lock(&r->trace->mu);
-    strncat(r->trace->text, what, 1);
-    strncat(r->trace->text, r->name, 1);
+    size_t n = strlen(r->trace->text);
+    snprintf(r->trace->text + n, sizeof r->trace->text - n, "%s%s", what, r->name);
     pthread_mutex_unlock(&r->trace->mu);
 }
 
@@ -270,7 +270,7 @@ static void test_drain_cancels(void **state)
     struct echo e;
     struct err err = ERR_NONE;
     Crpc__Test__V1__CountRequest q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
-    Crpc__Test__V1__CountResponse *r;
+    Crpc__Test__V1__CountResponse *r = NULL;
     echo_start(&e, &(struct crpc_server_options){.n_workers = 2}, NULL);
     q.watch = 1;
     struct crpc_stream *s[20];
@@ -302,7 +302,7 @@ static void test_drain_waits(void **state)
     struct err err = ERR_NONE;
     pthread_t thread;
     Crpc__Test__V1__ChatRequest q = CRPC__TEST__V1__CHAT_REQUEST__INIT;
-    Crpc__Test__V1__ChatResponse *r;
+    Crpc__Test__V1__ChatResponse *r = NULL;
     echo_start(&e, NULL, NULL);
     struct crpc_stream *s = crpc_test_v1_echo_service_chat_open(e.channel, NULL, &err);
     q.answers = 1;
@@ -329,7 +329,7 @@ static void test_drain_waits_for_events(void **state)
     struct err err = ERR_NONE;
     pthread_t thread;
     Crpc__Test__V1__DeferRequest q = CRPC__TEST__V1__DEFER_REQUEST__INIT;
-    Crpc__Test__V1__DeferResponse *r;
+    Crpc__Test__V1__DeferResponse *r = NULL;
     echo_start(&e, NULL, NULL);
     q.wait = CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_EVENT;
     struct crpc_call_options o = {.timeout_ms = 200};

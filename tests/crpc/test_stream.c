@@ -39,7 +39,7 @@ static struct crpc_stream *sum_open(struct echo *e)
 /* Reads to the end: how many messages, and the status. */
 static int count_read_all(struct crpc_stream *s, int *ret_n, struct err *ret_err)
 {
-    count_response *r;
+    count_response *r = NULL;
     int rc, n = 0;
     while ((rc = crpc_test_v1_echo_service_count_read(s, &r, ret_err)) == 1) {
         n++;
@@ -54,7 +54,7 @@ static void test_server_stream(void **state)
     struct echo *e = *state;
     count_request q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
     struct err err = ERR_NONE;
-    count_response *r;
+    count_response *r = NULL;
     q.upto = 1000;
     q.size = 50;
     struct crpc_stream *s = count_open(e, &q, 0);
@@ -148,7 +148,7 @@ static void test_cancel_in_signal(void **state)
 {
     struct echo *e = *state;
     count_request q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
-    count_response *r;
+    count_response *r = NULL;
     struct err err = ERR_NONE;
     q.watch = 1;
     struct crpc_stream *s = count_open(e, &q, 0);
@@ -212,7 +212,7 @@ static void test_client_stream(void **state)
 {
     struct echo *e = *state;
     sum_request q = CRPC__TEST__V1__SUM_REQUEST__INIT;
-    sum_response *r;
+    sum_response *r = NULL;
     struct err err = ERR_NONE;
     struct crpc_stream *s = sum_open(e);
     q.note = "a note that needs memory of its own in every message";
@@ -233,7 +233,7 @@ static void test_finish_while_client_writes(void **state)
 {
     struct echo *e = *state;
     sum_request q = CRPC__TEST__V1__SUM_REQUEST__INIT;
-    sum_response *r;
+    sum_response *r = NULL;
     struct err err = ERR_NONE;
     char note[20000];
     memset(note, 'n', sizeof note - 1);
@@ -257,7 +257,7 @@ static void test_finish_while_client_writes(void **state)
 
 static int chat_read_all(struct crpc_stream *s, int *ret_n, struct err *ret_err)
 {
-    chat_response *r;
+    chat_response *r = NULL;
     int rc, n = 0;
     while ((rc = crpc_test_v1_echo_service_chat_read(s, &r, ret_err)) == 1) {
         n++;
@@ -271,7 +271,7 @@ static void test_ping_pong(void **state)
 {
     struct echo *e = *state;
     chat_request q = CRPC__TEST__V1__CHAT_REQUEST__INIT;
-    chat_response *r;
+    chat_response *r = NULL;
     struct err err = ERR_NONE;
     int n;
     struct crpc_stream *s = chat_open(e);

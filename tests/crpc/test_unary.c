@@ -201,7 +201,7 @@ static void test_no_answer(void **state)
 {
     struct echo *e = *state;
     Crpc__Test__V1__DeferRequest d = CRPC__TEST__V1__DEFER_REQUEST__INIT;
-    Crpc__Test__V1__DeferResponse *r;
+    Crpc__Test__V1__DeferResponse *r = NULL;
     struct err err = ERR_NONE;
     assert_int_equal(crpc_test_v1_echo_service_defer(e->channel, NULL, &d, &r, &err), -ERR_INTERNAL);
     assert_string_equal(err.reason, "NO_STATUS");

@@ -101,7 +101,7 @@ static void test_cancel_with_timer(void **state)
 {
     struct echo *e = *state;
     defer_request q = CRPC__TEST__V1__DEFER_REQUEST__INIT;
-    defer_response *r;
+    defer_response *r = NULL;
     struct err err = ERR_NONE;
     q.wait = WAIT(TIME);
     q.ms = 3600 * 1000;
@@ -116,7 +116,7 @@ static void test_event_after_cancel(void **state)
 {
     struct echo *e = *state;
     defer_request q = CRPC__TEST__V1__DEFER_REQUEST__INIT;
-    defer_response *r;
+    defer_response *r = NULL;
     struct err err = ERR_NONE;
     q.wait = WAIT(EVENT);
     struct crpc_call_options o = {.timeout_ms = 200};

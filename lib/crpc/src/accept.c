@@ -48,13 +48,18 @@ static void unknown_method(struct slot *slot, struct err *ret_err)
             (const char *)GRPC_SLICE_START_PTR(path));
 }
 
+static enum call_class slot_class(const struct slot *slot)
+{
+    return slot->method && slot->method->desc->kind == CRPC_UNARY ? CALL_SHORT : CALL_LONG;
+}
+
 static void slot_done(struct op *op, bool ok)
 {
     struct slot *slot = CONTAINER_OF(op, struct slot, op);
     if (!ok)
         return; /* the server is shutting down */
     struct station *st = slot->station;
-    struct crpc_call *call = call_take(&st->worker);
+    struct crpc_call *call = call_take(&st->worker, slot_class(slot));
     if (!call) {
         grpc_call_cancel_with_status(slot->core, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory", NULL);
         grpc_call_unref(slot->core);

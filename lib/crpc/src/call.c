@@ -12,9 +12,10 @@
 #include "server_priv.h"
 #include "status.h"
 
-/* Behind each call object: request, response and the handler's state fit here for most calls. */
-enum { CALL_MEMORY = 3072, CALL_MEMORY_RECV = 1536 };
-/* Objects at rest kept for reuse, per worker; beyond that a burst gives its memory back. */
+/* Behind each call object, for request, response and the handler's state; more comes from the heap. A stream that
+ * receives splits its part in two. */
+static const size_t call_memory[CALL_CLASSES] = {[CALL_SHORT] = 4096, [CALL_LONG] = 1536};
+/* Objects at rest kept for reuse, per worker and class; beyond that a burst gives its memory back. */
 enum { CALL_IDLE_MAX = 1024 };
 
 static atomic_ullong last_id;
@@ -89,12 +90,13 @@ static void recv_done(struct op *op, bool ok)
     op_arrived(call);
 }
 
-static struct crpc_call *call_new(struct worker *w)
+static struct crpc_call *call_new(struct worker *w, enum call_class size_class)
 {
-    struct crpc_call *call = mem_alloc(sizeof *call + CALL_MEMORY);
+    struct crpc_call *call = mem_alloc(sizeof *call + call_memory[size_class]);
     if (!call)
         return NULL;
     memset(call, 0, sizeof *call);
+    call->size_class = size_class;
     call->worker = w;
     call->server = station_of(w)->server;
     call->ready.run = call_run;
@@ -107,14 +109,14 @@ static struct crpc_call *call_new(struct worker *w)
     return call;
 }
 
-struct crpc_call *call_take(struct worker *w)
+struct crpc_call *call_take(struct worker *w, enum call_class size_class)
 {
     struct station *st = station_of(w);
-    struct crpc_call *call = st->idle;
+    struct crpc_call *call = st->idle[size_class];
     if (!call)
-        return call_new(w);
-    st->idle = call->next_idle;
-    st->n_idle--;
+        return call_new(w, size_class);
+    st->idle[size_class] = call->next_idle;
+    st->n_idle[size_class]--;
     memset(call, 0, offsetof(struct crpc_call, worker));
     return call;
 }
@@ -137,10 +139,10 @@ void call_give_back(struct crpc_call *call)
     call->metadata.count = 0;
     /* Before the look at draining, in one order with crpc_server_drain's two. */
     atomic_store(&st->calls, atomic_load_explicit(&st->calls, memory_order_relaxed) - 1);
-    if (st->n_idle < CALL_IDLE_MAX) {
-        call->next_idle = st->idle;
-        st->idle = call;
-        st->n_idle++;
+    if (st->n_idle[call->size_class] < CALL_IDLE_MAX) {
+        call->next_idle = st->idle[call->size_class];
+        st->idle[call->size_class] = call;
+        st->n_idle[call->size_class]++;
     } else {
         call_free(call);
     }
@@ -205,15 +207,16 @@ static void status_start(struct crpc_call *call)
         n += message_op(call, &ops[n]);
     grpc_op *op = &ops[n++];
     *op = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
-    op->data.send_status_from_server.status = (grpc_status_code)call->status.code;
-    if (call->status.code == ERR_OK) {
+    if (!call->status) {
+        op->data.send_status_from_server.status = GRPC_STATUS_OK;
         call_batch(call, ops, n, &call->op_status);
     } else {
         char details[STATUS_ROOM];
-        size_t len = status_encode(&call->status, call->server->options.error_domain, details);
+        size_t len = status_encode(call->status, call->server->options.error_domain, details);
         grpc_metadata trailing = {.key = grpc_slice_from_static_string("grpc-status-details-bin"),
                                   .value = grpc_slice_from_copied_buffer(details, len)};
-        grpc_slice msg = grpc_slice_from_copied_string(call->status.msg);
+        grpc_slice msg = grpc_slice_from_copied_string(call->status->msg);
+        op->data.send_status_from_server.status = (grpc_status_code)call->status->code;
         op->data.send_status_from_server.status_details = &msg;
         op->data.send_status_from_server.trailing_metadata = &trailing;
         op->data.send_status_from_server.trailing_metadata_count = 1;
@@ -224,13 +227,24 @@ static void status_start(struct crpc_call *call)
     initial_drop(call);
 }
 
+static const struct err *keep_status(struct crpc_call *call, const struct err *err)
+{
+    static const struct err no_memory = {
+        .code = ERR_RESOURCE_EXHAUSTED, .reason = "OUT_OF_MEMORY", .msg = "out of memory"};
+    struct err *copy = arena_alloc(&call->arena, sizeof *copy);
+    if (!copy)
+        return &no_memory;
+    *copy = *err;
+    return copy;
+}
+
 void call_end(struct crpc_call *call, const struct err *err, const ProtobufCMessage *msg)
 {
     if (call->ended)
         return;
     call->ended = true;
-    if (err)
-        call->status = *err;
+    if (err && err->code != ERR_OK)
+        call->status = keep_status(call, err);
     chain_wake_signals(call);
     if (call->cancelled)
         return;
@@ -289,9 +303,10 @@ static void run_simple(struct crpc_call *call)
 static void start_arenas(struct crpc_call *call)
 {
     enum crpc_kind kind = call->method ? call->method->desc->kind : CRPC_UNARY;
-    size_t recv = kind == CRPC_CLIENT_STREAM || kind == CRPC_BIDI_STREAM ? CALL_MEMORY_RECV : 0;
-    arena_init(&call->arena, call->memory, CALL_MEMORY - recv, 0);
-    arena_init(&call->recv_arena, call->memory + (CALL_MEMORY - recv), recv, 0);
+    size_t all = call_memory[call->size_class];
+    size_t recv = kind == CRPC_CLIENT_STREAM || kind == CRPC_BIDI_STREAM ? all / 2 : 0;
+    arena_init(&call->arena, call->memory, all - recv, 0);
+    arena_init(&call->recv_arena, call->memory + (all - recv), recv, 0);
 }
 
 /* 0 when the handler may run. */
@@ -318,9 +333,6 @@ void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_b
     atomic_store_explicit(&st->calls, atomic_load_explicit(&st->calls, memory_order_relaxed) + 1, memory_order_relaxed);
     call->method = method;
     call->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
-    call->status.code = ERR_OK;
-    call->status.retry_after_ms = 0;
-    call->status.reason[0] = call->status.field[0] = call->status.msg[0] = '\0';
     for (size_t i = 0; i < CALL_LANES; i++)
         call->lanes[i].call = call;
     start_arenas(call);
@@ -353,15 +365,16 @@ void call_finalize(struct crpc_call *call)
         call->method->handler->done(call);
     if (call->n_before == 0)
         return;
+    struct err status = call->status ? *call->status : ERR_NONE;
     if (call->cancelled) {
         bool late = crpc_call_time_left_ms(call) == 0;
-        err_set(&call->status, late ? ERR_DEADLINE_EXCEEDED : ERR_CANCELLED, NULL, "%s",
+        err_set(&status, late ? ERR_DEADLINE_EXCEEDED : ERR_CANCELLED, NULL, "%s",
                 late ? "the deadline passed" : "the client cancelled the call or is gone");
     }
     int64_t us = clock_mono_us() - call->start_us;
     while (call->n_before > 0) {
         const struct crpc_interceptor *i = &o->interceptors[--call->n_before];
         if (i->after)
-            i->after(call, i->user, &call->status, us);
+            i->after(call, i->user, &status, us);
     }
 }

@@ -25,6 +25,9 @@ struct lane {
 
 enum { CALL_LANES = 2, CALL_METADATA_MAX = 16 };
 
+/* Unary calls get much memory and are gone soon; streams get little, as there may be very many. */
+enum call_class { CALL_SHORT, CALL_LONG, CALL_CLASSES };
+
 struct crpc_call {
     /* Zeroed for each life. */
     const struct method *method; /* NULL: one that nobody serves */
@@ -51,7 +54,8 @@ struct crpc_call {
     char *peer;
     uint64_t id;
     int64_t start_us;
-    size_t n_before; /* interceptors whose before ran */
+    size_t n_before;          /* interceptors whose before ran */
+    const struct err *status; /* NULL: OK */
     struct crpc_call *next_idle;
 
     /* Kept, or set anew where used. */
@@ -63,12 +67,12 @@ struct crpc_call {
     grpc_metadata_array metadata;
     grpc_byte_buffer out; /* in flight while sending, or replying */
     struct arena arena, recv_arena;
-    struct err status;
+    enum call_class size_class;
     _Alignas(16) char memory[]; /* first part of the arenas */
 };
 
 /* A call object at rest; NULL: out of memory. */
-struct crpc_call *call_take(struct worker *w);
+struct crpc_call *call_take(struct worker *w, enum call_class size_class);
 void call_give_back(struct crpc_call *call);
 /* Frees a call at rest. */
 void call_free(struct crpc_call *call);

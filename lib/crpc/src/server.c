@@ -284,13 +284,12 @@ void crpc_server_free(struct crpc_server *server)
     for (unsigned i = 0; i < server->options.n_workers; i++)
         worker_stop(&server->stations[i].worker);
     accept_done(server);
-    for (unsigned i = 0; i < server->options.n_workers; i++) {
-        struct crpc_call *next;
-        for (struct crpc_call *c = server->stations[i].idle; c; c = next) {
-            next = c->next_idle;
-            call_free(c);
-        }
-    }
+    for (unsigned i = 0; i < server->options.n_workers; i++)
+        for (int size_class = 0; size_class < CALL_CLASSES; size_class++)
+            for (struct crpc_call *c = server->stations[i].idle[size_class], *next; c; c = next) {
+                next = c->next_idle;
+                call_free(c);
+            }
     for (struct method *m = server->methods, *next; m; m = next) {
         next = m->next;
         mem_free(m);

@@ -33,8 +33,8 @@ struct station {
     struct slot *slots;
     size_t n_slots;
     struct crpc_mail arm;
-    struct crpc_call *idle; /* call objects at rest */
-    unsigned n_idle;
+    struct crpc_call *idle[CALL_CLASSES]; /* call objects at rest */
+    unsigned n_idle[CALL_CLASSES];
     atomic_uint calls;  /* under way; only this worker writes */
     atomic_ullong shed; /* refused because of max_calls; only this worker writes */
 };

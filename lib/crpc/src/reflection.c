@@ -1,0 +1,241 @@
+/* grpc.reflection.v1.ServerReflection, and the same under the name v1alpha. What it knows is fixed when it is mounted,
+ * so the streams on all workers read it without a lock, and an answer points into it: none needs memory of its own.
+ *
+ *   start -> (recv) answer -> (send) next -> (recv) answer ... -> finish */
+#include "crpc/reflection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "crpc/server.h"
+#include "grpc/reflection/v1/reflection.crpc.h"
+#include "grpc/reflection/v1alpha/reflection.crpc.h"
+#include "reflection_index.h"
+
+typedef Grpc__Reflection__V1__ServerReflectionRequest request_t;
+typedef Grpc__Reflection__V1__ServerReflectionResponse response_t;
+typedef Grpc__Reflection__V1__FileDescriptorResponse files_t;
+typedef Grpc__Reflection__V1__ExtensionNumberResponse numbers_t;
+typedef Grpc__Reflection__V1__ListServiceResponse list_t;
+typedef Grpc__Reflection__V1__ServiceResponse service_t;
+typedef Grpc__Reflection__V1__ErrorResponse error_t;
+
+#define ASKED(what)    GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##what
+#define ANSWERED(what) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##what
+
+struct crpc_reflection {
+    struct reflection_index index;
+    service_t *services; /* sorted by name when mounted */
+    service_t **list;    /* to each of services */
+    size_t n_services;
+    bool finished;
+    /* v1alpha, with the messages of v1: on the wire they are the same. */
+    struct crpc_service alpha;
+    struct crpc_method alpha_method;
+};
+
+struct crpc_reflection *crpc_reflection_new(void)
+{
+    struct crpc_reflection *r = mem_zalloc(sizeof *r);
+    if (!r)
+        return NULL;
+    index_init(&r->index);
+    const struct crpc_method *method = &grpc_reflection_v1_server_reflection.methods[0];
+    r->alpha = grpc_reflection_v1alpha_server_reflection;
+    r->alpha_method = r->alpha.methods[0];
+    r->alpha_method.input = method->input;
+    r->alpha_method.output = method->output;
+    r->alpha.methods = &r->alpha_method;
+    return r;
+}
+
+void crpc_reflection_free(struct crpc_reflection *reflection)
+{
+    if (!reflection)
+        return;
+    index_done(&reflection->index);
+    mem_free(reflection->services);
+    mem_free(reflection->list);
+    mem_free(reflection);
+}
+
+static int no_memory(struct err *ret_err)
+{
+    return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+}
+
+int crpc_reflection_add_file(struct crpc_reflection *reflection, const struct crpc_file *file, struct err *ret_err)
+{
+    if (reflection->finished)
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, "MOUNTED", "reflection is mounted already");
+    return index_add(&reflection->index, file, ret_err);
+}
+
+int crpc_reflection_add(struct crpc_reflection *reflection, const struct crpc_service *service, struct err *ret_err)
+{
+    struct crpc_reflection *r = reflection;
+    int rc = crpc_reflection_add_file(r, service->file, ret_err);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < r->n_services; i++)
+        if (strcmp(r->services[i].name, service->full_name) == 0)
+            return 0;
+    service_t *services = mem_realloc(r->services, (r->n_services + 1) * sizeof *services);
+    if (!services)
+        return no_memory(ret_err);
+    r->services = services;
+    grpc__reflection__v1__service_response__init(&services[r->n_services]);
+    services[r->n_services++].name = (char *)(uintptr_t)service->full_name; /* only ever packed */
+    return 0;
+}
+
+static int compare_services(const void *a, const void *b)
+{
+    return strcmp(((const service_t *)a)->name, ((const service_t *)b)->name);
+}
+
+static int finish(struct crpc_reflection *r, struct err *ret_err)
+{
+    int rc = crpc_reflection_add(r, &grpc_reflection_v1_server_reflection, ret_err);
+    if (rc == 0)
+        rc = crpc_reflection_add(r, &grpc_reflection_v1alpha_server_reflection, ret_err);
+    if (rc != 0 || (rc = index_finish(&r->index, ret_err)) != 0)
+        return rc;
+    r->list = mem_alloc(r->n_services * sizeof(service_t *));
+    if (!r->list)
+        return no_memory(ret_err);
+    qsort(r->services, r->n_services, sizeof *r->services, compare_services);
+    for (size_t i = 0; i < r->n_services; i++)
+        r->list[i] = &r->services[i];
+    r->finished = true;
+    return 0;
+}
+
+/* ---- the stream ---- */
+
+/* An answer and what may be in it. */
+struct answer {
+    response_t response;
+    files_t files;
+    numbers_t numbers;
+    list_t list;
+    error_t error;
+};
+
+static void answer_error(struct answer *a, enum err_code code, const char *message)
+{
+    grpc__reflection__v1__error_response__init(&a->error);
+    a->error.error_code = (int32_t)code;
+    a->error.error_message = (char *)(uintptr_t)message;
+    a->response.message_response_case = ANSWERED(ERROR_RESPONSE);
+    a->response.error_response = &a->error;
+}
+
+static void answer_file(struct answer *a, const struct index_file *file, const char *otherwise)
+{
+    if (!file) {
+        answer_error(a, ERR_NOT_FOUND, otherwise);
+        return;
+    }
+    grpc__reflection__v1__file_descriptor_response__init(&a->files);
+    a->files.file_descriptor_proto = file->all;
+    a->files.n_file_descriptor_proto = file->n_all;
+    a->response.message_response_case = ANSWERED(FILE_DESCRIPTOR_RESPONSE);
+    a->response.file_descriptor_response = &a->files;
+}
+
+static void answer_numbers(struct answer *a, const struct reflection_index *index, char *extendee)
+{
+    const int32_t *numbers;
+    size_t n;
+    if (!index_extensions_of(index, extendee, &numbers, &n)) {
+        answer_error(a, ERR_NOT_FOUND, "no such message");
+        return;
+    }
+    grpc__reflection__v1__extension_number_response__init(&a->numbers);
+    a->numbers.base_type_name = extendee;
+    a->numbers.extension_number = (int32_t *)(uintptr_t)numbers;
+    a->numbers.n_extension_number = n;
+    a->response.message_response_case = ANSWERED(ALL_EXTENSION_NUMBERS_RESPONSE);
+    a->response.all_extension_numbers_response = &a->numbers;
+}
+
+static void answer_list(struct answer *a, const struct crpc_reflection *r)
+{
+    grpc__reflection__v1__list_service_response__init(&a->list);
+    a->list.service = r->list;
+    a->list.n_service = r->n_services;
+    a->response.message_response_case = ANSWERED(LIST_SERVICES_RESPONSE);
+    a->response.list_services_response = &a->list;
+}
+
+/* Borrows request: the answer points to it. */
+static void answer_to(struct answer *a, const struct crpc_reflection *r, request_t *request)
+{
+    const struct reflection_index *index = &r->index;
+    grpc__reflection__v1__server_reflection_response__init(&a->response);
+    a->response.valid_host = request->host;
+    a->response.original_request = request;
+    switch (request->message_request_case) {
+    case ASKED(FILE_BY_FILENAME):
+        answer_file(a, index_find_file(index, request->file_by_filename), "no such file");
+        return;
+    case ASKED(FILE_CONTAINING_SYMBOL):
+        answer_file(a, index_find_symbol(index, request->file_containing_symbol), "no such symbol");
+        return;
+    case ASKED(FILE_CONTAINING_EXTENSION):
+        answer_file(a,
+                    index_find_extension(index, request->file_containing_extension->containing_type,
+                                         request->file_containing_extension->extension_number),
+                    "no such extension");
+        return;
+    case ASKED(ALL_EXTENSION_NUMBERS_OF_TYPE):
+        answer_numbers(a, index, request->all_extension_numbers_of_type);
+        return;
+    case ASKED(LIST_SERVICES):
+        answer_list(a, r);
+        return;
+    default:
+        answer_error(a, ERR_INVALID_ARGUMENT, "the request asks nothing that is known here");
+        return;
+    }
+}
+
+static enum crpc_next stream_next(struct crpc_call *call);
+static const struct crpc_step STREAM_NEXT = {"stream_next", stream_next};
+
+static enum crpc_next stream_answer(struct crpc_call *call)
+{
+    const request_t *request = grpc_reflection_v1_server_reflection_server_reflection_info_received(call);
+    if (!request)
+        return crpc_finish(call, NULL);
+    struct answer answer;
+    answer_to(&answer, crpc_call_user(call), (request_t *)(uintptr_t)request);
+    return grpc_reflection_v1_server_reflection_server_reflection_info_send(call, &answer.response, &STREAM_NEXT);
+}
+
+static const struct crpc_step STREAM_ANSWER = {"stream_answer", stream_answer};
+
+static enum crpc_next stream_start(struct crpc_call *call)
+{
+    return crpc_recv(call, &STREAM_ANSWER);
+}
+
+static enum crpc_next stream_next(struct crpc_call *call)
+{
+    return crpc_call_sent(call) ? crpc_recv(call, &STREAM_ANSWER) : crpc_finish(call, NULL);
+}
+
+int crpc_reflection_mount(struct crpc_reflection *reflection, struct crpc_server *server, struct err *ret_err)
+{
+    static const struct crpc_step start = {"stream_start", stream_start};
+    static const struct crpc_handler handler = {.first = &start};
+    static const struct crpc_handler *const handlers[] = {&handler};
+    int rc = reflection->finished ? 0 : finish(reflection, ret_err);
+    if (rc == 0)
+        rc = crpc_server_mount(server, &grpc_reflection_v1_server_reflection, handlers, reflection, ret_err);
+    if (rc == 0)
+        rc = crpc_server_mount(server, &reflection->alpha, handlers, reflection, ret_err);
+    return rc;
+}
