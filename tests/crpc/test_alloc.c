@@ -1,0 +1,146 @@
+/* Fails the n-th allocation of calls, for all n, on either side: an error, never a crash or a hang. gRPC core's own
+ * allocations are not among them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "crpc/health.h"
+#include "echo_server.h"
+
+enum { NTH_MAX = 200 };
+
+static atomic_int left;
+
+/* Fails one allocation. */
+static bool gate(size_t size)
+{
+    (void)size;
+    return atomic_fetch_sub(&left, 1) != 0;
+}
+
+static void fail_nth(int n)
+{
+    atomic_store(&left, n);
+    mem_set_gate(gate);
+}
+
+/* True when the run had no allocation left to fail. */
+static bool survived_all(void)
+{
+    mem_set_gate(NULL);
+    return atomic_load(&left) >= 0;
+}
+
+static const struct crpc_call_options patient = {.timeout_ms = 20000};
+
+static int unary(struct echo *e)
+{
+    char large[20000];
+    Crpc__Test__V1__SayRequest q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    Crpc__Test__V1__SayResponse *r = NULL;
+    memset(large, 'x', sizeof large);
+    q.data.data = (uint8_t *)large;
+    q.data.len = sizeof large;
+    int rc = crpc_test_v1_echo_service_say(e->channel, &patient, &q, &r, NULL);
+    if (rc == 0) {
+        assert_int_equal(r->data.len, sizeof large);
+        crpc_message_free(&r->base);
+    } else {
+        assert_null(r);
+    }
+    return rc;
+}
+
+static int stream(struct echo *e)
+{
+    struct err err = ERR_NONE;
+    char note[5000];
+    memset(note, 'n', sizeof note - 1);
+    note[sizeof note - 1] = '\0';
+    struct crpc_stream *s = crpc_test_v1_echo_service_sum_open(e->channel, &patient, &err);
+    if (!s)
+        return -(int)err.code;
+    Crpc__Test__V1__SumRequest q = CRPC__TEST__V1__SUM_REQUEST__INIT;
+    Crpc__Test__V1__SumResponse *r = NULL;
+    q.note = note;
+    for (int i = 0; i < 3; i++)
+        crpc_test_v1_echo_service_sum_write(s, &q, &err);
+    crpc_stream_close_write(s, &err);
+    int rc = crpc_test_v1_echo_service_sum_read(s, &r, &err);
+    if (rc == 1)
+        crpc_message_free(&r->base);
+    crpc_stream_free(s);
+    return rc == 1 ? 0 : rc;
+}
+
+static void for_all_n(int (*run)(struct echo *e))
+{
+    for (int n = 0; n < NTH_MAX; n++) {
+        struct echo e;
+        echo_start(&e, NULL, NULL); /* anew, so that nothing is at rest for reuse */
+        fail_nth(n);
+        int rc = run(&e);
+        bool all = survived_all();
+        if (rc != 0 && rc != -ERR_RESOURCE_EXHAUSTED && rc != -ERR_CANCELLED)
+            fail_msg("allocation %d: %d", n, rc);
+        assert_int_equal(run(&e), 0); /* the next one does not suffer */
+        echo_stop(&e, 10000);
+        if (all) {
+            assert_int_equal(rc, 0);
+            assert_true(n > 0);
+            return;
+        }
+    }
+    fail_msg("more than %d allocations", NTH_MAX);
+}
+
+static void test_unary(void **state)
+{
+    (void)state;
+    for_all_n(unary);
+}
+
+static void test_stream(void **state)
+{
+    (void)state;
+    for_all_n(stream);
+}
+
+/* Making things: each fails whole, with an error. */
+static void test_make(void **state)
+{
+    (void)state;
+    bool all = false;
+    for (int n = 0; n < NTH_MAX && !all; n++) {
+        struct err err = ERR_NONE;
+        struct crpc_metadata md = {"x-a", SPAN_LIT("b")};
+        fail_nth(n);
+        struct crpc_server *server = crpc_server_new(NULL, &err);
+        struct crpc_health *health = server ? crpc_health_new() : NULL;
+        bool ok = health && crpc_health_mount(health, server, &err) == 0 &&
+                  crpc_server_listen(server, "127.0.0.1:0", NULL, &err) == 0 && crpc_server_start(server, &err) == 0;
+        struct crpc_channel *channel =
+            crpc_channel_new("127.0.0.1:1", &(struct crpc_channel_options){.metadata = &md, .n_metadata = 1}, &err);
+        struct crpc_loop *loop = crpc_loop_new();
+        all = survived_all();
+        assert_int_equal(ok && channel && loop, all);
+        crpc_loop_free(loop);
+        crpc_channel_free(channel);
+        crpc_server_free(server);
+        crpc_health_free(health);
+    }
+    assert_true(all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_unary), cmocka_unit_test(test_stream),
+                                       cmocka_unit_test(test_make)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
