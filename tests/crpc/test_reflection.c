@@ -71,7 +71,7 @@ static int teardown(void **state)
 static response_t *ask(struct fixture *f, request_t *request)
 {
     struct err err = ERR_NONE;
-    response_t *response;
+    response_t *response = NULL;
     request->host = "here";
     if (grpc_reflection_v1_server_reflection_server_reflection_info_write(f->stream, request, &err) != 0 ||
         grpc_reflection_v1_server_reflection_server_reflection_info_read(f->stream, &response, &err) != 1)
@@ -262,7 +262,7 @@ static void test_v1alpha(void **state)
     struct fixture *f = *state;
     struct err err = ERR_NONE;
     alpha_request_t request = GRPC__REFLECTION__V1ALPHA__SERVER_REFLECTION_REQUEST__INIT;
-    alpha_response_t *response;
+    alpha_response_t *response = NULL;
     request.message_request_case =
         GRPC__REFLECTION__V1ALPHA__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL;
     request.file_containing_symbol = "crpc.test.shapes.Outer";
