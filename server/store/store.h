@@ -94,7 +94,7 @@ struct dispatch_item {
     /* out */
     struct err err; /* this item's own outcome: ALREADY_EXISTS (reason REQUEST_ID_REUSED) … */
     bool replayed;  /* request_id was used before with the same body: job.id is that job's, nothing else is filled */
-    int64_t lease_token; /* with start */
+    int64_t lease_token; /* with start; of a replay only while that attempt runs */
 };
 
 struct store_dispatch {

@@ -23,8 +23,21 @@ static struct store_cmd *cmd_of(struct mpsc_node *node)
     return (struct store_cmd *)((char *)node - offsetof(struct store_cmd, node));
 }
 
+/* A StartJob that is repeated gets its lease again: whoever lost the answer could not go on otherwise. */
+static void find_leases(struct writer *w, struct store_dispatch *d)
+{
+    for (size_t i = 0; i < d->n_items; i++) {
+        struct dispatch_item *item = &d->items[i];
+        struct lease *l = item->start && item->replayed ? leases_find(w, item->job.id) : NULL;
+        if (l && l->session_id == 0)
+            item->lease_token = l->token;
+    }
+}
+
 static void post(struct writer *w, struct store_cmd *cmd)
 {
+    if (cmd->op == STORE_DISPATCH)
+        find_leases(w, (struct store_dispatch *)cmd);
     atomic_fetch_sub_explicit(&w->store->n_queued, 1, memory_order_relaxed);
     tag_post(cmd->done, true);
 }
