@@ -1,6 +1,6 @@
 /* The present stack as text, in the form that the sanitizers print and their tools read: number, address, function,
- * module with offset, build id of the module. Runs on the thread that fails; takes no lock of ours. Names of functions
- * come from the dynamic symbol table: link programs with -rdynamic. */
+ * module with offset, build id of the module. Runs on the thread that fails; takes no lock of ours. Names of functions,
+ * but for the first, come from the dynamic symbol table: link programs with -rdynamic. */
 #include <dlfcn.h>
 #include <elf.h>
 #include <execinfo.h>
@@ -60,7 +60,12 @@ static int find_module(struct dl_phdr_info *info, size_t size, void *user)
     return 1;
 }
 
-static void add_frame(struct buf *b, int number, const void *address)
+struct place {
+    const char *function, *file; /* NULL: unknown */
+    int line;
+};
+
+static void add_frame(struct buf *b, int number, const void *address, const struct place *place)
 {
     Dl_info symbol = {0};
     /* A return address may be one past the end of its function. */
@@ -68,7 +73,9 @@ static void add_frame(struct buf *b, int number, const void *address)
     struct module m = {.address = (uintptr_t)address - 1};
     dl_iterate_phdr(find_module, &m);
     buf_printf(b, "#%d 0x%012lx", number, (unsigned long)(uintptr_t)address);
-    if (known && symbol.dli_sname)
+    if (place->function)
+        buf_printf(b, " in %s %s:%d", place->function, place->file, place->line);
+    else if (known && symbol.dli_sname)
         buf_printf(b, " in %s+0x%lx", symbol.dli_sname,
                    (unsigned long)((uintptr_t)address - (uintptr_t)symbol.dli_saddr));
     const char *name = m.name && *m.name ? m.name : known ? symbol.dli_fname : "?";
@@ -82,8 +89,9 @@ static void add_frame(struct buf *b, int number, const void *address)
     buf_add_char(b, '\n');
 }
 
-char *backtrace_text(const void *return_address)
+char *backtrace_text(const void *return_address, const char *function, const char *file, int line)
 {
+    const struct place here = {function, file, line}, unknown = {0};
     void *frames[FRAMES_MAX + OWN_FRAMES_MAX];
     int n = backtrace(frames, FRAMES_MAX + OWN_FRAMES_MAX);
     int first = 0;
@@ -93,7 +101,7 @@ char *backtrace_text(const void *return_address)
     }
     struct buf b = BUF_INIT;
     for (int i = first; i < n && i - first < FRAMES_MAX; i++)
-        add_frame(&b, i - first, frames[i]);
+        add_frame(&b, i - first, frames[i], i == first ? &here : &unknown);
     if (b.failed) {
         buf_done(&b);
         return NULL;

@@ -227,33 +227,44 @@ void context_fail(struct joblog_context *context, const char *type, const char *
     context->stack_trace = stack_trace;
 }
 
-static void fail_with(struct joblog_context *context, const char *type, char *stack_trace, const char *fmt, va_list ap)
+static void fail_with(struct joblog_context *context, bool for_good, const char *type, char *stack_trace,
+                      const char *fmt, va_list ap)
 {
     char *message = NULL;
     if (vasprintf(&message, fmt, ap) < 0)
         message = NULL;
     context_fail(context, type, message ? message : fmt, stack_trace);
+    context->no_retry = for_good;
     free(message);
 }
 
-int joblog_job_fail(struct joblog_context *context, const char *type, const char *fmt, ...)
+void joblog_job_fail_at(struct joblog_context *context, const char *file, int line, const char *function, bool for_good,
+                        const char *type, const char *fmt, ...)
 {
-    char *stack_trace = backtrace_text(__builtin_return_address(0));
+    char *stack_trace = backtrace_text(__builtin_return_address(0), function, file, line);
     va_list ap;
     va_start(ap, fmt);
-    fail_with(context, type, stack_trace, fmt, ap);
+    fail_with(context, for_good, type, stack_trace, fmt, ap);
+    va_end(ap);
+}
+
+int(joblog_job_fail)(struct joblog_context *context, const char *type, const char *fmt, ...)
+{
+    char *stack_trace = backtrace_text(__builtin_return_address(0), NULL, NULL, 0);
+    va_list ap;
+    va_start(ap, fmt);
+    fail_with(context, false, type, stack_trace, fmt, ap);
     va_end(ap);
     return -1;
 }
 
-int joblog_job_fail_for_good(struct joblog_context *context, const char *type, const char *fmt, ...)
+int(joblog_job_fail_for_good)(struct joblog_context *context, const char *type, const char *fmt, ...)
 {
-    char *stack_trace = backtrace_text(__builtin_return_address(0));
+    char *stack_trace = backtrace_text(__builtin_return_address(0), NULL, NULL, 0);
     va_list ap;
     va_start(ap, fmt);
-    fail_with(context, type, stack_trace, fmt, ap);
+    fail_with(context, true, type, stack_trace, fmt, ap);
     va_end(ap);
-    context->no_retry = true;
     return -1;
 }
 

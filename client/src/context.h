@@ -70,9 +70,9 @@ bool context_take(struct joblog_context *context, struct context_progress *ret_p
 /* Puts back patches that may not have arrived; takes *unsent and sets it to NULL. */
 void context_put_back(struct joblog_context *context, json_t **unsent);
 
-/* Present frames as text, one a line, from the frame that return_address is in; at most 64. Gives it (mem_free). NULL
- * when out of memory. */
-char *backtrace_text(const void *return_address);
+/* Present frames as text, one a line, from the frame that return_address is in; at most 64. function, file and line, if
+ * known, are those of the first. Gives it (mem_free). NULL when out of memory. */
+char *backtrace_text(const void *return_address, const char *function, const char *file, int line);
 
 /* Copies at most max bytes of s, cut where a character of UTF-8 ends. */
 size_t text_fit(const char *s, size_t max);

@@ -126,7 +126,7 @@ static int seen_note(struct watch_many *many, const Joblog__V1__Job *job)
     return 1;
 }
 
-/* Takes message, of which job is a part. */
+/* Takes message, of which job is a part; NULL: job is borrowed until the next call on the watch. */
 static enum watch_take many_give(struct watch_many *many, ProtobufCMessage *message, const Joblog__V1__Job *job,
                                  struct err *ret_err)
 {
@@ -260,13 +260,9 @@ static enum watch_take many_refill(struct joblog_watch *watch, struct err *ret_e
         if (!many->page && !page_ask(many, ret_err))
             return WATCH_FAIL;
         while (many->page_at < many->page->n_jobs) {
-            Joblog__V1__Job *job = many->page->jobs[many->page_at];
-            many->page->jobs[many->page_at++] = NULL; /* taken out of the page; freed on its own */
-            enum watch_take take = WATCH_SKIP;
-            if (is_older_than_watch(many, job))
-                crpc_message_free(&job->base);
-            else
-                take = many_give(many, &job->base, job, ret_err);
+            /* Borrowed from the page, which stays until the next call on the watch. */
+            const Joblog__V1__Job *job = many->page->jobs[many->page_at++];
+            enum watch_take take = is_older_than_watch(many, job) ? WATCH_SKIP : many_give(many, NULL, job, ret_err);
             if (take != WATCH_SKIP)
                 return take;
         }
@@ -300,7 +296,7 @@ static void many_done(struct joblog_watch *watch)
         HASH_DEL(many->ended, s);
         mem_free(s);
     }
-    crpc_message_free((ProtobufCMessage *)many->filter);
+    joblog__v1__job_filter__free_unpacked(many->filter, NULL);
 }
 
 static const struct watch_kind many_kind = {
@@ -347,7 +343,7 @@ struct joblog_watch *joblog_watch_jobs(struct joblog_client *client, const struc
     return &many->watch;
 
 fail_filter:
-    crpc_message_free((ProtobufCMessage *)many->filter);
+    joblog__v1__job_filter__free_unpacked(many->filter, NULL);
 fail_many:
     mem_free(many);
 fail:

@@ -118,6 +118,7 @@ static bool job_queue(struct joblog_worker *worker, struct lease_batch *batch, c
         return false;
     }
     job->lease_token = lease->lease_token;
+    job->connection = worker->connection;
     job->batch = batch;
     atomic_fetch_add(&batch->refs, 1);
     job->state = JOB_QUEUED;
@@ -205,16 +206,6 @@ static void job_run(struct joblog_worker *worker, struct worker_job *job)
     pthread_mutex_unlock(&context->lock);
 }
 
-static enum joblog_status job_status(const struct worker_job *job)
-{
-    if (job->end == END_COMPLETE)
-        return JOBLOG_COMPLETED;
-    if (job->cancelled)
-        return JOBLOG_STATUS_CANCELLED;
-    return job->context.no_retry || job->context.job.attempt >= job->context.job.max_attempts ? JOBLOG_FAILED
-                                                                                              : JOBLOG_PENDING;
-}
-
 /* Waits for the answer, calls the hook unless the lease was lost, recycles. */
 static void job_finish(struct joblog_worker *worker, struct worker_job *job)
 {
@@ -226,7 +217,7 @@ static void job_finish(struct joblog_worker *worker, struct worker_job *job)
     bool lost = job->lost;
     pthread_mutex_unlock(&worker->lock);
     if (!lost)
-        worker->on_finished(worker->hook_user, &job->context.job, job_status(job));
+        worker->on_finished(worker->hook_user, &job->context.job, job->status);
     pthread_mutex_lock(&worker->lock);
     job_recycle(worker, job);
     pthread_mutex_unlock(&worker->lock);

@@ -54,13 +54,15 @@ struct worker_job {
     struct joblog_worker *worker;
     unsigned place; /* in worker->jobs */
     int64_t lease_token;
+    unsigned connection; /* that it came over */
     struct lease_batch *batch;
     struct arena arena;      /* labels of the job */
     struct worker_job *next; /* in the queue or in the list of free ones */
 
-    enum job_state state; /* worker->lock */
-    bool lost;            /* worker->lock: the lease is gone */
-    bool answered;        /* context.lock: for a pool thread that waits to call the hook */
+    enum job_state state;      /* worker->lock */
+    bool lost;                 /* worker->lock: the lease is gone */
+    bool answered;             /* context.lock: for a pool thread that waits to call the hook */
+    enum joblog_status status; /* what has become of it; set before answered */
 
     /* Set by the pool before the job is ENDING. */
     enum job_end end;
@@ -127,6 +129,8 @@ struct joblog_worker {
 
     /* The run thread's own. */
     bool ready_told, ever_ready, drain_told;
+    unsigned connection; /* counts them; changes while there is no reader */
+    int64_t shown_us;    /* when leases of earlier connections were shown last */
     uint64_t last_id;
     int64_t last_write_us;
     struct worker_job *write_now, *write_later;

@@ -47,6 +47,7 @@ static bool take_end_result(struct joblog_worker *worker, struct worker_job *job
     }
     if (!result->accepted)
         job->lost = true;
+    job->status = (enum joblog_status)result->status;
     pool_job_over(worker, job);
     return false;
 }
@@ -184,6 +185,7 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
         return;
     worker->stream = stream;
     worker->credit = 0;
+    worker->connection++;
     worker->welcomed = worker->server_drains = worker->stream_ended = false;
     worker->ready_told = worker->drain_told = false;
     worker->end_err = ERR_NONE;

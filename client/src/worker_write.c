@@ -121,6 +121,26 @@ static void resume(struct joblog_worker *worker, int64_t now)
     pthread_mutex_unlock(&worker->lock);
 }
 
+/* A sign of life keeps the leases of this connection; those of earlier ones are kept by being shown, one by one. */
+static void show_older(struct joblog_worker *worker, int64_t now)
+{
+    if (now - worker->shown_us < worker->heartbeat_ms * 1000)
+        return;
+    worker->shown_us = now;
+    if (worker->connection == 1)
+        return;
+    pthread_mutex_lock(&worker->lock);
+    for (size_t i = 0; i < worker->n_jobs; i++) {
+        struct worker_job *job = worker->jobs[i];
+        if ((job->state == JOB_QUEUED || job->state == JOB_RUNNING) && !job->lost &&
+            job->connection != worker->connection) {
+            job->touch = true;
+            write_now(worker, job);
+        }
+    }
+    pthread_mutex_unlock(&worker->lock);
+}
+
 /* How many more leases to ask for. With the worker's lock. */
 static int credit_wanted(const struct joblog_worker *worker, bool writing)
 {
@@ -200,7 +220,8 @@ static int write_some(struct joblog_worker *worker, int64_t now)
 
 static int64_t next_timeout_ms(const struct joblog_worker *worker, int64_t now)
 {
-    int64_t due = worker->last_write_us + worker->heartbeat_ms * 1000;
+    int64_t due = (worker->last_write_us < worker->shown_us ? worker->last_write_us : worker->shown_us) +
+                  worker->heartbeat_ms * 1000;
     if (worker->later_us && worker->later_us < due)
         due = worker->later_us;
     return due <= now ? 0 : (due - now + 999) / 1000;
@@ -237,7 +258,8 @@ static bool is_welcome(struct joblog_worker *worker)
     pthread_mutex_unlock(&worker->lock);
     if (welcomed && !worker->ready_told) {
         worker->ready_told = worker->ever_ready = true;
-        resume(worker, clock_mono_us());
+        worker->shown_us = clock_mono_us();
+        resume(worker, worker->shown_us);
         if (worker->on_ready)
             worker->on_ready(worker->hook_user);
     }
@@ -273,6 +295,7 @@ bool write_loop(struct joblog_worker *worker)
         rc = 0;
         if (is_welcome(worker)) {
             collect(worker, now);
+            show_older(worker, now);
             rc = write_some(worker, now);
         }
         if (rc < 0)

@@ -29,12 +29,24 @@ JOBLOG_API bool joblog_job_wait_cancelled(struct joblog_context *context, int64_
 /* JSON value kept as the job's result. Copied. */
 JOBLOG_API int joblog_job_set_result(struct joblog_context *context, const char *json, struct joblog_error *error);
 /* Records an error with the present backtrace, and returns -1 for `return joblog_job_fail(context, "SmtpTimeout", …)`.
- */
+ * A macro of the same name adds the place in the source, and keeps the handler's frame from being optimised away. */
 JOBLOG_API int joblog_job_fail(struct joblog_context *context, const char *type, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same, and no further attempt is made. */
 JOBLOG_API int joblog_job_fail_for_good(struct joblog_context *context, const char *type, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* What the macros call. Borrows the texts. */
+JOBLOG_API void joblog_job_fail_at(struct joblog_context *context, const char *file, int line, const char *function,
+                                   bool for_good, const char *type, const char *fmt, ...)
+    __attribute__((format(printf, 7, 8)));
+static inline int joblog_job_failed(void)
+{
+    return -1;
+}
+#define joblog_job_fail(context, ...)                                                                                  \
+    (joblog_job_fail_at((context), __FILE__, __LINE__, __func__, false, __VA_ARGS__), joblog_job_failed())
+#define joblog_job_fail_for_good(context, ...)                                                                         \
+    (joblog_job_fail_at((context), __FILE__, __LINE__, __func__, true, __VA_ARGS__), joblog_job_failed())
 
 /* Runs one job. 0: completed. Negative: failed (with the error of joblog_job_fail, or a general one), or cancelled when
  * joblog_job_cancelled was true. Runs on a thread of the worker's pool; several at once. */
@@ -70,8 +82,8 @@ JOBLOG_API struct joblog_worker *joblog_worker_new(struct joblog_client *client,
 /* Before run. job_name NULL: every job name of the queues. */
 JOBLOG_API int joblog_worker_handle(struct joblog_worker *worker, const char *job_name, joblog_handler *handler,
                                     void *user, struct joblog_error *error);
-/* Runs until joblog_worker_stop, then finishes what runs and returns 0. Reconnects by itself with back-off, for ever; how
- * jobs ended while the server was away is told to it afterwards. Once per worker. Negative: the server refused the
+/* Runs until joblog_worker_stop, then finishes what runs and returns 0. Reconnects by itself with back-off, for ever;
+ * how jobs ended while the server was away is told to it afterwards. Once per worker. Negative: the server refused the
  * worker (bad options); or, after a stop, the server stayed away for longer than the leases last, so that it could not
  * be told how the last jobs ended (-JOBLOG_UNAVAILABLE; they run again elsewhere). */
 JOBLOG_API int joblog_worker_run(struct joblog_worker *worker, struct joblog_error *error);
