@@ -70,6 +70,8 @@ static void pack_answers(struct work_call *w, struct pack *p)
         m->job_id = write->job_id;
         m->accepted = write->cmd.err.code == ERR_OK;
         m->code = (int32_t)write->cmd.err.code;
+        if (m->accepted && write->cmd.op == STORE_FINISH)
+            m->status = (Joblog__V1__JobStatus)write->finish.status;
         m->message = convert_text(p->arena, span_str(write->cmd.err.msg));
         p->failed = p->failed || !m->message;
         p->bytes += 32 + strlen(write->cmd.err.msg);
