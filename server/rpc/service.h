@@ -9,6 +9,7 @@
 #include "rpc/drain.h"
 #include "store/store.h"
 
+struct crpc_reflection;
 struct exports;
 
 /* Filled by main before the mount; lives as long as the server. */
@@ -29,6 +30,8 @@ int job_log_service_mount(struct crpc_server *server, struct service *service, s
 int worker_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
 /* In export_service.c. */
 int export_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
+/* Makes these services known to reflection; before its mount. */
+int services_reflect(struct crpc_reflection *reflection, struct err *ret_err);
 
 /* One debug line a call; an error that is our fault is logged as such. For crpc_server_options.interceptors. */
 extern const struct crpc_interceptor access_log;

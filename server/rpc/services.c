@@ -30,3 +30,15 @@ int worker_service_mount(struct crpc_server *server, struct service *service, st
                                                           .fail_job = fail_job_handler};
     return joblog_v1_worker_service_mount(server, &handlers, service, ret_err);
 }
+
+int services_reflect(struct crpc_reflection *reflection, struct err *ret_err)
+{
+    int rc = crpc_reflection_add(reflection, &joblog_v1_job_log_service, ret_err);
+    if (rc == 0)
+        rc = crpc_reflection_add(reflection, &joblog_v1_worker_service, ret_err);
+#ifdef JOBLOG_EXPORTS
+    if (rc == 0)
+        rc = crpc_reflection_add(reflection, &joblog_v1_export_service, ret_err);
+#endif
+    return rc;
+}

@@ -288,7 +288,7 @@ static void statistics_are_exact(void **state)
 static void statuses_have_labels_in_spanish(void **state)
 {
     (void)state;
-    static const char *const labels[] = {"Pendiente", "En ejecución", "Completado", "Fallido", "Cancelado"};
+    static const char *const labels[] = {"Pendiente", "Ejecutándose", "Completado", "Fallido", "Cancelado"};
     struct err err = ERR_NONE;
     Joblog__V1__ListJobStatusesRequest request = JOBLOG__V1__LIST_JOB_STATUSES_REQUEST__INIT;
     Joblog__V1__ListJobStatusesResponse *response = NULL;
