@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "crpc/health.h"
+#include "crpc/reflection.h"
 #include "crpc/server.h"
 #include "export/export.h"
 #include "pg/embedded.h"
@@ -24,6 +25,7 @@ struct daemon {
     struct export_types *types;
     struct service service;
     struct crpc_health *health;
+    struct crpc_reflection *reflection;
     struct crpc_server *server;
     struct buf addresses;
 };
@@ -80,7 +82,11 @@ static int mount_all(struct daemon *d, struct err *ret_err)
     if ((rc = export_service_mount(d->server, &d->service, ret_err)) != 0)
         return rc;
 #endif
-    return crpc_health_mount(d->health, d->server, ret_err);
+    if ((rc = crpc_health_mount(d->health, d->server, ret_err)) != 0 ||
+        (rc = services_reflect(d->reflection, ret_err)) != 0 ||
+        (rc = crpc_reflection_add(d->reflection, &grpc_health_v1_health, ret_err)) != 0)
+        return rc;
+    return crpc_reflection_mount(d->reflection, d->server, ret_err);
 }
 
 static int say_serving(struct daemon *d, struct err *ret_err)
@@ -102,7 +108,7 @@ static int start_server(struct daemon *d, struct err *ret_err)
                                           .interceptors = &access_log,
                                           .n_interceptors = 1};
     int rc = 0;
-    if (!(d->health = crpc_health_new()))
+    if (!(d->health = crpc_health_new()) || !(d->reflection = crpc_reflection_new()))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     d->server = crpc_server_new(&options, ret_err);
     if (!d->server)
@@ -160,6 +166,7 @@ void daemon_stop(struct daemon *d)
     store_close(d->service.store);
     crpc_server_free(d->server);
     crpc_health_free(d->health);
+    crpc_reflection_free(d->reflection);
     hub_free(d->service.hub);
     drain_done(&d->service.drain);
     export_types_free(d->types);

@@ -1,4 +1,6 @@
 /* The tables of handlers, and their mount. Main thread, before the server starts. */
+#include "crpc/reflection.h"
+#include "joblog/v1/export.crpc.h"
 #include "joblog/v1/job_log.crpc.h"
 #include "joblog/v1/worker.crpc.h"
 #include "rpc/handlers.h"

@@ -7,7 +7,11 @@
 #include "base/err.h"
 
 struct crpc_server;
+struct crpc_service;
 struct crpc_health;
+
+/* The generated service, for crpc_reflection_add. */
+extern const struct crpc_service grpc_health_v1_health;
 
 /* Knows the whole server (the empty name), NOT_SERVING to begin with. NULL: out of memory. */
 struct crpc_health *crpc_health_new(void);
