@@ -172,6 +172,7 @@ static int finish_file(struct export_attempt *a)
         .expire_us = clock_wall_us() + a->worker->exports->options.ttl_ms * 1000,
     };
     export_worker_progress(a->worker, "finishing", a->rows, a->rows);
+    a->worker->progress.percent = 100; /* also of no rows at all */
     export_writer_put(a->writer, a->chunk);
     a->chunk = NULL;
     export_writer_finish(a->writer, &file);

@@ -78,7 +78,7 @@ static void expect_completed(int64_t id)
     assert_true(e->job->progress->percent == 100);
     assert_int_equal(e->job->progress->done, e->file->rows);
     assert_string_equal(e->job->progress->unit, "rows");
-    crpc_message_free(&e->base);
+    export_free(e);
 }
 
 static void a_whole_table(void **state)
@@ -97,7 +97,7 @@ static void a_whole_table(void **state)
     assert_int_equal(e->format, JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV);
     assert_int_equal(strncmp(e->file->file_name, "people-20", 9), 0);
     assert_int_equal(strncmp(e->file->content_type, "text/csv", 8), 0);
-    crpc_message_free(&e->base);
+    export_free(e);
 }
 
 static void a_search_and_other_filters(void **state)
@@ -157,21 +157,21 @@ static void cancel_soon(const char *type, bool (*when)(const Joblog__V1__Export 
     struct err err = ERR_NONE;
     struct buf data = BUF_INIT;
     int64_t id = export_begin(fx.ann, type, NULL);
-    Joblog__V1__Export *e = export_watch(fx.ann, id, when);
+    Joblog__V1__Export *e = export_watch(fx.ann, id, when), *answer = NULL;
     assert_non_null(e);
-    crpc_message_free(&e->base);
+    export_free(e);
     assert_int_equal(export_download(fx.ann, id, 0, &data, NULL, &err), -ERR_FAILED_PRECONDITION);
     assert_string_equal(err.reason, "EXPORT_NOT_READY");
     int64_t start_ms = clock_mono_ms();
     request.id = id;
     request.reason = (char *)"changed my mind";
-    assert_int_equal(joblog_v1_export_service_cancel_export(fx.ann, NULL, &request, &e, &err), 0);
-    crpc_message_free(&e->base);
+    assert_int_equal(joblog_v1_export_service_cancel_export(fx.ann, NULL, &request, &answer, &err), 0);
+    crpc_message_free(&answer->base);
     e = export_watch(fx.ann, id, NULL);
     assert_non_null(e);
     assert_int_equal(e->job->status, JOBLOG__V1__JOB_STATUS__JOB_STATUS_CANCELLED);
     assert_null(e->file);
-    crpc_message_free(&e->base);
+    export_free(e);
     assert_true(clock_mono_ms() - start_ms < 2000);
     assert_int_equal(export_download(fx.ann, id, 0, &data, NULL, &err), -ERR_FAILED_PRECONDITION);
     assert_int_equal(export_fixture_ask("SELECT count(*) FROM joblog.export_chunk WHERE job_id = %lld", id), 0);
@@ -200,7 +200,7 @@ static void a_query_that_fails_ends_at_once(void **state)
     assert_string_equal(e->job->error->type, "ExportSourceFailed");
     assert_int_equal(e->job->attempt, 1);
     assert_int_equal(export_fixture_ask("SELECT count(*) FROM joblog.export_chunk WHERE job_id = %lld", id), 0);
-    crpc_message_free(&e->base);
+    export_free(e);
 }
 
 static void what_is_refused(void **state)
@@ -273,7 +273,7 @@ static void a_list_holds_the_callers_own_only(void **state)
         ids[i] = export_begin(fx.bob, "people", &(struct filter_arg){"id", EQUALS, "3"});
         Joblog__V1__Export *e = export_watch(fx.bob, ids[i], NULL);
         assert_non_null(e);
-        crpc_message_free(&e->base);
+        export_free(e);
         export_begin(fx.ann, "people", &(struct filter_arg){"id", EQUALS, "1"});
     }
     char token[200] = "";
@@ -320,7 +320,7 @@ static void end_in_the_middle(void (*end)(struct server_fixture *))
     int64_t id = export_begin(fx.ann, "slow", NULL);
     Joblog__V1__Export *e = export_watch(fx.ann, id, export_is_writing);
     assert_non_null(e);
-    crpc_message_free(&e->base);
+    export_free(e);
     end(fx.server);
     export_fixture_sql("UPDATE app.pace SET seconds = 0");
     assert_true(server_fixture_restart(fx.server));

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -22,6 +23,24 @@ struct crpc_channel *export_channel(const char *address, const char *actor)
     if (!channel)
         fail_msg("channel to %s: %s", address, err.msg);
     return channel;
+}
+
+/* A message of crpc's lives in one piece with its parts; this one is the caller's own. */
+static void *own_copy(const ProtobufCMessage *message)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes = malloc(len + 1);
+    assert_non_null(bytes);
+    protobuf_c_message_pack(message, bytes);
+    void *copy = protobuf_c_message_unpack(message->descriptor, NULL, len, bytes);
+    free(bytes);
+    assert_non_null(copy);
+    return copy;
+}
+
+void export_free(Joblog__V1__Export *export)
+{
+    protobuf_c_message_free_unpacked(&export->base, NULL);
 }
 
 static const struct crpc_call_options patient = {.timeout_ms = 60000, .wait_for_ready = true};
@@ -75,7 +94,9 @@ Joblog__V1__Export *export_get(struct crpc_channel *channel, int64_t id, struct 
     request.id = id;
     if (joblog_v1_export_service_get_export(channel, &patient, &request, &export, ret_err) != 0)
         return NULL;
-    return export;
+    Joblog__V1__Export *copy = own_copy(&export->base);
+    crpc_message_free(&export->base);
+    return copy;
 }
 
 bool export_is_writing(const Joblog__V1__Export *export)
@@ -84,35 +105,47 @@ bool export_is_writing(const Joblog__V1__Export *export)
     return export->job->status == JOBLOG__V1__JOB_STATUS__JOB_STATUS_RUNNING && p && p->done > 0;
 }
 
-Joblog__V1__Export *export_watch(struct crpc_channel *channel, int64_t id, bool (*enough)(const Joblog__V1__Export *))
+/* One call of WatchExport; as export_watch, and *revision is where it broke off. */
+static int watch_once(struct crpc_channel *channel, int64_t id, bool (*enough)(const Joblog__V1__Export *),
+                      int64_t *revision, Joblog__V1__Export **last, struct err *err)
 {
     Joblog__V1__WatchExportRequest request = JOBLOG__V1__WATCH_EXPORT_REQUEST__INIT;
-    Joblog__V1__WatchExportResponse *message = NULL, *last = NULL;
-    struct err err = ERR_NONE;
+    Joblog__V1__WatchExportResponse *message = NULL;
     request.id = id;
-    struct crpc_stream *stream = joblog_v1_export_service_watch_export_open(channel, &patient, &request, &err);
+    request.after_revision = *revision;
+    struct crpc_stream *stream = joblog_v1_export_service_watch_export_open(channel, &patient, &request, err);
     assert_non_null(stream);
     int rc;
-    int64_t revision = 0;
-    while ((rc = joblog_v1_export_service_watch_export_read(stream, &message, &err)) == 1) {
-        assert_true(message->export->job->revision > revision);
-        revision = message->export->job->revision;
-        if (last)
-            crpc_message_free(&last->base);
-        last = message;
-        if (enough && enough(message->export))
+    while ((rc = joblog_v1_export_service_watch_export_read(stream, &message, err)) == 1) {
+        assert_true(message->export->job->revision > *revision);
+        *revision = message->export->job->revision;
+        if (*last)
+            export_free(*last);
+        *last = own_copy(&message->export->base);
+        crpc_message_free(&message->base);
+        if (enough && enough(*last))
             break;
     }
     crpc_stream_free(stream);
-    if (rc < 0 || !last) {
-        if (last)
-            crpc_message_free(&last->base);
-        return NULL;
-    }
-    Joblog__V1__Export *export = last->export;
-    last->export = NULL;
-    crpc_message_free(&last->base);
-    return export;
+    return rc;
+}
+
+Joblog__V1__Export *export_watch(struct crpc_channel *channel, int64_t id, bool (*enough)(const Joblog__V1__Export *))
+{
+    Joblog__V1__Export *last = NULL;
+    struct err err = ERR_NONE;
+    int64_t revision = 0;
+    int rc, tries = 0;
+    /* A connection that broke with the server may fail the first call after it. */
+    do
+        rc = watch_once(channel, id, enough, &revision, &last, &err);
+    while (rc == -ERR_UNAVAILABLE && ++tries < 20);
+    if (rc >= 0)
+        return last;
+    print_message("watch of %lld ended: %s %s\n", (long long)id, err_code_name(-rc), err.msg);
+    if (last)
+        export_free(last);
+    return NULL;
 }
 
 int export_download(struct crpc_channel *channel, int64_t id, int64_t offset, struct buf *ret_data,
@@ -131,10 +164,8 @@ int export_download(struct crpc_channel *channel, int64_t id, int64_t offset, st
         assert_int_equal(message->file != NULL, n++ == 0);
         buf_add(ret_data, message->data.data, message->data.len);
         offset += (int64_t)message->data.len;
-        if (message->file && ret_file) {
-            *ret_file = message->file;
-            message->file = NULL;
-        }
+        if (message->file && ret_file)
+            *ret_file = own_copy(&message->file->base);
         crpc_message_free(&message->base);
     }
     crpc_stream_free(stream);

@@ -24,11 +24,12 @@ struct crpc_channel *export_channel(const char *address, const char *actor);
 int export_try_start(struct crpc_channel *channel, const char *type, const struct filter_arg *filter,
                      const char *request_id, int64_t *ret_id, struct err *ret_err);
 int64_t export_begin(struct crpc_channel *channel, const char *type, const struct filter_arg *filter);
-/* Gives the message (crpc_message_free); NULL and *ret_err. */
+/* Gives the message (export_free); NULL and *ret_err. */
 Joblog__V1__Export *export_get(struct crpc_channel *channel, int64_t id, struct err *ret_err);
-/* Watches until `enough` says so of a message or the export is final. Gives the last message (crpc_message_free). NULL
- * when the stream broke. enough may be NULL. */
+/* Watches until `enough` says so of a message or the export is final. Gives the last message (export_free). NULL
+ * when that is refused. enough may be NULL. */
 Joblog__V1__Export *export_watch(struct crpc_channel *channel, int64_t id, bool (*enough)(const Joblog__V1__Export *));
+void export_free(Joblog__V1__Export *export);
 /* Some rows have been written. */
 bool export_is_writing(const Joblog__V1__Export *export);
 /* Downloads from an offset to the end: checks offsets and CRCs. 0, or -code and *ret_err. file may be NULL; gives it

@@ -41,7 +41,7 @@ static const char schema_sql[] =
     "CREATE FUNCTION app.nap(id bigint) RETURNS text STABLE LANGUAGE plpgsql AS"
     "  $$BEGIN PERFORM pg_sleep(seconds) FROM app.pace; RETURN 'nap ' || id; END$$;"
     "CREATE VIEW app.slow AS SELECT g AS id, app.nap(g) AS nap FROM generate_series(1::bigint, 3000) g;"
-    "CREATE VIEW app.slow_count AS SELECT g AS id, pg_sleep(0.1) FROM generate_series(1, 3000) g;"
+    "CREATE VIEW app.slow_count AS SELECT g AS id, pg_sleep(0.1)::text AS nap FROM generate_series(1, 3000) g;"
     "CREATE VIEW app.broken AS SELECT 1000 / (g - 500) AS id FROM generate_series(1, 1000) g;";
 
 struct export_fixture fx;
