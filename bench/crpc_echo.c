@@ -1,7 +1,7 @@
 /* bench_crpc_echo: the same echo through generated stubs, client and server, next to gRPC core alone. Rounds alternate
- * and the median counts, since figures of one machine wander. Prints
- *   figure raw_echo_<n> ..., figure crpc_echo_<n> ..., figure crpc_server_echo_<n> ... (crpc's server, the raw client),
- *   figure crpc_echo_ratio_<n>, figure crpc_server_echo_ratio_<n> */
+ * and the median counts, since figures of one machine wander. For raw_echo, crpc_echo and crpc_server_echo (crpc's
+ * server, the raw client) it prints calls a second and CPU time a call of both processes together, and for the last two
+ * the ratio to the first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +81,8 @@ static double crpc_client(const struct echo_options *o, const char *target)
     memset(c.request.payload.data, 'x', o->payload_bytes);
     for (unsigned i = 0; i < o->in_flight; i++)
         start(&c);
-    int64_t us = (int64_t)(o->seconds * 1e6), from = clock_mono_us() + us / 10, until = from + us, t = from - 1;
+    int64_t us = (int64_t)(o->seconds * 1e6), from = clock_mono_us() + (int64_t)(o->seconds * ECHO_WARM_UP * 1e6),
+            until = from + us, t = from - 1;
     unsigned long warm = 0;
     while (t < until) {
         crpc_loop_run(c.loop, -1);
@@ -103,14 +104,21 @@ static double raw_to_raw(const struct echo_options *o, const char *target)
     return raw_echo_client(o, target, RAW_ECHO_PATH);
 }
 
-static double run(const struct echo_options *o, void (*server)(const char *, int),
-                  double (*client)(const struct echo_options *, const char *))
+/* One pair of server and client, its rounds. */
+struct pair {
+    const char *name;
+    void (*server)(const char *address, int ready_fd);
+    double (*client)(const struct echo_options *o, const char *target);
+    double rate[ROUNDS_MAX], cpu_us[ROUNDS_MAX];
+};
+
+static void run(struct pair *p, const struct echo_options *o, int round)
 {
     struct echo_server s;
-    echo_server_start(&s, o, server);
-    double rate = echo_in_child(client, o, s.target);
+    echo_server_start(&s, o, p->server);
+    p->rate[round] = echo_in_child(p->client, o, s.target);
     echo_server_stop(&s);
-    return rate;
+    p->cpu_us[round] = echo_cpu_take() * 1e6 / (p->rate[round] * o->seconds * (1 + ECHO_WARM_UP));
 }
 
 static int compare(const void *a, const void *b)
@@ -127,22 +135,29 @@ static double median(double *v, int n)
 
 int main(int argc, char **argv)
 {
+    static struct pair pairs[] = {
+        {.name = "raw_echo", .server = raw_echo_serve, .client = raw_to_raw},
+        {.name = "crpc_echo", .server = serve, .client = crpc_client},
+        {.name = "crpc_server_echo", .server = serve, .client = raw_to_crpc},
+    };
     struct echo_options o;
     int rounds = 3;
-    static double raw[ROUNDS_MAX], both[ROUNDS_MAX], server[ROUNDS_MAX];
     echo_options_parse(&o, &rounds, argc, argv);
     if (rounds < 1 || rounds > ROUNDS_MAX)
         rounds = 3;
-    for (int i = 0; i < rounds; i++) {
-        raw[i] = run(&o, raw_echo_serve, raw_to_raw);
-        both[i] = run(&o, serve, crpc_client);
-        server[i] = run(&o, serve, raw_to_crpc);
+    for (int i = 0; i < rounds; i++)
+        for (int k = 0; k < 3; k++)
+            run(&pairs[k], &o, i);
+    double rate[3], cpu_us[3];
+    for (int k = 0; k < 3; k++) {
+        rate[k] = median(pairs[k].rate, rounds);
+        cpu_us[k] = median(pairs[k].cpu_us, rounds);
+        printf("figure %s_%u %.0f calls/s\n", pairs[k].name, o.in_flight, rate[k]);
+        printf("figure %s_cpu_%u %.2f us/call\n", pairs[k].name, o.in_flight, cpu_us[k]);
     }
-    double r = median(raw, rounds), b = median(both, rounds), s = median(server, rounds);
-    printf("figure raw_echo_%u %.0f calls/s\n", o.in_flight, r);
-    printf("figure crpc_echo_%u %.0f calls/s\n", o.in_flight, b);
-    printf("figure crpc_server_echo_%u %.0f calls/s\n", o.in_flight, s);
-    printf("figure crpc_echo_ratio_%u %.3f ratio\n", o.in_flight, b / r);
-    printf("figure crpc_server_echo_ratio_%u %.3f ratio\n", o.in_flight, s / r);
+    for (int k = 1; k < 3; k++) {
+        printf("figure %s_ratio_%u %.3f ratio\n", pairs[k].name, o.in_flight, rate[k] / rate[0]);
+        printf("figure %s_cpu_ratio_%u %.3f ratio\n", pairs[k].name, o.in_flight, cpu_us[0] / cpu_us[k]);
+    }
     return 0;
 }

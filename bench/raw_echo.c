@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,23 @@ static double now(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static double cpu;
+
+static void reap(pid_t pid)
+{
+    struct rusage u;
+    if (wait4(pid, NULL, 0, &u) == pid)
+        cpu +=
+            (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+double echo_cpu_take(void)
+{
+    double taken = cpu;
+    cpu = 0;
+    return taken;
 }
 
 void echo_options_parse(struct echo_options *o, int *rounds, int argc, char **argv)
@@ -80,7 +98,7 @@ void echo_server_start(struct echo_server *s, const struct echo_options *o,
 void echo_server_stop(struct echo_server *s)
 {
     kill(s->pid, SIGKILL);
-    waitpid(s->pid, NULL, 0);
+    reap(s->pid);
     if (strncmp(s->target, "unix:", 5) == 0)
         unlink(s->target + 5);
 }
@@ -103,7 +121,7 @@ double echo_in_child(double (*measure)(const struct echo_options *o, const char 
     if (read(fds[0], &rate, sizeof rate) != sizeof rate)
         die("the client failed");
     close(fds[0]);
-    waitpid(pid, NULL, 0);
+    reap(pid);
     return rate;
 }
 
@@ -236,8 +254,7 @@ double raw_echo_client(const struct echo_options *o, const char *target, const c
         grpc_metadata_array_init(&calls[i].trailing);
         start(channel, cq, path, payload, &calls[i]);
     }
-    /* A tenth of the time to warm up. */
-    double begin = now(), from = begin + o->seconds / 10, until = from + o->seconds, t = begin;
+    double begin = now(), from = begin + o->seconds * ECHO_WARM_UP, until = from + o->seconds, t = begin;
     unsigned long n = 0, warm = 0;
     while (t < until) {
         grpc_event ev = grpc_completion_queue_next(cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);

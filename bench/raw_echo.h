@@ -19,6 +19,8 @@ struct echo_server {
     char target[128];
 };
 
+/* Part of the time added in front, not measured. */
+#define ECHO_WARM_UP  0.1
 #define RAW_ECHO_PATH "/bench.v1.EchoService/Echo"
 
 /* --in-flight, --seconds, --bytes, --tcp; exits on a bad one. rounds may be NULL. */
@@ -35,5 +37,9 @@ double raw_echo_client(const struct echo_options *o, const char *target, const c
 /* Runs measure in a child process, since gRPC and fork do not mix, and gives what it returned. */
 double echo_in_child(double (*measure)(const struct echo_options *o, const char *target), const struct echo_options *o,
                      const char *target);
+
+/* CPU time of all processes of the bench that have ended since the last call, in seconds: steadier than a rate on a
+ * machine that does other things as well. */
+double echo_cpu_take(void);
 
 #endif

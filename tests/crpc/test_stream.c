@@ -393,91 +393,6 @@ static void test_stream_to_nowhere(void **state)
     crpc_channel_free(away);
 }
 
-/* ---- all at once ---- */
-
-enum { STORM_THREADS = 4, STORM_CALLS = 60 };
-
-struct storm {
-    struct echo *e;
-    unsigned seed;
-    int wrong;
-};
-
-/* One stream of a random kind, left at a random moment in a random way. */
-static void storm_call(struct storm *st)
-{
-    int kind = rand_r(&st->seed) % 3, leave = rand_r(&st->seed) % 4;
-    struct err err = ERR_NONE;
-    if (kind == 0) {
-        count_request q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
-        count_response *r = NULL;
-        q.upto = 50;
-        q.size = 20000;
-        struct crpc_stream *s = crpc_test_v1_echo_service_count_open(st->e->channel, NULL, &q, &err);
-        int n = leave * 10, rc = 1;
-        for (int i = 0; i < n && rc == 1; i++)
-            if ((rc = crpc_test_v1_echo_service_count_read(s, &r, &err)) == 1)
-                crpc_message_free(&r->base);
-        st->wrong += rc != 1;
-        crpc_stream_free(s);
-    } else if (kind == 1) {
-        sum_request q = CRPC__TEST__V1__SUM_REQUEST__INIT;
-        sum_response *r = NULL;
-        struct crpc_stream *s = crpc_test_v1_echo_service_sum_open(st->e->channel, NULL, &err);
-        q.number = 1;
-        for (int i = 0; i < 20; i++)
-            st->wrong += crpc_test_v1_echo_service_sum_write(s, &q, &err) != 0;
-        if (leave == 0) {
-            crpc_stream_close_write(s, &err);
-            st->wrong += crpc_test_v1_echo_service_sum_read(s, &r, &err) != 1 || r->sum != 20;
-            crpc_message_free(r ? &r->base : NULL);
-        }
-        crpc_stream_free(s);
-    } else {
-        chat_request q = CRPC__TEST__V1__CHAT_REQUEST__INIT;
-        int n;
-        struct crpc_stream *s = crpc_test_v1_echo_service_chat_open(st->e->channel, NULL, &err);
-        q.answers = 5;
-        q.size = 10000;
-        q.finish_code = leave == 1 ? ERR_ABORTED : 0;
-        q.writer_finishes = leave == 2;
-        st->wrong += crpc_test_v1_echo_service_chat_write(s, &q, &err) != 0;
-        if (leave == 3)
-            crpc_stream_cancel(s);
-        if (leave > 0) {
-            static const int want[] = {0, -ERR_ABORTED, 0, -ERR_CANCELLED};
-            st->wrong += chat_read_all(s, &n, &err) != want[leave];
-        }
-        crpc_stream_free(s);
-    }
-}
-
-static void *storm_main(void *arg)
-{
-    for (int i = 0; i < STORM_CALLS; i++)
-        storm_call(arg);
-    return NULL;
-}
-
-static void test_storm(void **state)
-{
-    (void)state;
-    struct echo e;
-    struct storm storms[STORM_THREADS];
-    pthread_t threads[STORM_THREADS];
-    echo_start(&e, &(struct crpc_server_options){.n_workers = 2}, NULL);
-    for (unsigned i = 0; i < STORM_THREADS; i++) {
-        storms[i] = (struct storm){.e = &e, .seed = i + 1};
-        pthread_create(&threads[i], NULL, storm_main, &storms[i]);
-    }
-    for (unsigned i = 0; i < STORM_THREADS; i++) {
-        pthread_join(threads[i], NULL);
-        assert_int_equal(storms[i].wrong, 0);
-    }
-    echo_stop(&e, 20000);
-    assert_true(e.n_done > 0); /* and none is left, says echo_stop */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,7 +416,6 @@ int main(void)
         T(test_cancel_from_other_thread),
 #undef T
         cmocka_unit_test(test_stream_to_nowhere),
-        cmocka_unit_test(test_storm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
