@@ -1,9 +1,10 @@
-/* protoc-gen-crpc-messages: protobuf-c's generator, without its services.
+/* protoc-gen-crpc-messages: protobuf-c's generator, without its services and with the optional fields of proto3.
  *
  * protobuf-c makes code of its own for a service, which nobody here uses and which does not compile when a method is
- * called like a keyword of C ("Register", "Continue"). So this plugin takes the services out of protoc's
- * request and hands the rest to protoc-gen-c, whose answer goes to protoc as it is. protoc-gen-c is looked for in PATH,
- * or is what CRPC_PROTOC_GEN_C names. */
+ * called like a keyword of C ("Register", "Continue"); and it refuses proto3's optional. So this plugin takes the
+ * services out of protoc's request, makes optional fields ordinary oneofs (presence.c), and hands the rest to
+ * protoc-gen-c, whose answer goes to protoc as it is, with the word after it that optional is understood. protoc-gen-c
+ * is looked for in PATH, or is what CRPC_PROTOC_GEN_C names. */
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
@@ -14,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "presence.h"
 #include "request.h"
 
 #define PROGRAM "protoc-gen-crpc-messages"
@@ -32,14 +34,14 @@ static bool fail(const char *what, int error)
     return false;
 }
 
-static bool write_all(int fd, const uint8_t *bytes, size_t len)
+static bool write_all(int fd, const uint8_t *bytes, size_t len, const char *what)
 {
     while (len) {
         ssize_t n = write(fd, bytes, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail("writing to protoc-gen-c", errno);
+            return fail(what, errno);
         bytes += n;
         len -= (size_t)n;
     }
@@ -76,7 +78,7 @@ static bool run_generator(const uint8_t *bytes, size_t len)
     int fd = -1;
     if (!start(path && *path ? path : "protoc-gen-c", &pid, &fd))
         return false;
-    bool written = write_all(fd, bytes, len);
+    bool written = write_all(fd, bytes, len, "writing to protoc-gen-c");
     close(fd);
     int status;
     while (waitpid(pid, &status, 0) < 0)
@@ -88,6 +90,20 @@ static bool run_generator(const uint8_t *bytes, size_t len)
     return false;
 }
 
+/* Says that this plugin takes proto3's optional. Fields of a message may come in any order and one after the other, so
+ * the answer that protoc-gen-c has just written is added to, without being read. */
+static bool say_features(struct pool *pool)
+{
+    Google__Protobuf__Compiler__CodeGeneratorResponse response =
+        GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__INIT;
+    response.has_supported_features = 1;
+    response.supported_features = GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__FEATURE__FEATURE_PROTO3_OPTIONAL;
+    size_t len = google__protobuf__compiler__code_generator_response__get_packed_size(&response);
+    uint8_t *bytes = pool_alloc(pool, len);
+    google__protobuf__compiler__code_generator_response__pack(&response, bytes);
+    return write_all(STDOUT_FILENO, bytes, len, "writing the response");
+}
+
 static bool run(struct pool *pool)
 {
     Google__Protobuf__Compiler__CodeGeneratorRequest *request = request_read(pool, PROGRAM);
@@ -97,6 +113,7 @@ static bool run(struct pool *pool)
     for (size_t i = 0; i < request->n_proto_file; i++) {
         n_services[i] = request->proto_file[i]->n_service;
         request->proto_file[i]->n_service = 0;
+        presence_file(pool, request->proto_file[i]);
     }
     size_t len = google__protobuf__compiler__code_generator_request__get_packed_size(request);
     uint8_t *bytes = pool_alloc(pool, len);
@@ -104,7 +121,7 @@ static bool run(struct pool *pool)
     for (size_t i = 0; i < request->n_proto_file; i++) /* to be freed */
         request->proto_file[i]->n_service = n_services[i];
     google__protobuf__compiler__code_generator_request__free_unpacked(request, NULL);
-    return run_generator(bytes, len);
+    return run_generator(bytes, len) && say_features(pool);
 }
 
 int main(int argc, char **argv)

@@ -292,6 +292,53 @@ static void test_spoilt_bytes(void **state)
     }
 }
 
+/* protoc-gen-c's answer comes through, and after it that proto3's optional is understood. */
+static void test_messages(void **state)
+{
+    (void)state;
+    static struct run run;
+    struct sound s;
+    uint8_t bytes[4096];
+    size_t len = pack(sound_init(&s), bytes, sizeof bytes);
+    run_plugin(&run, MESSAGES_PLUGIN, NULL, bytes, len);
+    assert_int_equal(run.status, 0);
+    response_t *response = google__protobuf__compiler__code_generator_response__unpack(NULL, run.out_len, run.out);
+    assert_non_null(response);
+    assert_null(response->error);
+    assert_int_equal(response->n_file, 2);
+    assert_true(response->has_supported_features);
+    assert_int_equal(response->supported_features, 1);
+    google__protobuf__compiler__code_generator_response__free_unpacked(response, NULL);
+}
+
+/* Optional fields as protoc would never write them. */
+static void test_unsound_optional(void **state)
+{
+    (void)state;
+    static struct run run;
+    struct sound s;
+    uint8_t bytes[4096];
+    static const int indexes[] = {0, 1, -1};
+    for (size_t i = 0; i < 6; i++) {
+        Google__Protobuf__FieldDescriptorProto field = GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__INIT,
+                                               *fields[] = {&field};
+        Google__Protobuf__OneofDescriptorProto oneof = GOOGLE__PROTOBUF__ONEOF_DESCRIPTOR_PROTO__INIT,
+                                               *oneofs[] = {&oneof};
+        sound_init(&s);
+        s.files[0].syntax = "proto3";
+        field.name = i < 3 ? "x" : NULL;
+        field.has_proto3_optional = field.proto3_optional = 1;
+        field.has_oneof_index = 1;
+        field.oneof_index = indexes[i % 3];
+        s.message.n_field = s.message.n_oneof_decl = 1;
+        s.message.field = fields;
+        s.message.oneof_decl = oneofs;
+        run_plugin(&run, MESSAGES_PLUGIN, NULL, bytes, pack(&s.request, bytes, sizeof bytes));
+        assert_int_equal(run.status, 1);
+        assert_non_null(strstr(run.err, "protoc-gen-c failed"));
+    }
+}
+
 static void test_messages_without_generator(void **state)
 {
     (void)state;
@@ -320,6 +367,8 @@ int main(void)
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_spoilt_bytes),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_unsound_optional),
         cmocka_unit_test(test_messages_without_generator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
