@@ -34,14 +34,19 @@ static void op_arrived(struct crpc_call *call)
     worker_ready(call->worker, &call->ready);
 }
 
-static void close_done(struct op *op, bool ok)
+static void closed(struct crpc_call *call)
 {
-    (void)ok; /* always succeeds */
-    struct crpc_call *call = CONTAINER_OF(op, struct crpc_call, op_close);
     if (call->close_cancelled) {
         call->cancelled = true;
         chain_wake_signals(call);
     }
+}
+
+static void close_done(struct op *op, bool ok)
+{
+    (void)ok; /* always succeeds */
+    struct crpc_call *call = CONTAINER_OF(op, struct crpc_call, op_close);
+    closed(call);
     op_arrived(call);
 }
 
@@ -65,6 +70,8 @@ static void status_done(struct op *op, bool ok)
     struct crpc_call *call = CONTAINER_OF(op, struct crpc_call, op_status);
     if (call->replying)
         bytes_drop(&call->out);
+    if (call->close_late)
+        closed(call);
     op_arrived(call);
 }
 
@@ -196,15 +203,24 @@ void call_recv_start(struct crpc_call *call)
     call_batch(call, &op, 1, &call->op_recv);
 }
 
+static grpc_op close_op(struct crpc_call *call)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+    op.data.recv_close_on_server.cancelled = &call->close_cancelled;
+    return op;
+}
+
 static void status_start(struct crpc_call *call)
 {
     if (call->status_out)
         return;
     call->status_out = true;
-    grpc_op ops[3];
+    grpc_op ops[4];
     size_t n = initial_op(call, ops);
     if (call->replying)
         n += message_op(call, &ops[n]);
+    if (call->close_late)
+        ops[n++] = close_op(call);
     grpc_op *op = &ops[n++];
     *op = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
     if (!call->status) {
@@ -337,9 +353,13 @@ void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_b
         call->lanes[i].call = call;
     start_arenas(call);
 
-    grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
-    op.data.recv_close_on_server.cancelled = &call->close_cancelled;
-    call_batch(call, &op, 1, &call->op_close);
+    /* A simple handler answers before anything else can happen, so the news of a cancel may come with the answer: one
+     * batch less for each call. */
+    call->close_late = method && method->handler->simple && call->server->close_with_status;
+    if (!call->close_late) {
+        grpc_op op = close_op(call);
+        call_batch(call, &op, 1, &call->op_close);
+    }
 
     struct err err = ERR_NONE;
     if (prepare(call, payload, refusal, &err) != 0) {

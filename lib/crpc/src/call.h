@@ -41,6 +41,7 @@ struct crpc_call {
     bool sending;        /* a message is in flight; the status waits for it */
     bool metadata_out;   /* initial metadata has been sent */
     bool sent;           /* outcome of the last send */
+    bool close_late;     /* RECV_CLOSE_ON_SERVER goes with the status */
     bool closed;         /* done() has run; only signals can hold the call */
     int close_cancelled; /* written by core */
     struct lane lanes[CALL_LANES];

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <grpc/grpc_security.h>
@@ -15,7 +16,7 @@
 
 /* Keepalive: a client may ping an idle connection every 10 s, so half of that is tolerated; a peer that does not answer
  * a ping in 20 s is gone. A handshake that takes longer than 20 s is no handshake. */
-enum { PING_MIN_MS = 5000, PING_TIMEOUT_MS = 20000, HANDSHAKE_MS = 20000, WORKERS_MAX = 256 };
+enum { PING_MIN_MS = 5000, PING_TIMEOUT_MS = 20000, HANDSHAKE_MS = 20000, WORKERS_MAX = 256, CORE_OF_151 = 29 };
 
 static void set_defaults(struct crpc_server_options *o)
 {
@@ -115,6 +116,8 @@ struct crpc_server *crpc_server_new(const struct crpc_server_options *options, s
     pthread_condattr_destroy(&attr);
 
     init_core();
+    /* Later cores refuse such batches (gRFC L104); core 29 is gRPC 1.51. */
+    server->close_with_status = atoi(grpc_version_string()) <= CORE_OF_151;
     server->quota = grpc_resource_quota_create("crpc");
     grpc_resource_quota_resize(server->quota, server->options.memory_bytes);
     server->core = create_core(&server->options, server->quota);

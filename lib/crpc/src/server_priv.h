@@ -46,6 +46,7 @@ struct crpc_server {
     struct method *methods, **last_method;
     size_t n_methods;
     struct station *stations;
+    bool close_with_status; /* core takes RECV_CLOSE_ON_SERVER and the status in one batch */
     bool started;
     bool drained;
     bool stopped;     /* op_stopped has come */
