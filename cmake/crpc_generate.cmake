@@ -8,25 +8,24 @@
 # it links to the runtime, to crpc_wkt (the well-known types) and to LINK. Files that are imported from elsewhere are
 # found in IMPORT_DIRS, and their code is in a target of LINK.
 #
-# Works in this tree and after installation. Settings, with what they are found as:
+# Works in crpc's own tree and after find_package(crpc). Settings, with what they are found as:
 #   CRPC_PROTOC              protoc
 #   CRPC_PROTOC_GEN_C        protobuf-c's plugin of protoc
 #   CRPC_PROTOC_GEN_CRPC, CRPC_PROTOC_GEN_CRPC_MESSAGES
-#                            crpc's plugins; in their own tree the targets of these names are used instead
+#                            crpc's plugins, when other ones are wanted than those of the tree or the package, which may
+#                            be of another machine
 #   CRPC_PROTO_INCLUDE_DIR   where google/protobuf/*.proto are
-#   CRPC_RUNTIME             target to link to: crpc, or joblog::crpc once installed
+#   CRPC_RUNTIME             target to link to, when it is not the tree's or the package's
 include_guard(GLOBAL)
 
 find_program(CRPC_PROTOC protoc REQUIRED)
 find_program(CRPC_PROTOC_GEN_C protoc-gen-c REQUIRED)
-find_program(CRPC_PROTOC_GEN_CRPC protoc-gen-crpc HINTS ${CMAKE_CURRENT_LIST_DIR}/../../../bin)
-find_program(CRPC_PROTOC_GEN_CRPC_MESSAGES protoc-gen-crpc-messages HINTS ${CMAKE_CURRENT_LIST_DIR}/../../../bin)
 get_filename_component(_crpc_protoc_prefix ${CRPC_PROTOC} DIRECTORY)
 find_path(CRPC_PROTO_INCLUDE_DIR google/protobuf/descriptor.proto HINTS ${_crpc_protoc_prefix}/../include REQUIRED)
 find_path(CRPC_PROTOBUF_C_INCLUDE_DIR protobuf-c/protobuf-c.h REQUIRED)
 find_library(CRPC_PROTOBUF_C_LIBRARY protobuf-c REQUIRED)
-mark_as_advanced(CRPC_PROTOC CRPC_PROTOC_GEN_C CRPC_PROTOC_GEN_CRPC CRPC_PROTOC_GEN_CRPC_MESSAGES
-                 CRPC_PROTO_INCLUDE_DIR CRPC_PROTOBUF_C_INCLUDE_DIR CRPC_PROTOBUF_C_LIBRARY)
+mark_as_advanced(CRPC_PROTOC CRPC_PROTOC_GEN_C CRPC_PROTO_INCLUDE_DIR CRPC_PROTOBUF_C_INCLUDE_DIR
+                 CRPC_PROTOBUF_C_LIBRARY)
 # In the tree: where crpc/method.h is, which generated code includes.
 get_filename_component(_crpc_runtime_include ${CMAKE_CURRENT_LIST_DIR}/../lib/crpc/include ABSOLUTE)
 set(_crpc_runtime_include ${_crpc_runtime_include} CACHE INTERNAL "")
@@ -36,33 +35,34 @@ function(_crpc_runtime ret_target)
     set(target crpc)
     if(CRPC_RUNTIME)
         set(target ${CRPC_RUNTIME})
-    elseif(TARGET joblog::crpc)
-        set(target joblog::crpc)
+    elseif(TARGET crpc::crpc)
+        set(target crpc::crpc)
     endif()
     set(${ret_target} ${target} PARENT_SCOPE)
 endfunction()
 
-# Paths of the two plugins, and what a command that runs them depends on.
-function(_crpc_plugins ret_stubs ret_messages ret_depends)
-    if(TARGET protoc-gen-crpc AND TARGET protoc-gen-crpc-messages)
-        set(${ret_stubs} $<TARGET_FILE:protoc-gen-crpc> PARENT_SCOPE)
-        set(${ret_messages} $<TARGET_FILE:protoc-gen-crpc-messages> PARENT_SCOPE)
-        set(${ret_depends} protoc-gen-crpc protoc-gen-crpc-messages PARENT_SCOPE)
-        return()
-    endif()
-    foreach(plugin CRPC_PROTOC_GEN_CRPC CRPC_PROTOC_GEN_CRPC_MESSAGES)
-        if(NOT ${plugin})
-            message(FATAL_ERROR "crpc_generate: a plugin of protoc was not found; set ${plugin}")
+# Paths of the two plugins: the setting, or else the target of the tree or the package. What runs them depends on these.
+function(_crpc_plugins ret_stubs ret_messages)
+    set(plugins "")
+    foreach(name protoc-gen-crpc protoc-gen-crpc-messages)
+        string(MAKE_C_IDENTIFIER CRPC_${name} setting)
+        string(TOUPPER ${setting} setting)
+        if(${setting})
+            list(APPEND plugins ${${setting}})
+        elseif(TARGET ${name})
+            list(APPEND plugins $<TARGET_FILE:${name}>)
+        else()
+            list(APPEND plugins $<TARGET_FILE:crpc::${name}>)
         endif()
     endforeach()
-    set(${ret_stubs} ${CRPC_PROTOC_GEN_CRPC} PARENT_SCOPE)
-    set(${ret_messages} ${CRPC_PROTOC_GEN_CRPC_MESSAGES} PARENT_SCOPE)
-    set(${ret_depends} ${CRPC_PROTOC_GEN_CRPC} ${CRPC_PROTOC_GEN_CRPC_MESSAGES} PARENT_SCOPE)
+    list(POP_FRONT plugins stubs messages)
+    set(${ret_stubs} ${stubs} PARENT_SCOPE)
+    set(${ret_messages} ${messages} PARENT_SCOPE)
 endfunction()
 
 # Commands that generate the code of one file: appends the sources to list ret_sources.
 function(_crpc_generate_file out proto_dir proto import_dirs options messages ret_sources)
-    _crpc_plugins(stubs_plugin messages_plugin depends)
+    _crpc_plugins(stubs_plugin messages_plugin)
     string(REGEX REPLACE "\\.proto$" "" stem ${proto})
     # In protoc's order: Ninja wants the output that comes first to be the one that the dependency file names first.
     set(outputs ${stem}.crpc.c ${stem}.crpc.h)
@@ -84,7 +84,7 @@ function(_crpc_generate_file out proto_dir proto import_dirs options messages re
                 ${CRPC_PROTOC} -I${proto_dir} ${import_dirs} -I${CRPC_PROTO_INCLUDE_DIR} ${messages_out}
                 --plugin=protoc-gen-crpc=${stubs_plugin} --crpc_out=${out} ${options}
                 --dependency_out=${out}/${id}.d ${proto}
-        DEPENDS ${proto_dir}/${proto} ${depends}
+        DEPENDS ${proto_dir}/${proto} ${stubs_plugin} ${messages_plugin}
         DEPFILE ${out}/${id}.d
         COMMENT "Generating from ${proto}"
         VERBATIM)
@@ -95,9 +95,9 @@ endfunction()
 function(crpc_generate_wkt)
     if(TARGET crpc_wkt)
         return()
-    elseif(TARGET joblog::crpc_wkt)
+    elseif(TARGET crpc::wkt)
         add_library(crpc_wkt INTERFACE IMPORTED GLOBAL)
-        target_link_libraries(crpc_wkt INTERFACE joblog::crpc_wkt)
+        target_link_libraries(crpc_wkt INTERFACE crpc::wkt)
         return()
     endif()
     set(out ${CMAKE_BINARY_DIR}/crpc_wkt)
