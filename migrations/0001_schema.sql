@@ -92,7 +92,7 @@ CREATE TABLE joblog.job (
     attempt        int         NOT NULL DEFAULT 0,
     attempts_left  int         NOT NULL,
     max_attempts   int         NOT NULL,
-    status         smallint    NOT NULL,
+    status         smallint    NOT NULL CHECK (status IN (1, 3, 4, 5)),
     bad_status     smallint,
     priority       smallint    NOT NULL,
     initial_backoff_us bigint,
@@ -166,7 +166,7 @@ BEGIN
             PERFORM pg_advisory_xact_lock(19020, 1000);
             CONTINUE WHEN to_regclass('joblog.' || name) IS NOT NULL;
         END IF;
-        EXECUTE format('CREATE TABLE joblog.%I (LIKE joblog.job INCLUDING DEFAULTS) WITH (fillfactor = 85,'
+        EXECUTE format('CREATE TABLE joblog.%I (LIKE joblog.job INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 85,'
                        ' autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2,'
                        ' autovacuum_analyze_scale_factor = 0.2)', name);
         EXECUTE format('ALTER TABLE joblog.job ATTACH PARTITION joblog.%I FOR VALUES FROM (%s) TO (%s)', name,

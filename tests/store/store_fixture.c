@@ -20,7 +20,7 @@ struct waiter_state {
 
 static char uri[1024];
 static int n_databases;
-static struct arena texts;
+static struct arena texts; /* zeroed: an arena without a first buffer */
 
 static void post(struct tag *tag, bool ok)
 {
@@ -80,7 +80,6 @@ bool waiter_wait(struct waiter *w)
 int store_group_setup(void **state)
 {
     (void)state;
-    arena_init(&texts, NULL, 0, 0);
     return pg_fixture_start() ? 0 : -1;
 }
 
@@ -88,7 +87,7 @@ int store_group_teardown(void **state)
 {
     (void)state;
     arena_done(&texts);
-    pg_fixture_stop();
+    pg_fixture_stop(); /* nothing when it was not started */
     return 0;
 }
 
@@ -115,6 +114,11 @@ struct store *store_fresh(const struct store_options *options)
     assert_non_null(fresh);
     snprintf(uri, sizeof uri, "%s", fresh);
     return store_again(options);
+}
+
+void store_use(const char *other)
+{
+    snprintf(uri, sizeof uri, "%s", other);
 }
 
 const char *store_uri(void)

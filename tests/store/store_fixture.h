@@ -28,6 +28,8 @@ struct store *store_fresh(const struct store_options *options);
 /* On the database of the last store_fresh. */
 struct store *store_again(const struct store_options *options);
 const char *store_uri(void);
+/* From now on store_again uses this database. */
+void store_use(const char *uri);
 int store_group_setup(void **state);
 int store_group_teardown(void **state);
 

@@ -301,6 +301,10 @@ static void test_two_stores_share(void **state)
     /* And an end there ends the lease here. */
     assert_int_equal(finish(a, id, token, ATTEMPT_CANCELLED).status, JOB_CANCELLED);
     assert_string_equal(finish(b, id, token, ATTEMPT_COMPLETED).cmd.err.reason, "LEASE_LOST");
+    d = next_alive(&w);
+    assert_int_equal(d->kind, DELIVERY_LOST);
+    assert_int_equal(d->job_id, id);
+    delivery_free(d);
     assert_counters_exact();
     /* The process of a worker dies: the other store ends its leases. */
     id = dispatch_ok(b, a_job("mail"));

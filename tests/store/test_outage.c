@@ -1,0 +1,224 @@
+/* PostgreSQL goes away and comes back, or only the connection does, while commands are under way: nothing that was
+ * acknowledged is lost, nothing is done twice. */
+#include "store_fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ftw.h>
+#include <unistd.h>
+
+enum { IN_FLIGHT = 64, TOTAL = 6000 };
+
+/* A cluster of its own, since it is stopped and started: by the account postgres when the test runs as root. */
+static char dir[] = "/tmp/joblog-outage-XXXXXX";
+
+static void shell(const char *what)
+{
+    char command[1024];
+
+    snprintf(command, sizeof command, "%s sh -c 'PATH=$PATH:$(pg_config --bindir); cd %s; %s' >>%s.log 2>&1",
+             geteuid() == 0 ? "runuser -u postgres --" : "", dir, what, dir);
+    if (system(command) != 0)
+        fail_msg("%s failed, see %s.log", what, dir);
+}
+
+static int cluster_setup(void **state)
+{
+    char command[200];
+
+    (void)state;
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(command, sizeof command, "chown postgres %s", dir);
+    if (geteuid() == 0 && system(command) != 0)
+        return -1;
+    shell("initdb -D pg -U joblog -A trust -N");
+    shell("printf \"fsync = off\\nlisten_addresses = \\047\\047\\nunix_socket_directories = \\047%s\\047\\n\" \"$PWD\" "
+          ">>pg/postgresql.conf");
+    shell("pg_ctl -D pg -l pg.log -w start");
+    return 0;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static int cluster_teardown(void **state)
+{
+    char log[100];
+
+    (void)state;
+    shell("pg_ctl -D pg -m immediate -w stop");
+    nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    snprintf(log, sizeof log, "%s.log", dir);
+    remove(log);
+    return 0;
+}
+
+/* A fresh database of it, and a store on that. */
+static struct store *fresh(void)
+{
+    static int n;
+    char uri[200];
+
+    snprintf(uri, sizeof uri, "host=%s user=joblog dbname=postgres", dir);
+    store_use(uri);
+    snprintf(uri, sizeof uri, "create database o%d", ++n);
+    sql_value(uri);
+    snprintf(uri, sizeof uri, "host=%s user=joblog dbname=o%d", dir, n);
+    store_use(uri);
+    return store_again(NULL);
+}
+
+struct load {
+    struct store *store;
+    atomic_int n_started, n_done, n_acknowledged, n_failed;
+    struct waiter *end;
+};
+
+struct slot {
+    struct tag tag;
+    struct load *load;
+    struct dispatch_item item;
+    struct store_dispatch dispatch;
+};
+
+/* Sends the next one or, with none left, reports the end. Runs on the store's thread. */
+static void next(struct slot *s)
+{
+    struct load *l = s->load;
+    struct err err;
+
+    if (atomic_fetch_add(&l->n_started, 1) >= TOTAL) {
+        if (atomic_fetch_add(&l->n_done, 1) + 1 == IN_FLIGHT)
+            tag_post(&l->end->tag, true);
+        return;
+    }
+    s->item = (struct dispatch_item){.job = a_job("mail")};
+    s->dispatch =
+        (struct store_dispatch){.cmd = {.op = STORE_DISPATCH, .done = &s->tag}, .items = &s->item, .n_items = 1};
+    if (store_submit(l->store, &s->dispatch.cmd, &err) < 0)
+        abort();
+}
+
+static void done(struct tag *tag, bool ok)
+{
+    struct slot *s = (struct slot *)tag;
+
+    (void)ok;
+    atomic_fetch_add(s->item.err.code || s->dispatch.cmd.err.code ? &s->load->n_failed : &s->load->n_acknowledged, 1);
+    next(s);
+}
+
+static void run_load(struct load *l, struct slot *slots)
+{
+    memset(l, 0, sizeof *l);
+    l->end = waiter_new();
+    for (int i = 0; i < IN_FLIGHT; i++) {
+        slots[i].tag.post = done;
+        slots[i].load = l;
+    }
+}
+
+static void start_load(struct slot *slots)
+{
+    for (int i = 0; i < IN_FLIGHT; i++)
+        next(&slots[i]);
+}
+
+static void wait_for_acknowledged(struct load *l, int n)
+{
+    while (atomic_load(&l->n_acknowledged) < n)
+        sched_yield();
+}
+
+static void check_load(struct load *l)
+{
+    assert_true(waiter_wait(l->end));
+    assert_int_equal(l->n_acknowledged, TOTAL);
+    assert_int_equal(l->n_failed, 0);
+    assert_int_equal(sql_int("select count(*) from joblog.job"), TOTAL);
+    assert_counters_exact();
+    waiter_free(l->end);
+}
+
+static void test_connection_is_cut_again_and_again(void **state)
+{
+    struct slot *slots = calloc(IN_FLIGHT, sizeof *slots);
+    struct load l;
+
+    (void)state;
+    run_load(&l, slots);
+    l.store = fresh();
+    start_load(slots);
+    for (int i = 1; i <= 8; i++) {
+        wait_for_acknowledged(&l, i * 400);
+        sql_value(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'joblog writer'");
+    }
+    check_load(&l);
+    store_close(l.store);
+    free(slots);
+}
+
+static void test_postgres_restarts(void **state)
+{
+    struct slot *slots = calloc(IN_FLIGHT, sizeof *slots);
+    static const char *const how[] = {"pg_ctl -D pg -l pg.log -m fast -w restart",
+                                      "pg_ctl -D pg -l pg.log -m immediate -w restart"};
+    struct load l;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        run_load(&l, slots);
+        l.store = fresh();
+        start_load(slots);
+        wait_for_acknowledged(&l, 1000);
+        shell(how[i]);
+        check_load(&l);
+        /* Readers come back too. */
+        int64_t id = dispatch_ok(l.store, a_job("mail"));
+        assert_int_equal(get_ok(l.store, id).status, JOB_PENDING);
+        store_close(l.store);
+    }
+    free(slots);
+}
+
+static void test_leases_survive_a_restart(void **state)
+{
+    struct store *s = fresh();
+    struct worker w = worker_open(s, "w1", "q");
+    int64_t token, id;
+
+    (void)state;
+    worker_credit(&w, 2);
+    id = dispatch_ok(s, a_job("mail"));
+    worker_lease(&w, &token);
+    shell("pg_ctl -D pg -l pg.log -m immediate -w restart");
+    assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    id = dispatch_ok(s, a_job("mail"));
+    assert_int_equal(worker_lease(&w, &token), id);
+    assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    assert_counters_exact();
+    worker_close(&w, false);
+    store_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_connection_is_cut_again_and_again),
+        cmocka_unit_test(test_postgres_restarts),
+        cmocka_unit_test(test_leases_survive_a_restart),
+    };
+
+    return cmocka_run_group_tests(tests, cluster_setup, cluster_teardown);
+}

@@ -1,0 +1,176 @@
+/* The schema and the statements: every one prepares, the rules equal the code's, migrations are guarded. */
+#include "store_fixture.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "core/id.h"
+#include "core/life.h"
+#include "migrations/migrations.h"
+#include "store/sql_text.h"
+
+static void test_every_statement_prepares(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    PGconn *c = PQconnectdb(store_uri());
+
+    (void)state;
+    assert_true(SQL_COUNT > 40);
+    for (int i = 0; i < SQL_COUNT; i++) {
+        PGresult *r = PQprepare(c, sql_texts[i].name, sql_texts[i].text, 0, NULL);
+        if (PQresultStatus(r) != PGRES_COMMAND_OK)
+            fail_msg("%s: %s", sql_texts[i].name, PQerrorMessage(c));
+        PQclear(r);
+        /* The header comment is the contract. */
+        assert_int_equal(strncmp(sql_texts[i].text, "-- ", 3), 0);
+    }
+    PQfinish(c);
+    store_close(s);
+}
+
+static void test_transition_table_equals_the_code(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    char sql[200];
+
+    (void)state;
+    for (int from = 1; from < JOB_STATUS_COUNT; from++) {
+        for (int to = 1; to < JOB_STATUS_COUNT; to++) {
+            snprintf(sql, sizeof sql,
+                     "select count(*) from joblog.transition_rule where from_status = %d and to_status = %d", from, to);
+            assert_int_equal(sql_int(sql), job_transition_allowed(from, to));
+        }
+    }
+    store_close(s);
+}
+
+/* Tries to set a stored status by hand: refused unless the rules allow it. */
+static bool try_status(int64_t id, int to)
+{
+    PGconn *c = PQconnectdb(store_uri());
+    char sql[200];
+    bool done;
+
+    snprintf(sql, sizeof sql, "update joblog.job set status = %d where id = %lld", to, (long long)id);
+    PGresult *r = PQexec(c, sql);
+    done = PQresultStatus(r) == PGRES_COMMAND_OK;
+    if (!done && to != JOB_RUNNING)
+        assert_string_equal(PQresultErrorField(r, PG_DIAG_SQLSTATE), "JL002");
+    PQclear(r);
+    PQfinish(c);
+    return done;
+}
+
+static void test_trigger_refuses_what_the_rules_forbid(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t token, done = start_ok(s, a_job("mail"), &token);
+
+    (void)state;
+    finish(s, done, token, ATTEMPT_COMPLETED);
+    for (int to = 1; to < JOB_STATUS_COUNT; to++) {
+        if (to != JOB_COMPLETED)
+            assert_false(try_status(done, to));
+    }
+    int64_t failed = start_ok(s, a_job("mail"), &token);
+    finish(s, failed, token, ATTEMPT_FAILED);
+    assert_false(try_status(failed, JOB_COMPLETED));
+    assert_false(try_status(failed, JOB_CANCELLED));
+    assert_true(try_status(failed, JOB_PENDING));
+    /* A stored job is never "running": its lease says so. */
+    assert_false(try_status(failed, JOB_RUNNING));
+    store_close(s);
+}
+
+static void test_id_functions_equal_the_code(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t id = dispatch_ok(s, a_job("mail"));
+    char sql[200];
+
+    (void)state;
+    snprintf(sql, sizeof sql, "select (extract(epoch from joblog.id_time(%lld)) * 1000000)::bigint", (long long)id);
+    assert_int_equal(sql_int(sql), id_time_us(id));
+    snprintf(sql, sizeof sql, "select joblog.id_floor(joblog.id_time(%lld))", (long long)id);
+    assert_int_equal(sql_int(sql), id_floor(id_time_us(id)));
+    assert_int_equal(sql_int("select joblog.id_floor('2020-01-01')"), 0);
+    store_close(s);
+}
+
+static void test_partitions_are_made_ahead(void **state)
+{
+    struct store *s = store_fresh(NULL);
+
+    (void)state;
+    assert_int_equal(sql_int("select count(*) from pg_inherits where inhparent = 'joblog.job'::regclass"), 5);
+    assert_int_equal(sql_int("select joblog.ensure_partitions(current_date - 1, current_date + 3)"), 0);
+    assert_int_equal(sql_int("select joblog.ensure_partitions(current_date + 3, current_date + 5)"), 2);
+    /* Every partition has what the table has. */
+    assert_int_equal(
+        sql_int("select count(distinct n) from (select i.inhrelid, (select count(*) from pg_index x where"
+                " x.indrelid = i.inhrelid) n from pg_inherits i where inhparent = 'joblog.job'::regclass) a"),
+        1);
+    store_close(s);
+}
+
+static struct err open_error(void)
+{
+    struct store_options o = {.uri = store_uri()};
+    struct err err = ERR_NONE;
+
+    assert_null(store_open(&o, &err));
+    return err;
+}
+
+static void test_migrations_are_guarded(void **state)
+{
+    struct err err;
+    char sql[300];
+
+    (void)state;
+    store_close(store_fresh(NULL));
+    assert_int_equal(sql_int("select count(*) from joblog.migration"), migration_count);
+    store_close(store_again(NULL));
+    assert_int_equal(sql_int("select count(*) from joblog.migration"), migration_count);
+
+    snprintf(sql, sizeof sql, "insert into joblog.migration values (%zu, 'later', 'x')", migration_count + 1);
+    sql_value(sql);
+    err = open_error();
+    assert_int_equal(err.code, ERR_FAILED_PRECONDITION);
+    assert_string_equal(err.reason, "DATABASE_NEWER");
+    sql_value("delete from joblog.migration where name = 'later'");
+
+    sql_value("update joblog.migration set sha256 = 'other' where number = 1");
+    err = open_error();
+    assert_string_equal(err.reason, "MIGRATION_CHANGED");
+}
+
+static void test_no_database(void **state)
+{
+    struct store_options o = {.uri = "host=/nonexistent dbname=x"};
+    struct err err = ERR_NONE;
+
+    (void)state;
+    assert_null(store_open(&o, &err));
+    assert_int_equal(err.code, ERR_UNAVAILABLE);
+    /* Neither path nor text of the library. */
+    assert_null(strstr(err.msg, "nonexistent"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_statement_prepares),
+        cmocka_unit_test(test_transition_table_equals_the_code),
+        cmocka_unit_test(test_trigger_refuses_what_the_rules_forbid),
+        cmocka_unit_test(test_id_functions_equal_the_code),
+        cmocka_unit_test(test_partitions_are_made_ahead),
+        cmocka_unit_test(test_migrations_are_guarded),
+        cmocka_unit_test(test_no_database),
+    };
+
+    return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
+}
