@@ -76,7 +76,7 @@ struct joblog_client *joblog_connect(const char *address, const struct joblog_op
     struct crpc_metadata metadata = {"joblog-actor", span_str(o->actor ? o->actor : actor)};
     struct crpc_channel_options channel = {
         .max_message_bytes = MAX_MESSAGE_BYTES,
-        .max_reconnect_ms = 2000,
+        .max_reconnect_ms = 1000,
         .metadata = &metadata,
         .n_metadata = 1,
     };

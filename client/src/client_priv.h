@@ -48,7 +48,7 @@ struct backoff {
     int64_t next_ms; /* 0 to begin with */
 };
 #define BACKOFF_CALL   ((struct backoff){.first_ms = 50, .max_ms = 2000})
-#define BACKOFF_STREAM ((struct backoff){.first_ms = 50, .max_ms = 5000})
+#define BACKOFF_STREAM ((struct backoff){.first_ms = 50, .max_ms = 1000})
 /* The next pause. at_least_ms: what the server asked for, or 0. */
 int64_t backoff_next_ms(struct backoff *b, int64_t at_least_ms);
 

@@ -103,12 +103,11 @@ static void convert_parts(const Joblog__V1__Job *m, struct joblog_job *job)
     job->source_id = text_of(m->source ? m->source->id : NULL);
 }
 
-bool convert_job(struct arena *a, const Joblog__V1__Job *m, struct joblog_job *job)
+bool convert_job(struct arena *a, const Joblog__V1__Job *message, struct joblog_job *ret_job)
 {
     static const Joblog__V1__Job empty = JOBLOG__V1__JOB__INIT;
-    if (!m)
-        m = &empty;
-    *job = (struct joblog_job){
+    const Joblog__V1__Job *m = message ? message : &empty;
+    *ret_job = (struct joblog_job){
         .id = m->id,
         .job_name = text_of(m->job_name),
         .queue = text_of(m->queue),
@@ -132,19 +131,19 @@ bool convert_job(struct arena *a, const Joblog__V1__Job *m, struct joblog_job *j
         .execution_us = duration_us_of(m->execution_duration),
         .revision = m->revision,
     };
-    convert_parts(m, job);
-    return convert_labels(a, m, job) && convert_attempts(a, m, job) && convert_transitions(a, m, job);
+    convert_parts(m, ret_job);
+    return convert_labels(a, m, ret_job) && convert_attempts(a, m, ret_job) && convert_transitions(a, m, ret_job);
 }
 
-struct joblog_job *convert_job_box(ProtobufCMessage *message, const Joblog__V1__Job *m, struct err *ret_err)
+struct joblog_job *convert_job_box(ProtobufCMessage *message, const Joblog__V1__Job *job, struct err *ret_err)
 {
-    struct joblog_job *job = box_new(message, sizeof *job);
-    if (!job || !convert_job(box_arena(job), m, job)) {
-        box_free(job);
+    struct joblog_job *out = box_new(message, sizeof *out);
+    if (!out || !convert_job(box_arena(out), job, out)) {
+        box_free(out);
         error_no_memory(ret_err);
         return NULL;
     }
-    return job;
+    return out;
 }
 
 void joblog_job_free(struct joblog_job *job)

@@ -9,13 +9,12 @@
 static const char *const operators[] = {"", "equals", "in", "contains", "at_least", "at_most", "search"};
 enum { N_OPERATORS = sizeof operators / sizeof operators[0] };
 
-bool convert_export(struct arena *a, const Joblog__V1__Export *m, struct joblog_export *out)
+bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct joblog_export *ret_export)
 {
     static const Joblog__V1__Export empty = JOBLOG__V1__EXPORT__INIT;
-    if (!m)
-        m = &empty;
+    const Joblog__V1__Export *m = message ? message : &empty;
     const Joblog__V1__ExportFile *f = m->file;
-    *out = (struct joblog_export){
+    *ret_export = (struct joblog_export){
         .export_type = text_of(m->export_type),
         .title = text_of(m->title),
         .has_file = f != NULL,
@@ -26,7 +25,7 @@ bool convert_export(struct arena *a, const Joblog__V1__Export *m, struct joblog_
         .rows = f ? f->rows : 0,
         .expire_us = time_us_of(f ? f->expire_time : NULL),
     };
-    return convert_job(a, m->job, &out->job);
+    return convert_job(a, m->job, &ret_export->job);
 }
 
 struct joblog_export *convert_export_box(ProtobufCMessage *message, const Joblog__V1__Export *m, struct err *ret_err)
@@ -100,7 +99,7 @@ int joblog_export_start(struct joblog_client *client, const struct joblog_export
     if (put_spec(&arena, spec, &request, &e) == 0)
         call_unary(client, EXPORT_METHOD(START_EXPORT), &request.base, NULL, &response, &e);
     arena_done(&arena);
-    if (e.code != ERR_OK)
+    if (!response)
         return error_give(error, &e);
     Joblog__V1__StartExportResponse *m = (Joblog__V1__StartExportResponse *)response;
     char *message = ret_message ? mem_strdup(text_of(m->message)) : NULL;
