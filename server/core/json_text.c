@@ -1,5 +1,6 @@
 /* Small work on JSON texts that are known to be valid; see json.h. Pure. */
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "core/json.h"
 
@@ -177,16 +178,42 @@ bool json_decode_string(struct arena *arena, struct span raw, struct span *ret)
     return true;
 }
 
-/* Is there a member of that (decoded) key in object? */
-static bool has_key(struct arena *arena, struct span object, struct span key)
-{
-    struct span raw, value, other;
+/* ---- merging ---- */
 
-    while (json_next_member(&object, &raw, &value)) {
-        if (json_decode_string(arena, raw, &other) && span_eq(other, key))
-            return true;
+struct members {
+    struct span *keys; /* decoded, sorted by memcmp order */
+    size_t n;
+};
+
+static int compare_keys(const void *pa, const void *pb)
+{
+    return span_cmp(*(const struct span *)pa, *(const struct span *)pb);
+}
+
+static bool read_keys(struct arena *arena, struct span object, struct members *ret)
+{
+    struct span rest = object, raw, value;
+    size_t n = 0;
+
+    while (json_next_member(&rest, &raw, &value))
+        n++;
+    ret->keys = arena_alloc(arena, n * sizeof *ret->keys);
+    ret->n = n;
+    rest = object;
+    for (size_t i = 0; ret->keys && i < n && json_next_member(&rest, &raw, &value); i++) {
+        if (!json_decode_string(arena, raw, &ret->keys[i]))
+            return false;
     }
-    return false;
+    if (!ret->keys)
+        return false;
+    if (n)
+        qsort(ret->keys, n, sizeof *ret->keys, compare_keys);
+    return true;
+}
+
+static bool has_key(const struct members *m, struct span key)
+{
+    return m->n && bsearch(&key, m->keys, m->n, sizeof *m->keys, compare_keys);
 }
 
 static void add_member(struct buf *b, bool *first, struct span key, struct span value)
@@ -201,17 +228,19 @@ static void add_member(struct buf *b, bool *first, struct span key, struct span 
 
 bool json_merge(struct buf *b, struct span base, struct span patch)
 {
-    char space[512];
+    char space[1024];
     struct arena arena;
+    struct members patched;
     struct span rest, raw, value, key;
-    bool first = true, good = true;
+    bool first = true, good;
 
     arena_init(&arena, space, sizeof space, 0);
+    good = read_keys(&arena, patch, &patched);
     buf_add_char(b, '{');
     rest = base;
     while (good && json_next_member(&rest, &raw, &value)) {
         good = json_decode_string(&arena, raw, &key);
-        if (good && !has_key(&arena, patch, key))
+        if (good && !has_key(&patched, key))
             add_member(b, &first, raw, value);
     }
     rest = patch;
