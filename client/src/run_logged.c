@@ -215,10 +215,17 @@ static int run_and_end(struct run *run, joblog_handler *callback, void *user, st
         job = end_job(run, completed, &e);
     if (e.code != ERR_OK)
         *ret_err = e;
-    if (job && ret_job && ret_err->code == ERR_OK)
+    if (job && ret_job && ret_err->code == ERR_OK) {
+        /* In full, if it can be had. */
+        struct joblog_job *full = NULL;
+        if (joblog_get(run->client, job->id, &full, NULL) == 0) {
+            joblog_job_free(job);
+            job = full;
+        }
         *ret_job = job;
-    else
+    } else {
         joblog_job_free(job);
+    }
     return ret_err->code == ERR_OK ? returned : -(int)ret_err->code;
 }
 

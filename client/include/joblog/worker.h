@@ -97,7 +97,7 @@ JOBLOG_API void joblog_worker_free(struct joblog_worker *worker); /* takes NULL 
  * completes it with the result that the callback set, or marks it failed with the error and a backtrace. Returns what
  * the callback returned (0 or more: completed); or -code and *error when the record could not be made (the callback has
  * then not run) or its end could not be recorded. *error is left with code JOBLOG_OK when everything was recorded.
- * Gives the job as it ended unless ret_job is NULL or *error is set. spec->run_time_us must be 0. */
+ * Gives the job as it ended, FULL view, unless ret_job is NULL or *error is set. spec->run_time_us must be 0. */
 JOBLOG_API int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *spec, joblog_handler *callback,
                                  void *user, struct joblog_job **ret_job, struct joblog_error *error);
 
