@@ -352,6 +352,47 @@ static void stopped_in_the_middle(void **state)
     end_in_the_middle(end_well);
 }
 
+/* A connection of the engine is cut: the attempt fails, the next one makes the file. */
+static void cut_connections(void **state)
+{
+    (void)state;
+    int64_t id = export_begin(fx.ann, "slow", NULL);
+    Joblog__V1__Export *e = export_watch(fx.ann, id, export_is_writing);
+    assert_non_null(e);
+    export_free(e);
+    export_fixture_sql("UPDATE app.pace SET seconds = 0");
+    assert_int_equal(export_fixture_ask("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                                        " WHERE application_name = 'joblogd export rows' AND %lld <> 0",
+                                        id),
+                     1);
+    expect_completed(id);
+    check_whole_file(id, "id,nap\r\n", "SELECT * FROM app.slow");
+    assert_int_equal(export_fixture_ask("SELECT attempt FROM joblog.job_now WHERE id = %lld", id), 2);
+}
+
+static void expired_and_damaged_files(void **state)
+{
+    (void)state;
+    int64_t id = export_begin(fx.ann, "people", &(struct filter_arg){"id", EQUALS, "1"});
+    struct buf data = BUF_INIT;
+    struct err err = ERR_NONE;
+    expect_completed(id);
+    export_fixture_ask("UPDATE joblog.export_chunk SET data = set_byte(data, 3, 0) WHERE job_id = %lld RETURNING 1",
+                       id);
+    assert_int_equal(export_download(fx.ann, id, 0, &data, NULL, &err), -ERR_DATA_LOSS);
+    assert_string_equal(err.reason, "EXPORT_DAMAGED");
+    assert_int_equal(data.len, 0);
+    export_fixture_ask("UPDATE joblog.export_file SET expire_time = now() WHERE job_id = %lld RETURNING 1", id);
+    assert_int_equal(export_download(fx.ann, id, 0, &data, NULL, &err), -ERR_NOT_FOUND);
+    assert_string_equal(err.reason, "EXPORT_EXPIRED");
+    Joblog__V1__Export *e = export_get(fx.ann, id, &err);
+    assert_non_null(e);
+    assert_int_equal(e->job->status, JOBLOG__V1__JOB_STATUS__JOB_STATUS_COMPLETED);
+    assert_null(e->file);
+    export_free(e);
+    buf_done(&data);
+}
+
 static void bad_type_files_stop_the_start(void **state)
 {
     (void)state;
@@ -396,6 +437,8 @@ int main(void)
         cmocka_unit_test(the_types_that_there_are),
         cmocka_unit_test_setup(killed_in_the_middle, restore_pace),
         cmocka_unit_test_setup(stopped_in_the_middle, restore_pace),
+        cmocka_unit_test_setup(cut_connections, restore_pace),
+        cmocka_unit_test(expired_and_damaged_files),
         cmocka_unit_test(bad_type_files_stop_the_start),
     };
     return cmocka_run_group_tests(tests, export_fixture_start, export_fixture_stop);

@@ -39,7 +39,7 @@ static const char schema_sql[] =
     "CREATE TABLE app.pace (seconds float8);"
     "INSERT INTO app.pace VALUES (0.01);"
     "CREATE FUNCTION app.nap(id bigint) RETURNS text STABLE LANGUAGE plpgsql AS"
-    "  $$BEGIN PERFORM pg_sleep(seconds) FROM app.pace; RETURN 'nap ' || id; END$$;"
+    "  $$BEGIN PERFORM pg_sleep(seconds) FROM app.pace; RETURN 'nap ' || id || repeat('z', 400); END$$;"
     "CREATE VIEW app.slow AS SELECT g AS id, app.nap(g) AS nap FROM generate_series(1::bigint, 3000) g;"
     "CREATE VIEW app.slow_count AS SELECT g AS id, pg_sleep(0.1)::text AS nap FROM generate_series(1, 3000) g;"
     "CREATE VIEW app.broken AS SELECT 1000 / (g - 500) AS id FROM generate_series(1, 1000) g;";
