@@ -54,16 +54,19 @@ struct reader {
     struct err *err;
 };
 
-__attribute__((format(printf, 2, 3))) static int refuse(struct reader *r, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void put_refusal(struct reader *r, const char *fmt, ...)
 {
     char text[160];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return err_set(r->err, ERR_FAILED_PRECONDITION, "EXPORT_TYPES_INVALID", "%s: %s%s%s", r->file, r->path,
-                   r->path[0] ? ": " : "", text);
+    err_set(r->err, ERR_FAILED_PRECONDITION, "EXPORT_TYPES_INVALID", "%s: %s%s%s", r->file, r->path,
+            r->path[0] ? ": " : "", text);
 }
+
+/* A macro, so that whoever reads the code, man or analyzer, sees that it is never 0. */
+#define refuse(...) (put_refusal(__VA_ARGS__), -ERR_FAILED_PRECONDITION)
 
 /* Appends to the path; gives its former length for path_back. */
 __attribute__((format(printf, 2, 3))) static size_t path_to(struct reader *r, const char *fmt, ...)
@@ -136,7 +139,7 @@ static int read_relation(struct reader *r, json_t *object, struct export_type *t
 {
     const char *relation;
     int rc = read_text(r, object, "relation", 2 * IDENTIFIER_MAX + 1, NULL, &relation);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     const char *dot = strchr(relation, '.');
     size_t back = path_to(r, ".relation");
@@ -263,7 +266,7 @@ static int read_filter(struct reader *r, json_t *object, struct export_filter_ty
         rc = read_text(r, object, "title", TITLE_MAX, filter->field, &filter->title);
     if (rc == 0)
         rc = read_text(r, object, "type", TITLE_MAX, "text", &value);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     int i = 0;
     while (i < VALUE_COUNT && strcmp(value_names[i], value) != 0)
@@ -272,7 +275,7 @@ static int read_filter(struct reader *r, json_t *object, struct export_filter_ty
         return refuse(r, "type must be text, integer, number, boolean, date or timestamp");
     filter->value = (enum export_value)i;
     rc = read_ops(r, object, filter);
-    return rc < 0 ? rc : read_filter_columns(r, object, filter);
+    return rc != 0 ? rc : read_filter_columns(r, object, filter);
 }
 
 static int read_filters(struct reader *r, json_t *object, struct export_type *type)
@@ -311,7 +314,7 @@ static int read_order(struct reader *r, json_t *object, struct export_type *type
         rc = read_text(r, order, "column", IDENTIFIER_MAX, NULL, &type->order_column);
     if (rc == 0)
         rc = read_text(r, order, "direction", TITLE_MAX, "ascending", &direction);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     type->descending = strcmp(direction, "descending") == 0;
     if (!type->descending && strcmp(direction, "ascending") != 0)
@@ -343,7 +346,7 @@ static int read_type(struct reader *r, json_t *object, struct export_type *type)
         rc = read_columns(r, object, type);
     if (rc == 0)
         rc = read_filters(r, object, type);
-    return rc < 0 ? rc : read_order(r, object, type);
+    return rc != 0 ? rc : read_order(r, object, type);
 }
 
 /* ---- the whole ---- */
@@ -357,7 +360,7 @@ static int read_types(struct reader *r, json_t *root, struct export_types *types
 {
     static const char *const keys[] = {"export_types", NULL};
     int rc = check_object(r, root, keys);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     json_t *array = json_object_get(root, "export_types");
     size_t back = path_to(r, "export_types");
@@ -370,7 +373,7 @@ static int read_types(struct reader *r, json_t *root, struct export_types *types
         if (rc == 0)
             path_back(r, element);
     }
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     if (types->n_types)
         qsort(types->types, types->n_types, sizeof *types->types, compare_types);
@@ -404,7 +407,7 @@ static int types_from_json(json_t *root, const json_error_t *fault, const char *
         rc = read_types(&r, root, types);
     }
     json_decref(root);
-    if (rc < 0)
+    if (rc != 0)
         export_types_free(types);
     else
         *ret = types;

@@ -62,8 +62,9 @@ void export_worker_join(struct export_worker *worker);
 /* Submits and waits. 0 or -code as in cmd->err. */
 int export_worker_run(struct export_worker *worker, struct store_cmd *cmd);
 /* Looks around when it has not for a while: cancels, lost leases, shutdown; sends progress that is due; tells the store
- * that it lives. 0, or -CANCELLED once the attempt must stop (worker->stop says why). For pg_copy_options.tick. */
-int export_worker_tick(void *worker);
+ * that it lives. 0, or -CANCELLED once the attempt must stop (stop says why). user: the worker. For
+ * pg_copy_options.tick. */
+int export_worker_tick(void *user);
 /* Takes the progress of the attempt; sent by a tick, at most ten times a second. */
 void export_worker_progress(struct export_worker *worker, const char *step, int64_t done, int64_t total);
 

@@ -61,7 +61,7 @@ static void check_whole_file(int64_t id, const char *titles, const char *select)
     assert_int_equal(file->size, want.len);
     assert_int_equal(file->rows, rows);
     assert_string_equal(file->sha256, sha256_hex(got.data, got.len));
-    assert_true(file->expire_time->seconds > clock_wall_us() / 1000000 + 6 * 24 * 3600);
+    assert_true(file->expire_time->seconds > clock_wall_us() / 1000000 + INT64_C(6) * 24 * 3600);
     protobuf_c_message_free_unpacked(&file->base, NULL);
     buf_done(&want);
     buf_done(&got);

@@ -45,22 +45,22 @@ void export_free(Joblog__V1__Export *export)
 
 static const struct crpc_call_options patient = {.timeout_ms = 60000, .wait_for_ready = true};
 
-int export_try_start(struct crpc_channel *channel, const char *type, const struct filter_arg *arg,
+int export_try_start(struct crpc_channel *channel, const char *type, const struct filter_arg *filter,
                      const char *request_id, int64_t *ret_id, struct err *ret_err)
 {
     Joblog__V1__StartExportRequest request = JOBLOG__V1__START_EXPORT_REQUEST__INIT;
-    Joblog__V1__ExportFilter filter = JOBLOG__V1__EXPORT_FILTER__INIT, *filters[] = {&filter};
+    Joblog__V1__ExportFilter condition = JOBLOG__V1__EXPORT_FILTER__INIT, *filters[] = {&condition};
     Joblog__V1__StartExportResponse *response = NULL;
     char *values[1];
     request.export_type = (char *)type;
     if (request_id)
         request.request_id = (char *)request_id;
-    if (arg) {
-        filter.field = (char *)arg->field;
-        filter.operator_ = arg->op;
-        values[0] = (char *)arg->value;
-        filter.values = values;
-        filter.n_values = arg->value ? 1 : 0;
+    if (filter) {
+        condition.field = (char *)filter->field;
+        condition.operator_ = filter->op;
+        values[0] = (char *)filter->value;
+        condition.values = values;
+        condition.n_values = filter->value ? 1 : 0;
         request.filters = filters;
         request.n_filters = 1;
     }
@@ -177,7 +177,7 @@ const char *sha256_hex(const void *data, size_t len)
     static char hex[65];
     unsigned char digest[32];
     SHA256(data, len, digest);
-    for (int i = 0; i < 32; i++)
+    for (size_t i = 0; i < sizeof digest; i++)
         snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     return hex;
 }
