@@ -22,7 +22,8 @@ static void bar_set_text(char **slot, const char *text)
 void bar_set(struct bar *bar, const struct joblog_job *job)
 {
     bar->status = job->status;
-    bar->percent = job->percent;
+    /* What is complete is shown so, whatever its worker last said. */
+    bar->percent = job->status == JOBLOG_COMPLETED ? 100 : job->percent;
     bar->done = job->done;
     bar->total = job->total;
     bar->attempt = job->attempt;
@@ -105,7 +106,7 @@ static void describe_running(char *buf, size_t size, const struct bar *bar, int6
     if (bar->attempt > 1)
         add(buf, size, "attempt %d of %d", bar->attempt, bar->max_attempts);
     if (bar->eta_us > now_us + 1000000)
-        add(buf, size, "%s left", units_duration(length, (bar->eta_us - now_us) / 1000000 * 1000000));
+        add(buf, size, "%s left", units_seconds(length, bar->eta_us - now_us));
 }
 
 void bar_describe(char *buf, size_t size, const struct bar *bar, int64_t now_us)

@@ -55,7 +55,7 @@ static void print_head(const struct cli *cli, const struct joblog_job *job)
 static void print_progress(const struct joblog_job *job, int64_t now_us)
 {
     char a[UNITS_TEXT], b[UNITS_TEXT];
-    printf("%-12s %.0f %%", "progress", job->percent);
+    printf("%-12s %.0f %%", "progress", job->status == JOBLOG_COMPLETED ? 100 : job->percent);
     if (job->total > 0)
         printf(", %s of %s %s", units_count(a, job->done), units_count(b, job->total), job->unit);
     putchar('\n');

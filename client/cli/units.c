@@ -194,6 +194,15 @@ char *units_duration(char buf[UNITS_TEXT], int64_t us)
     return buf;
 }
 
+char *units_seconds(char buf[UNITS_TEXT], int64_t us)
+{
+    units_duration(buf, us / 1000000 * 1000000);
+    char *fraction = strstr(buf, ".0s");
+    if (fraction)
+        memcpy(fraction, "s", 2);
+    return buf;
+}
+
 char *units_relative(char buf[UNITS_TEXT], int64_t time_us, int64_t now_us)
 {
     char length[UNITS_TEXT];
@@ -202,10 +211,7 @@ char *units_relative(char buf[UNITS_TEXT], int64_t time_us, int64_t now_us)
     if (!time_us)
         return buf;
     int64_t whole = (ago < 0 ? -ago : ago) / 1000000 * 1000000;
-    units_duration(length, whole);
-    char *dot = strstr(length, ".0s");
-    if (dot)
-        memcpy(dot, "s", 2);
+    units_seconds(length, whole);
     if (!whole)
         snprintf(buf, UNITS_TEXT, "now");
     else if (ago >= 0)

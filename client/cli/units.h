@@ -25,6 +25,8 @@ char *units_local(char buf[UNITS_TEXT], int64_t time_us);
 char *units_relative(char buf[UNITS_TEXT], int64_t time_us, int64_t now_us);
 /* "850us", "12ms", "1.2s", "2m05s", "3h10m", "4d02h". Returns buf. */
 char *units_duration(char buf[UNITS_TEXT], int64_t us);
+/* The same in whole seconds: "5s". Returns buf. */
+char *units_seconds(char buf[UNITS_TEXT], int64_t us);
 /* "12.3 MiB". Returns buf. */
 char *units_size(char buf[UNITS_TEXT], double bytes);
 /* "1 234 567". Returns buf. */

@@ -290,7 +290,7 @@ json attempts.0.worker shell-1
 json attempts.0.outcome completed
 [[ $(<"$dir/worker.log") == *"[$id good] hello from attempt 1"* ]] || fail "the command's output was not passed on"
 expect 0 joblog dispatch good --queue work --watch
-says "completed"
+says "Completed"
 says "100 %"
 expect 0 joblog dispatch good --queue work --watch --json
 all_json
@@ -314,12 +314,12 @@ complains "BadResult"
 expect 0 joblog dispatch shaky --queue work --max-attempts 2 --backoff 100ms --watch
 id=$(head -n 1 <<<"$out")
 says "attempt 1 of 2 ended with ExitCode"
-says "completed"
+says "Completed"
 expect 0 joblog show "$id" --json
 json attempts.0.outcome failed
 json attempts.1.outcome completed
 expect 0 joblog watch "$id"
-says "completed"
+says "Completed"
 
 # A cancel reaches the command. The watch tells when it runs, so that nothing waits for a time.
 expect 0 joblog dispatch slow --queue work --json
@@ -330,7 +330,7 @@ while IFS= read -r line; do
         cancelled=yes
         expect 0 joblog cancel "$id" --reason "enough"
     fi
-done < <(joblog watch "$id" --json)
+done < <(timeout 60 "$bin/joblog" watch "$id" --json)
 [ $cancelled = yes ] || fail "the step never came"
 expect 0 joblog show "$id" --json
 json status cancelled
@@ -381,7 +381,7 @@ expect 0 joblog export list
 complains "no exports"
 expect 0 joblog export start functions --name all.csv --watch --output "$dir/all.csv"
 id=$(head -n 1 <<<"$out")
-says "completed"
+says "Completed"
 expect 0 joblog export show "$id" --json
 all_json
 json file.file_name all.csv
@@ -407,7 +407,7 @@ says "jsonb_set"
 expect 0 joblog export start functions -f name:in=jsonb_set,now -f search=now --output "$dir/now.csv" --json
 json file.rows '*'
 expect 0 joblog export watch "$id"
-says "completed"
+says "Completed"
 expect 0 joblog export list --json
 all_json
 [ "$(wc -l <<<"$out")" -eq 3 ] || fail "three exports"
