@@ -26,7 +26,7 @@ static void start(struct fixture *f)
 {
     char target[64];
     struct err err = ERR_NONE;
-    int port;
+    int port = 0;
     f->health = crpc_health_new();
     f->server = crpc_server_new(NULL, &err);
     if (crpc_health_mount(f->health, f->server, &err) < 0 ||

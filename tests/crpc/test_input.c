@@ -138,7 +138,8 @@ static void test_malformed(void **state)
 /* depth nodes, one in the other. */
 static ProtobufCBinaryData nest(unsigned depth)
 {
-    uint8_t *data = malloc(depth * 6 + 1), *at = data + depth * 6;
+    size_t room = (size_t)depth * 6;
+    uint8_t *data = malloc(room + 1), *at = data + room;
     size_t n = 0;
     for (unsigned i = 1; i < depth; i++) {
         uint8_t head[6];

@@ -15,6 +15,10 @@
 #include "base/clock.h"
 #include "echo_server.h"
 
+#define LONG_PATH                                                                                                      \
+    "unix:/tmp/a-path-that-is-longer-than-one-hundred-bytes/"                                                          \
+    "a-path-that-is-longer-than-one-hundred-bytes-a-path-that-is-longer"
+
 static int try_listen(const char *address, struct err *err)
 {
     int port = -1;
@@ -48,8 +52,7 @@ static void test_bad_addresses(void **state)
         "no-such-host.invalid:0",
         "unix:",
         "unix:/nonexistent/directory/socket",
-        "unix:/tmp/a-path-that-is-longer-than-one-hundred-bytes/"
-        "a-path-that-is-longer-than-one-hundred-bytes-a-path-that-is-longer",
+        LONG_PATH,
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct err err;
