@@ -2,6 +2,7 @@
  * SIGTERM or SIGINT stop in good order, a second one at once, SIGHUP loads the settings that may change while running.
  * Exit codes: 0 stopped in good order, 1 failed, 2 wrong settings. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -118,6 +119,9 @@ static int serve(struct config *cfg, int argc, char **argv)
     static int signals;
     pthread_t watcher;
     signals = signals_open();
+    /* The embedded postgres must not hold it open: somebody may wait for its end. */
+    if (cfg->ready_fd >= 0)
+        fcntl((int)cfg->ready_fd, F_SETFD, FD_CLOEXEC);
     if (signals < 0) {
         log_error("could not set up signals error=\"%s\"", strerror(errno));
         return EXIT_FAILED;

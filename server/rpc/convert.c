@@ -167,12 +167,41 @@ Joblog__V1__CancelRequest *convert_cancel_request(struct arena *arena, const str
     return c.failed ? NULL : m;
 }
 
+/* A thousand attempts may have failed with 64 KiB of trace each. What is more than this is left out, oldest first, so
+ * that a client can take the message; and messages of those are cut. */
+enum { ERRORS_MAX_BYTES = 1024 * 1024, OLD_MESSAGE_MAX_BYTES = 500 };
+
+/* The first attempt whose error is sent whole. */
+static size_t first_whole_error(const struct job *job)
+{
+    size_t at = job->n_attempts, bytes = 0;
+    for (; at > 0; at--) {
+        bytes += job->attempts[at - 1].error.message.len + job->attempts[at - 1].error.stack_trace.len;
+        if (bytes > ERRORS_MAX_BYTES)
+            break;
+    }
+    return at;
+}
+
+static struct job_error shortened(struct job_error error)
+{
+    error.stack_trace.len = 0;
+    if (error.message.len > OLD_MESSAGE_MAX_BYTES) {
+        error.message.len = OLD_MESSAGE_MAX_BYTES;
+        while (error.message.len > 0 && ((unsigned char)error.message.data[error.message.len] & 0xc0) == 0x80)
+            error.message.len--;
+    }
+    return error;
+}
+
 static void add_attempts(struct conversion *c, Joblog__V1__Job *m, const struct job *job)
 {
+    size_t whole = first_whole_error(job);
     if (job->n_attempts == 0 || !(m->attempts = make_array(c, job->n_attempts)))
         return;
     for (size_t i = 0; i < job->n_attempts; i++) {
         const struct attempt *a = &job->attempts[i];
+        struct job_error error = i < whole ? shortened(a->error) : a->error;
         Joblog__V1__Attempt *entry = make(c, &joblog__v1__attempt__descriptor);
         if (!entry)
             return;
@@ -181,7 +210,7 @@ static void add_attempts(struct conversion *c, Joblog__V1__Job *m, const struct 
         entry->start_time = time_of(c, a->start_us);
         entry->end_time = time_of(c, a->end_us);
         entry->outcome = (Joblog__V1__Attempt__Outcome)a->outcome;
-        entry->error = error_of(c, &a->error, true);
+        entry->error = error_of(c, &error, true);
         m->attempts[m->n_attempts++] = entry;
     }
 }

@@ -10,6 +10,9 @@
 #include "rpc/page_token.h"
 #include "rpc/service.h"
 
+/* A page ends early rather than exceed what a client takes by default (4 MiB): errors may be long. */
+enum { PAGE_BYTES_MAX = 2 * 1024 * 1024 };
+
 struct list_jobs {
     struct crpc_event stored;
     struct store_list list;
@@ -40,6 +43,28 @@ static enum crpc_next list_jobs_start(struct crpc_call *call)
     return service_submit(call, &l->list.cmd, &l->stored, &LOADED);
 }
 
+/* As many of the jobs as fit, and a token if there are more. False: out of memory. */
+static bool list_jobs_page(struct arena *arena, const struct store_list *list, Joblog__V1__ListJobsResponse *response)
+{
+    int64_t now_us = clock_wall_us();
+    size_t bytes = 0;
+    response->jobs = arena_alloc(arena, list->n_jobs * sizeof *response->jobs);
+    if (!response->jobs)
+        return false;
+    while (response->n_jobs < list->n_jobs && bytes < PAGE_BYTES_MAX) {
+        Joblog__V1__Job *job = convert_job(arena, &list->jobs[response->n_jobs], VIEW_BASIC, now_us);
+        if (!job)
+            return false;
+        bytes += protobuf_c_message_get_packed_size(&job->base);
+        response->jobs[response->n_jobs++] = job;
+    }
+    if (response->n_jobs == 0 || (response->n_jobs == list->n_jobs && !list->more))
+        return true;
+    response->next_page_token =
+        page_token_make(arena, job_filter_hash(&list->filter), list->jobs[response->n_jobs - 1].id);
+    return response->next_page_token != NULL;
+}
+
 static enum crpc_next list_jobs_loaded(struct crpc_call *call)
 {
     struct list_jobs *l = crpc_call_state(call);
@@ -47,19 +72,8 @@ static enum crpc_next list_jobs_loaded(struct crpc_call *call)
     Joblog__V1__ListJobsResponse response = JOBLOG__V1__LIST_JOBS_RESPONSE__INIT;
     if (l->list.cmd.err.code != ERR_OK)
         return crpc_finish(call, &l->list.cmd.err);
-    int64_t now_us = clock_wall_us();
-    response.jobs = arena_alloc(arena, l->list.n_jobs * sizeof *response.jobs);
-    if (!response.jobs)
+    if (!list_jobs_page(arena, &l->list, &response))
         return service_no_memory(call);
-    for (; response.n_jobs < l->list.n_jobs; response.n_jobs++)
-        if (!(response.jobs[response.n_jobs] = convert_job(arena, &l->list.jobs[response.n_jobs], VIEW_BASIC, now_us)))
-            return service_no_memory(call);
-    if (l->list.more && l->list.n_jobs > 0) {
-        response.next_page_token =
-            page_token_make(arena, job_filter_hash(&l->list.filter), l->list.jobs[l->list.n_jobs - 1].id);
-        if (!response.next_page_token)
-            return service_no_memory(call);
-    }
     return joblog_v1_job_log_service_list_jobs_reply(call, &response);
 }
 

@@ -353,8 +353,7 @@ static void an_altered_page_token_is_refused(void **state)
         token[i] = token[i] == 'A' ? 'B' : 'A';
         list_refused(NULL, 1, token, "page_token");
     }
-    snprintf(token, sizeof token, "%s", page->next_page_token);
-    token[strlen(token) - 1] = 0;
+    snprintf(token, sizeof token, "%.*s", (int)strlen(page->next_page_token) - 1, page->next_page_token);
     list_refused(NULL, 1, token, "page_token");
     crpc_message_free(&page->base);
     for (int i = 0; i < 2; i++)

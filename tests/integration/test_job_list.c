@@ -95,6 +95,40 @@ static void pages_hold_every_job_once_newest_first(void **state)
     crpc_message_free(&page->base);
 }
 
+static void a_page_of_large_jobs_ends_early(void **state)
+{
+    (void)state;
+    enum { N = 150 };
+    static char message[16 * 1024 + 1];
+    struct err err = ERR_NONE;
+    Joblog__V1__JobSpec spec = spec_of("large", "large");
+    memset(message, 'm', sizeof message - 1);
+    for (int i = 0; i < N; i++)
+        must_dispatch(channel, &spec);
+    struct test_worker *worker = worker_open(channel, "w", "large", N);
+    uint64_t last = 0;
+    for (int i = 0; i < N; i++)
+        last = worker_fail(worker, worker_lease(worker), "E", message, "", true);
+    assert_int_equal(worker_answer(worker, last, NULL), 0);
+    worker_end(worker, true, NULL);
+    Joblog__V1__JobFilter filter = JOBLOG__V1__JOB_FILTER__INIT;
+    char *queue = (char *)"large", token[128] = "";
+    filter.queues = &queue;
+    filter.n_queues = 1;
+    size_t pages = 0, jobs = 0;
+    do {
+        Joblog__V1__ListJobsResponse *page = list(&filter, 1000, token, &err);
+        assert_non_null(page);
+        assert_true(page->n_jobs > 0 && page->n_jobs < N);
+        jobs += page->n_jobs;
+        pages++;
+        snprintf(token, sizeof token, "%s", page->next_page_token);
+        crpc_message_free(&page->base);
+    } while (token[0]);
+    assert_int_equal(jobs, N);
+    assert_int_equal(pages, 2);
+}
+
 static void filters_choose(void **state)
 {
     (void)state;
@@ -315,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_hold_every_job_once_newest_first),
+        cmocka_unit_test(a_page_of_large_jobs_ends_early),
         cmocka_unit_test(filters_choose),
         cmocka_unit_test(a_batch_is_watched_to_its_end),
         cmocka_unit_test(a_watch_by_status_tells_when_a_job_leaves),
