@@ -1,7 +1,8 @@
 -- The schema. docs/store.md tells how it is used; server/core/job.h what a job is.
 --
--- The record of a job (job) is cold: written at its dispatch and when an attempt ends. What changes meanwhile lives in
--- narrow hot tables: waiting, scheduled, lease. So an ordinary life is one insert and one update of the wide row.
+-- The record of a job is cold and in two parts: what was asked for (job), written at its dispatch, and how it stood when an
+-- attempt ended last (job_state), written then. What changes meanwhile lives in narrow hot tables: waiting, scheduled, lease.
+-- So an ordinary life inserts two rows of history and updates none.
 
 -- ---- statuses ----
 
@@ -84,16 +85,8 @@ COMMENT ON TABLE joblog.lane IS 'A queue and a job name that were met together. 
 CREATE TABLE joblog.job (
     id             bigint      NOT NULL,
     run_time       timestamptz NOT NULL,
-    start_time     timestamptz,
-    end_time       timestamptz,
-    revision       bigint      NOT NULL,
-    last_token     bigint,
     lane_id        int         NOT NULL,
-    attempt        int         NOT NULL DEFAULT 0,
-    attempts_left  int         NOT NULL,
     max_attempts   int         NOT NULL,
-    status         smallint    NOT NULL CHECK (status IN (1, 3, 4, 5)),
-    bad_status     smallint,
     priority       smallint    NOT NULL,
     initial_backoff_us bigint,
     max_backoff_us bigint,
@@ -106,37 +99,50 @@ CREATE TABLE joblog.job (
     batch          text,
     traceparent    text,
     request_id     text,
-    worker         text,
     labels         jsonb,
-    percent        double precision,
-    done           bigint,
-    total          bigint,
-    unit           text,
-    step           text,
-    eta            timestamptz,
-    error_type     text,
-    error_message  text,
-    error_stack    text,
     payload        jsonb       NOT NULL,
-    result         jsonb,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
-COMMENT ON TABLE joblog.job IS 'The record of every job; a partition for each day. Read it through joblog.job_now.';
-COMMENT ON COLUMN joblog.job.status IS '1 also while it runs: a running job has a row in joblog.lease.';
-COMMENT ON COLUMN joblog.job.bad_status IS 'status of a failed or cancelled job, else null: keeps the updates of an ordinary life off its index.';
-COMMENT ON COLUMN joblog.job.last_token IS 'Token of the lease that ended last.';
+COMMENT ON TABLE joblog.job IS 'What was asked for, of every job; a partition for each day. Read it through joblog.job_now.';
 
--- No index on a column that an ordinary life changes: its update can then stay on its page (HOT).
 CREATE INDEX job_lane ON joblog.job (lane_id, id);
 CREATE INDEX job_owner ON joblog.job (owner, id) WHERE owner IS NOT NULL;
 CREATE INDEX job_source ON joblog.job (source_type, source_id, id) WHERE source_type IS NOT NULL;
 CREATE INDEX job_batch ON joblog.job (batch, id) WHERE batch IS NOT NULL;
-CREATE INDEX job_bad_status ON joblog.job (bad_status, id) WHERE bad_status IS NOT NULL;
 CREATE INDEX job_labels ON joblog.job USING gin (labels jsonb_path_ops) WHERE labels IS NOT NULL;
 
--- From stored 1 everything but 2 may follow, so an ordinary life never calls the function.
-CREATE TRIGGER job_transition BEFORE UPDATE OF status ON joblog.job
-    FOR EACH ROW WHEN (OLD.status <> NEW.status AND (OLD.status <> 1 OR NEW.status = 2))
+CREATE TABLE joblog.job_state (
+    id            bigint      NOT NULL,
+    revision      bigint      NOT NULL,
+    last_token    bigint,
+    run_time      timestamptz NOT NULL,
+    start_time    timestamptz,
+    end_time      timestamptz,
+    lane_id       int         NOT NULL,
+    attempt       int         NOT NULL,
+    attempts_left int         NOT NULL,
+    status        smallint    NOT NULL CHECK (status IN (1, 3, 4, 5)),
+    worker        text,
+    percent       double precision,
+    done          bigint,
+    total         bigint,
+    unit          text,
+    step          text,
+    eta           timestamptz,
+    error_type    text,
+    error_message text,
+    error_stack   text,
+    result        jsonb,
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+COMMENT ON TABLE joblog.job_state IS 'How a job stood when an attempt ended last, or when it was cancelled or retried; partitions as of joblog.job. A job without a row is pending for the first time, or runs for the first time.';
+COMMENT ON COLUMN joblog.job_state.status IS '1 also while a later attempt runs: a running job has a row in joblog.lease.';
+COMMENT ON COLUMN joblog.job_state.last_token IS 'Token of the lease that ended last.';
+
+CREATE INDEX job_state_bad ON joblog.job_state (status, id) WHERE status >= 4;
+
+CREATE TRIGGER job_transition BEFORE UPDATE OF status ON joblog.job_state
+    FOR EACH ROW WHEN (OLD.status <> NEW.status AND OLD.status <> 1)
     EXECUTE FUNCTION joblog.refuse_transition();
 
 -- Smallest id made at or after a time; equals id_floor() in server/core/id.c.
@@ -150,28 +156,37 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT to_timestamp(((id >> 22) + 1704067200000) / 1000.0)
 $$;
 
--- Makes the daily partitions from one day to another, both included, that are not there yet. Attached, not made as
--- partitions: that takes no lock that would stop reads and writes.
+-- Makes a partition of a table for a day. Attached, not made as a partition: that takes no lock that would stop reads and
+-- writes.
+CREATE FUNCTION joblog.make_partition(parent text, day date, settings text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    name text := parent || '_' || to_char(day, 'YYYYMMDD');
+BEGIN
+    EXECUTE format('CREATE TABLE joblog.%I (LIKE joblog.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (%s)', name,
+                   parent, settings);
+    EXECUTE format('ALTER TABLE joblog.%I ATTACH PARTITION joblog.%I FOR VALUES FROM (%s) TO (%s)', parent, name,
+                   joblog.id_floor(day::timestamp AT TIME ZONE 'UTC'),
+                   joblog.id_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
+END
+$$;
+
+-- Makes the daily partitions from one day to another, both included, that are not there yet. Returns for how many days.
 CREATE FUNCTION joblog.ensure_partitions(from_day date, to_day date) RETURNS int
 LANGUAGE plpgsql AS $$
 DECLARE
     day  date;
-    name text;
     made int := 0;
 BEGIN
     FOR day IN SELECT d::date FROM generate_series(from_day::timestamp, to_day::timestamp, '1 day') d LOOP
-        name := 'job_' || to_char(day, 'YYYYMMDD');
-        CONTINUE WHEN to_regclass('joblog.' || name) IS NOT NULL;
+        CONTINUE WHEN to_regclass('joblog.job_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
         IF made = 0 THEN
             PERFORM pg_advisory_xact_lock(19020, 1000);
-            CONTINUE WHEN to_regclass('joblog.' || name) IS NOT NULL;
+            CONTINUE WHEN to_regclass('joblog.job_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
         END IF;
-        EXECUTE format('CREATE TABLE joblog.%I (LIKE joblog.job INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (fillfactor = 85,'
-                       ' autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2,'
-                       ' autovacuum_analyze_scale_factor = 0.2)', name);
-        EXECUTE format('ALTER TABLE joblog.job ATTACH PARTITION joblog.%I FOR VALUES FROM (%s) TO (%s)', name,
-                       joblog.id_floor(day::timestamp AT TIME ZONE 'UTC'),
-                       joblog.id_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
+        -- Rows are inserted once and seldom changed: vacuum is for the visibility map.
+        PERFORM joblog.make_partition('job', day, 'autovacuum_vacuum_insert_scale_factor = 0.5');
+        PERFORM joblog.make_partition('job_state', day, 'autovacuum_vacuum_insert_scale_factor = 0.5');
         made := made + 1;
     END LOOP;
     RETURN made;
@@ -205,7 +220,7 @@ CREATE TABLE joblog.transition (
     request_id  text,
     PRIMARY KEY (job_id, revision)
 );
-COMMENT ON TABLE joblog.transition IS 'Changes of status out of the ordinary, with who and why. Dispatch, starts and completion are told by job, lease and attempt.';
+COMMENT ON TABLE joblog.transition IS 'Changes of status out of the ordinary, with who and why. Dispatch, starts and completion are told by the other tables.';
 
 CREATE TABLE joblog.request (
     request_id  text        PRIMARY KEY,
@@ -221,17 +236,20 @@ COMMENT ON TABLE joblog.request IS 'Request ids of dispatches, kept for a day, s
 CREATE TABLE joblog.waiting (
     lane_id      int      NOT NULL,
     neg_priority smallint NOT NULL,
+    has_state    boolean  NOT NULL,
     id           bigint   NOT NULL,
     PRIMARY KEY (lane_id, neg_priority, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
         autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0.5);
 COMMENT ON TABLE joblog.waiting IS 'Jobs that may run now, in the order of the key.';
+COMMENT ON COLUMN joblog.waiting.has_state IS 'Whether it has a row in joblog.job_state; spares claims the look.';
 
 CREATE TABLE joblog.scheduled (
     run_time     timestamptz NOT NULL,
     id           bigint      NOT NULL,
     lane_id      int         NOT NULL,
     neg_priority smallint    NOT NULL,
+    has_state    boolean     NOT NULL,
     PRIMARY KEY (run_time, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE joblog.scheduled IS 'Jobs that may not run yet.';
@@ -347,30 +365,32 @@ SELECT j.id,
        j.lane_id,
        a.queue,
        a.job_name,
-       CASE WHEN l.job_id IS NOT NULL THEN 2::smallint ELSE j.status END AS status,
+       CASE WHEN l.job_id IS NOT NULL THEN 2::smallint ELSE coalesce(t.status, 1::smallint) END AS status,
        j.priority,
        j.source_type, j.source_id, j.owner, j.creator, j.batch, j.traceparent, j.request_id, j.labels,
-       coalesce(l.attempt, j.attempt) AS attempt,
-       coalesce(l.attempts_left, j.attempts_left) AS attempts_left,
+       coalesce(l.attempt, t.attempt, 0) AS attempt,
+       coalesce(l.attempts_left, t.attempts_left, j.max_attempts) AS attempts_left,
        j.max_attempts, j.initial_backoff_us, j.max_backoff_us, j.multiplier, j.jitter,
-       j.run_time,
-       coalesce(l.start_time, j.start_time) AS start_time,
-       j.end_time,
-       CASE WHEN l.job_id IS NOT NULL THEN coalesce(l.worker, s.worker) ELSE j.worker END AS worker,
-       coalesce(l.revision, j.revision) AS revision,
-       CASE WHEN l.job_id IS NOT NULL THEN l.percent ELSE j.percent END AS percent,
-       CASE WHEN l.job_id IS NOT NULL THEN l.done ELSE j.done END AS done,
-       CASE WHEN l.job_id IS NOT NULL THEN l.total ELSE j.total END AS total,
-       CASE WHEN l.job_id IS NOT NULL THEN l.unit ELSE j.unit END AS unit,
-       CASE WHEN l.job_id IS NOT NULL THEN l.step ELSE j.step END AS step,
-       CASE WHEN l.job_id IS NOT NULL THEN l.eta ELSE j.eta END AS eta,
-       j.error_type, j.error_message,
+       coalesce(t.run_time, j.run_time) AS run_time,
+       coalesce(l.start_time, t.start_time) AS start_time,
+       t.end_time,
+       CASE WHEN l.job_id IS NOT NULL THEN coalesce(l.worker, s.worker) ELSE t.worker END AS worker,
+       coalesce(l.revision, t.revision, 1048576) AS revision,
+       CASE WHEN l.job_id IS NOT NULL THEN l.percent ELSE t.percent END AS percent,
+       CASE WHEN l.job_id IS NOT NULL THEN l.done ELSE t.done END AS done,
+       CASE WHEN l.job_id IS NOT NULL THEN l.total ELSE t.total END AS total,
+       CASE WHEN l.job_id IS NOT NULL THEN l.unit ELSE t.unit END AS unit,
+       CASE WHEN l.job_id IS NOT NULL THEN l.step ELSE t.step END AS step,
+       CASE WHEN l.job_id IS NOT NULL THEN l.eta ELSE t.eta END AS eta,
+       t.error_type, t.error_message,
        l.cancel_time, l.cancel_actor, l.cancel_reason,
        l.token, l.session_id, l.expire_time,
-       j.payload, j.result, j.error_stack,
+       (t.id IS NOT NULL)::int AS has_state,
+       j.payload, t.result, t.error_stack,
        joblog.id_time(j.id) AS create_time
 FROM joblog.job j
 JOIN joblog.lane a USING (lane_id)
+LEFT JOIN joblog.job_state t ON t.id = j.id
 LEFT JOIN joblog.lease l ON l.job_id = j.id
 LEFT JOIN joblog.session s ON s.session_id = l.session_id;
 COMMENT ON VIEW joblog.job_now IS 'Jobs as they are now.';

@@ -475,13 +475,16 @@ static void process_one(struct writer *w, struct unit *u, struct err *err)
         batch_process(w, &high, 1, false);
         return;
     }
-    /* Collisions and lost connections go away by trying again. */
-    while (err->code == ERR_ABORTED && tries++ < 5) {
-        if (strcmp(pg_sqlstate(w->pg), "JL001") == 0)
+    /* Collisions and lost connections go away by trying again; a row that is there already (23505) is a collision too.
+     */
+    while ((err->code == ERR_ABORTED || err->code == ERR_ALREADY_EXISTS) && tries++ < 5) {
+        if (strcmp(pg_sqlstate(w->pg), "JL001") == 0 || err->code == ERR_ALREADY_EXISTS)
             forget_stale(w, u);
         if (run(w, u, 1, false, err) == 0)
             return;
     }
+    if (err->code == ERR_ALREADY_EXISTS)
+        err->code = ERR_ABORTED;
     fail_unit(w, u, err);
 }
 

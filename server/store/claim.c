@@ -137,6 +137,7 @@ static void plan_row(struct writer *w, const struct claim *c, const struct pg_re
         match_credit(c->sessions[place], 1);
         return;
     }
+    lease->has_state = pg_int(r, row, ROW_HAS_STATE) != 0;
     lease->session = c->sessions[place];
     lease->session_id = lease->session->id;
     e->lease = lease;

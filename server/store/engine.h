@@ -98,6 +98,7 @@ struct lease {
     int64_t dirty_us;             /* since when progress waits to be written; 0: none does */
     struct lease *next_dirty, *prev_dirty;
     struct lease *prev, *next; /* of the session */
+    bool has_state;            /* the job has a row in job_state */
     bool busy;                 /* the present batch ends it */
     UT_hash_handle hh;
 };
@@ -202,7 +203,8 @@ struct effect {
 
 /* What is sent to the database by the batch, gathered row by row. */
 struct rows {
-    struct pg_params job, waiting, scheduled, lease, lease_gone, update, attempt, transition, cancel, lease_put, patch;
+    struct pg_params job, waiting, scheduled, lease, lease_gone, state, update, attempt, transition, cancel, lease_put,
+        patch;
     struct pg_params request, request_find, load, remove, session, session_gone, lost;
     int64_t update_lo, update_hi, patch_lo, patch_hi;
 };
@@ -315,10 +317,12 @@ void rows_clear(struct rows *r);
 void rows_done(struct rows *r);
 void rows_send(struct writer *w);
 void put_job(struct writer *w, const struct job *job, const struct lane *lane);
-void put_pending(struct writer *w, const struct job *job, struct lane *lane); /* waiting or scheduled */
+/* Into waiting, or into scheduled when its time lies ahead. */
+void put_pending(struct writer *w, const struct job *job, struct lane *lane, bool has_state);
 void put_lease(struct writer *w, const struct lease *lease, const struct job *job);
 void put_lease_gone(struct writer *w, const struct lease *lease);
-void put_update(struct writer *w, const struct job *job, int stored_status, int64_t token);
+/* The job after a change. stored_status: what a row in job_state must have; 0: there is no row yet. */
+void put_state(struct writer *w, const struct job *job, const struct lane *lane, int stored_status, int64_t token);
 void put_attempt(struct writer *w, const struct job *job, enum attempt_outcome outcome, const struct job_error *error);
 void put_transition(struct writer *w, const struct job *job, int from, struct span actor, struct span reason,
                     struct span request_id);
@@ -415,6 +419,7 @@ enum row_column {
     ROW_TOKEN,
     ROW_SESSION,
     ROW_EXPIRE,
+    ROW_HAS_STATE,
     ROW_PAYLOAD,
     ROW_RESULT,
     ROW_ERROR_STACK

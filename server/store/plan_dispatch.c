@@ -232,7 +232,7 @@ void dispatch_plan(struct writer *w, struct unit *u)
             plan_lease(w, item, lane, session);
             continue;
         }
-        put_pending(w, j, lane);
+        put_pending(w, j, lane, false);
         struct effect *e = batch_effect(w, EFFECT_DISPATCHED);
         if (e)
             e->job = j;

@@ -55,6 +55,7 @@ struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
     lease = lease_new(&job, token, lane);
     if (!lease)
         return NULL;
+    lease->has_state = pg_int(r, row, ROW_HAS_STATE) != 0;
     lease->session_id = pg_int(r, row, ROW_SESSION);
     lease->expire_us = lease->expire_written_us = pg_time(r, row, ROW_EXPIRE);
     for (struct store_session *s = w->sessions; s && lease->session_id; s = s->next) {
@@ -139,10 +140,10 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
         count_run(w, lease->lane, j);
     } else {
         j->run_us = run_us;
-        put_pending(w, j, lease->lane);
+        put_pending(w, j, lease->lane, true);
     }
     j->cancel = (struct cancel_request){0};
-    put_update(w, j, JOB_PENDING, lease->token);
+    put_state(w, j, lease->lane, lease->has_state ? JOB_PENDING : 0, lease->token);
     e->job = j;
     e->lease = lease;
     e->lost = end->outcome == ATTEMPT_LOST;

@@ -54,7 +54,8 @@ static bool was_removed(const struct writer *w, int64_t job_id)
     return false;
 }
 
-static void cancel_waiting(struct writer *w, const struct store_cancel *c, struct job *j, struct lane *lane)
+static void cancel_waiting(struct writer *w, const struct store_cancel *c, struct job *j, struct lane *lane,
+                           bool has_state)
 {
     struct effect *e = batch_effect(w, EFFECT_CHANGED);
 
@@ -63,7 +64,7 @@ static void cancel_waiting(struct writer *w, const struct store_cancel *c, struc
     j->status = JOB_CANCELLED;
     j->revision = job_revision_transition(j->revision);
     j->end_us = w->batch.now_us;
-    put_update(w, j, JOB_PENDING, 0);
+    put_state(w, j, lane, has_state ? JOB_PENDING : 0, 0);
     put_transition(w, j, JOB_PENDING, c->actor, c->reason, c->request_id);
     count_change(w, lane, JOB_PENDING, JOB_CANCELLED);
     e->job = j;
@@ -104,7 +105,7 @@ void cancel_plan(struct writer *w, struct unit *u)
     if (!j)
         return;
     if (was_removed(w, j->id)) {
-        cancel_waiting(w, c, j, lane);
+        cancel_waiting(w, c, j, lane, pg_int(w->batch.loaded, row, ROW_HAS_STATE) != 0);
     } else if (j->status == JOB_RUNNING) {
         cancel_running(w, c, row);
     } else if (j->status == JOB_PENDING) {
@@ -145,9 +146,9 @@ void retry_plan(struct writer *w, struct unit *u)
     j->error = (struct job_error){0};
     j->result = (struct span){NULL, 0};
     j->progress = (struct job_progress){0};
-    put_update(w, j, from, 0);
+    put_state(w, j, lane, from, 0);
     put_transition(w, j, from, c->actor, c->reason, c->request_id);
-    put_pending(w, j, lane);
+    put_pending(w, j, lane, true);
     count_change(w, lane, from, JOB_PENDING);
     e->job = j;
 }

@@ -11,10 +11,10 @@
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
-    struct pg_params *all[] = {&r->job,     &r->waiting,      &r->scheduled,    &r->lease,  &r->lease_gone,
-                               &r->update,  &r->attempt,      &r->transition,   &r->cancel, &r->lease_put,
-                               &r->patch,   &r->request,      &r->request_find, &r->load,   &r->remove,
-                               &r->session, &r->session_gone, &r->lost};
+    struct pg_params *all[] = {&r->job,       &r->waiting, &r->scheduled,    &r->lease,        &r->lease_gone,
+                               &r->state,     &r->update,  &r->attempt,      &r->transition,   &r->cancel,
+                               &r->lease_put, &r->patch,   &r->request,      &r->request_find, &r->load,
+                               &r->remove,    &r->session, &r->session_gone, &r->lost};
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
 
@@ -108,25 +108,27 @@ void put_job(struct writer *w, const struct job *j, const struct lane *lane)
     pg_put_jsonb(&v[17], j->payload.len ? j->payload : SPAN_LIT("{}"));
 }
 
-void put_pending(struct writer *w, const struct job *job, struct lane *lane)
+void put_pending(struct writer *w, const struct job *job, struct lane *lane, bool has_state)
 {
     struct pg_params *p;
 
     if (job->run_us <= w->batch.now_us) {
         p = &w->batch.rows.waiting;
-        ARRAYS(p, PG_INT4, PG_INT2, PG_INT8);
+        ARRAYS(p, PG_INT4, PG_INT2, PG_INT8, PG_INT4);
         pg_put_int4(&p->v[0], lane->id);
         pg_put_int2(&p->v[1], (int16_t)-job->priority);
         pg_put_int8(&p->v[2], job->id);
+        pg_put_int4(&p->v[3], has_state);
         lane->backlog = true;
         return;
     }
     p = &w->batch.rows.scheduled;
-    ARRAYS(p, PG_TIMESTAMPTZ, PG_INT8, PG_INT4, PG_INT2);
+    ARRAYS(p, PG_TIMESTAMPTZ, PG_INT8, PG_INT4, PG_INT2, PG_INT4);
     pg_put_time(&p->v[0], job->run_us);
     pg_put_int8(&p->v[1], job->id);
     pg_put_int4(&p->v[2], lane->id);
     pg_put_int2(&p->v[3], (int16_t)-job->priority);
+    pg_put_int4(&p->v[4], has_state);
     if (job->run_us < w->due_sched_us)
         w->due_sched_us = job->run_us;
 }
@@ -166,16 +168,33 @@ void put_lease_gone(struct writer *w, const struct lease *l)
     pg_put_int8(&p->v[1], l->token);
 }
 
-void put_update(struct writer *w, const struct job *j, int stored_status, int64_t token)
+static void put_double_or_null(struct pg_param *a, double v)
+{
+    if (v != 0)
+        pg_put_double(a, v);
+    else
+        pg_put_null(a);
+}
+
+static void put_int8_or_null(struct pg_param *a, int64_t v)
+{
+    if (v != 0)
+        pg_put_int8(a, v);
+    else
+        pg_put_null(a);
+}
+
+void put_state(struct writer *w, const struct job *j, const struct lane *lane, int stored_status, int64_t token)
 {
     struct rows *r = &w->batch.rows;
-    struct pg_param *v = r->update.v;
+    struct pg_params *p = stored_status ? &r->update : &r->state;
+    struct pg_param *v = p->v;
 
-    ARRAYS(&r->update, PG_INT8, PG_INT2, PG_INT2, PG_INT4, PG_INT4, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
-           PG_INT8, PG_INT8, PG_TEXT, PG_FLOAT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT,
-           PG_TEXT, PG_JSONB);
+    ARRAYS(p, PG_INT8, PG_INT4, PG_INT2, PG_INT4, PG_INT4, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_INT8,
+           PG_INT8, PG_TEXT, PG_FLOAT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT, PG_TEXT,
+           PG_JSONB);
     pg_put_int8(&v[0], j->id);
-    pg_put_int2(&v[1], (int16_t)stored_status);
+    pg_put_int4(&v[1], lane->id);
     pg_put_int2(&v[2], (int16_t)j->status);
     pg_put_int4(&v[3], j->attempt);
     pg_put_int4(&v[4], j->attempts_left);
@@ -183,23 +202,11 @@ void put_update(struct writer *w, const struct job *j, int stored_status, int64_
     pg_put_time(&v[6], j->start_us);
     pg_put_time(&v[7], j->end_us);
     pg_put_int8(&v[8], j->revision);
-    if (token)
-        pg_put_int8(&v[9], token);
-    else
-        pg_put_null(&v[9]);
+    put_int8_or_null(&v[9], token);
     pg_put_text_or_null(&v[10], j->worker);
-    if (j->progress.percent != 0)
-        pg_put_double(&v[11], j->progress.percent);
-    else
-        pg_put_null(&v[11]);
-    if (j->progress.done)
-        pg_put_int8(&v[12], j->progress.done);
-    else
-        pg_put_null(&v[12]);
-    if (j->progress.total)
-        pg_put_int8(&v[13], j->progress.total);
-    else
-        pg_put_null(&v[13]);
+    put_double_or_null(&v[11], j->progress.percent);
+    put_int8_or_null(&v[12], j->progress.done);
+    put_int8_or_null(&v[13], j->progress.total);
     pg_put_text_or_null(&v[14], j->progress.unit);
     pg_put_text_or_null(&v[15], j->progress.step);
     pg_put_time(&v[16], j->progress.eta_us);
@@ -207,6 +214,11 @@ void put_update(struct writer *w, const struct job *j, int stored_status, int64_
     pg_put_text_or_null(&v[18], j->error.message);
     pg_put_text_or_null(&v[19], j->error.stack_trace);
     pg_put_jsonb(&v[20], j->result);
+    if (!stored_status)
+        return;
+    if (p->n == 21)
+        pg_add_array(p, PG_INT2);
+    pg_put_int2(&v[21], (int16_t)stored_status);
     r->update_lo = j->id < r->update_lo ? j->id : r->update_lo;
     r->update_hi = j->id > r->update_hi ? j->id : r->update_hi;
 }
@@ -372,11 +384,12 @@ void rows_send(struct writer *w)
         pg_add_int4(&r->lease_gone, r->lease_gone.v[0].n);
         send(w, SQL_LEASE_DELETE, &r->lease_gone);
     }
+    send(w, SQL_STATE_INSERT, &r->state);
     if (r->update.n) {
         pg_add_int4(&r->update, r->update.v[0].n);
         pg_add_int8(&r->update, r->update_lo);
         pg_add_int8(&r->update, r->update_hi);
-        send(w, SQL_JOB_UPDATE, &r->update);
+        send(w, SQL_STATE_UPDATE, &r->update);
     }
     send(w, SQL_ATTEMPT_INSERT, &r->attempt);
     send(w, SQL_TRANSITION_INSERT, &r->transition);

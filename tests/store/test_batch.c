@@ -148,7 +148,7 @@ static void test_poisoned_finish_hurts_only_itself(void **state)
     assert_int_equal(get_ok(s, f[17].job_id).status, JOB_RUNNING);
     f[17].result = SPAN_LIT("true");
     assert_int_equal(run_cmd(s, &f[17].cmd), 0);
-    assert_int_equal(sql_int("select count(*) from joblog.job where status = 3"), MANY / 10);
+    assert_int_equal(sql_int("select count(*) from joblog.job_state where status = 3"), MANY / 10);
     assert_counters_exact();
     store_close(s);
 }

@@ -54,7 +54,7 @@ static bool try_status(int64_t id, int to)
     char sql[200];
     bool done;
 
-    snprintf(sql, sizeof sql, "update joblog.job set status = %d where id = %lld", to, (long long)id);
+    snprintf(sql, sizeof sql, "update joblog.job_state set status = %d where id = %lld", to, (long long)id);
     PGresult *r = PQexec(c, sql);
     done = PQresultStatus(r) == PGRES_COMMAND_OK;
     if (!done && to != JOB_RUNNING)

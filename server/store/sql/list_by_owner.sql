@@ -10,6 +10,6 @@ WHERE j.id < $1::int8 AND j.id >= $2::int8
   AND ($8::text IS NULL OR j.source_id = $8::text)
   AND ($9::text IS NULL OR j.batch = $9::text)
   AND ($10::jsonb IS NULL OR j.labels @> $10::jsonb)
-  AND ($4::int = 0 OR $4::int >> (CASE WHEN j.status = 1 AND EXISTS (SELECT FROM joblog.lease l WHERE l.job_id = j.id)
-                                        THEN 2 ELSE j.status END) & 1 = 1)
+  AND ($4::int = 0 OR $4::int >> (CASE WHEN EXISTS (SELECT FROM joblog.lease l WHERE l.job_id = j.id) THEN 2
+                       ELSE coalesce((SELECT t.status FROM joblog.job_state t WHERE t.id = j.id), 1) END) & 1 = 1)
 ORDER BY j.id DESC LIMIT $3::int

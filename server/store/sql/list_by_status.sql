@@ -20,17 +20,17 @@ SELECT t.id FROM (
        AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = l.job_id AND j.labels @> $10::jsonb))
      ORDER BY l.job_id DESC LIMIT $3::int)
     UNION ALL
-    (SELECT j.id FROM joblog.job j
-     WHERE $4::int & 16 <> 0 AND j.bad_status = 4 AND j.id < $1::int8 AND j.id >= $2::int8
-       AND ($5::int[] IS NULL OR j.lane_id = ANY ($5::int[]))
-       AND ($10::jsonb IS NULL OR j.labels @> $10::jsonb)
-     ORDER BY j.id DESC LIMIT $3::int)
+    (SELECT b.id FROM joblog.job_state b
+     WHERE $4::int & 16 <> 0 AND b.status = 4 AND b.id < $1::int8 AND b.id >= $2::int8
+       AND ($5::int[] IS NULL OR b.lane_id = ANY ($5::int[]))
+       AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = b.id AND j.labels @> $10::jsonb))
+     ORDER BY b.id DESC LIMIT $3::int)
     UNION ALL
-    (SELECT j.id FROM joblog.job j
-     WHERE $4::int & 32 <> 0 AND j.bad_status = 5 AND j.id < $1::int8 AND j.id >= $2::int8
-       AND ($5::int[] IS NULL OR j.lane_id = ANY ($5::int[]))
-       AND ($10::jsonb IS NULL OR j.labels @> $10::jsonb)
-     ORDER BY j.id DESC LIMIT $3::int)
+    (SELECT b.id FROM joblog.job_state b
+     WHERE $4::int & 32 <> 0 AND b.status = 5 AND b.id < $1::int8 AND b.id >= $2::int8
+       AND ($5::int[] IS NULL OR b.lane_id = ANY ($5::int[]))
+       AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = b.id AND j.labels @> $10::jsonb))
+     ORDER BY b.id DESC LIMIT $3::int)
 ) t
 WHERE ($6::text IS NULL AND $7::text IS NULL AND $8::text IS NULL AND $9::text IS NULL)
 ORDER BY t.id DESC LIMIT $3::int

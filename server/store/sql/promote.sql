@@ -4,8 +4,8 @@ WITH due AS MATERIALIZED (
     ORDER BY s.run_time, s.id LIMIT 2000 FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM joblog.scheduled s USING due d WHERE s.run_time = d.run_time AND s.id = d.id
-    RETURNING s.lane_id, s.neg_priority, s.id
+    RETURNING s.lane_id, s.neg_priority, s.id, s.has_state
 ), put AS (
-    INSERT INTO joblog.waiting (lane_id, neg_priority, id) SELECT lane_id, neg_priority, id FROM gone
+    INSERT INTO joblog.waiting (lane_id, neg_priority, id, has_state) SELECT lane_id, neg_priority, id, has_state FROM gone
 )
 SELECT lane_id, count(*) FROM gone GROUP BY lane_id
