@@ -7,6 +7,10 @@
 #include "rpc/export_common.h"
 #include "rpc/page_token.h"
 
+/* A page ends early rather than be refused by a client: gRPC takes 4 MiB a message, and one export with all its filters
+ * may have 256 KiB. For the same reason no more than EXPORTS_AT_ONCE are read, whatever page was asked for. */
+enum { PAGE_BYTES_MAX = 3 << 20, EXPORTS_AT_ONCE = 200 };
+
 struct list_exports {
     struct crpc_event stored;
     struct store_list list;
@@ -28,6 +32,8 @@ static int list_exports_check(struct crpc_call *call, struct list_exports *l, st
     int rc = caller_actor(call, &l->actor, ret_err);
     if (rc != 0 || (rc = check_page_size(request->page_size, &l->list.limit, ret_err)) != 0)
         return rc;
+    if (l->list.limit > EXPORTS_AT_ONCE)
+        l->list.limit = EXPORTS_AT_ONCE;
     l->name = span_str(EXPORT_JOB_NAME);
     l->list.filter = (struct job_filter){.names = &l->name, .n_names = 1, .owner = l->actor};
     return page_token_read(request->page_token, job_filter_hash(&l->list.filter), &l->list.before_id, ret_err);
@@ -68,32 +74,41 @@ static const struct export_file *list_exports_file(const struct list_exports *l,
     return NULL;
 }
 
-static enum crpc_next list_exports_found(struct crpc_call *call)
+/* As many of the exports as fit, and a token if there are more. False: out of memory. */
+static bool list_exports_page(struct crpc_call *call, const struct list_exports *l,
+                              Joblog__V1__ListExportsResponse *response)
 {
-    struct list_exports *l = crpc_call_state(call);
     struct arena *arena = crpc_call_arena(call);
-    Joblog__V1__ListExportsResponse response = JOBLOG__V1__LIST_EXPORTS_RESPONSE__INIT;
-    if (l->files.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &l->files.cmd.err);
     int64_t now_us = clock_wall_us();
-    response.exports = arena_alloc(arena, l->list.n_jobs * sizeof *response.exports);
-    if (!response.exports)
-        return service_no_memory(call);
-    for (size_t i = 0; i < l->list.n_jobs; i++) {
-        const struct job *job = &l->list.jobs[i];
+    size_t bytes = 0;
+    response->exports = arena_alloc(arena, l->list.n_jobs * sizeof *response->exports);
+    if (!response->exports)
+        return false;
+    while (response->n_exports < l->list.n_jobs && bytes < PAGE_BYTES_MAX) {
+        const struct job *job = &l->list.jobs[response->n_exports];
         struct export_request request = export_request_of(arena, job);
         const struct export_file *file = list_exports_file(l, job->id, now_us);
         Joblog__V1__Export *message = convert_export(arena, service_of(call)->exports, job, &request, file);
         if (!message)
-            return service_no_memory(call);
-        response.exports[response.n_exports++] = message;
+            return false;
+        bytes += protobuf_c_message_get_packed_size(&message->base);
+        response->exports[response->n_exports++] = message;
     }
-    if (l->list.more && l->list.n_jobs > 0) {
-        int64_t last = l->list.jobs[l->list.n_jobs - 1].id;
-        response.next_page_token = page_token_make(arena, job_filter_hash(&l->list.filter), last);
-        if (!response.next_page_token)
-            return service_no_memory(call);
-    }
+    if (response->n_exports == 0 || (response->n_exports == l->list.n_jobs && !l->list.more))
+        return true;
+    response->next_page_token =
+        page_token_make(arena, job_filter_hash(&l->list.filter), l->list.jobs[response->n_exports - 1].id);
+    return response->next_page_token != NULL;
+}
+
+static enum crpc_next list_exports_found(struct crpc_call *call)
+{
+    struct list_exports *l = crpc_call_state(call);
+    Joblog__V1__ListExportsResponse response = JOBLOG__V1__LIST_EXPORTS_RESPONSE__INIT;
+    if (l->files.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &l->files.cmd.err);
+    if (!list_exports_page(call, l, &response))
+        return service_no_memory(call);
     return joblog_v1_export_service_list_exports_reply(call, &response);
 }
 
