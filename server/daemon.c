@@ -61,8 +61,10 @@ static int listen_all(struct daemon *d, struct err *ret_err)
         const char *address = d->cfg->listen.items[i], *colon = strrchr(address, ':');
         int port = 0;
         int rc = crpc_server_listen(d->server, address, &port, ret_err);
-        if (rc != 0)
+        if (rc != 0) {
+            snprintf(ret_err->field, sizeof ret_err->field, "listen"); /* the setting's name */
             return rc;
+        }
         if (d->addresses.len > 0)
             buf_add_char(&d->addresses, ',');
         if (port > 0 && colon)
