@@ -26,7 +26,8 @@ int download_to_file(struct joblog_client *client, int64_t id, const char *path,
     if (rc < 0)
         return rc;
     char *part = heap_format("%s.part", path);
-    struct meter *meter = meter_new(term, path, export_->size, part_size, part);
+    const char *slash = strrchr(path, '/');
+    struct meter *meter = meter_new(term, slash ? slash + 1 : path, export_->size, part_size, part);
     rc = joblog_export_save(client, id, path, &saved, error);
     meter_finish(meter, export_->size, rc < 0);
     joblog_export_free(export_);
