@@ -272,10 +272,8 @@ CREATE TABLE joblog.lease (
     session_id    bigint,
     start_time    timestamptz NOT NULL,
     expire_time   timestamptz,
-    revision      bigint      NOT NULL,
+    revision      bigint,
     lane_id       int         NOT NULL,
-    attempt       int         NOT NULL,
-    attempts_left int         NOT NULL,
     worker        text,
     percent       double precision,
     done          bigint,
@@ -292,6 +290,7 @@ CREATE TABLE joblog.lease (
 CREATE INDEX lease_expire ON joblog.lease (expire_time) WHERE expire_time IS NOT NULL;
 CREATE INDEX lease_cancel ON joblog.lease (cancel_time) WHERE cancel_time IS NOT NULL;
 COMMENT ON TABLE joblog.lease IS 'Jobs that run. A row ends with the attempt; its token fences every write.';
+COMMENT ON COLUMN joblog.lease.revision IS 'Null before the first progress: the one that follows from the job.';
 COMMENT ON COLUMN joblog.lease.worker IS 'Null: the worker of its session.';
 COMMENT ON COLUMN joblog.lease.expire_time IS 'Null: it ends with its session.';
 
@@ -368,14 +367,15 @@ SELECT j.id,
        CASE WHEN l.job_id IS NOT NULL THEN 2::smallint ELSE coalesce(t.status, 1::smallint) END AS status,
        j.priority,
        j.source_type, j.source_id, j.owner, j.creator, j.batch, j.traceparent, j.request_id, j.labels,
-       coalesce(l.attempt, t.attempt, 0) AS attempt,
-       coalesce(l.attempts_left, t.attempts_left, j.max_attempts) AS attempts_left,
+       coalesce(t.attempt, 0) + (l.job_id IS NOT NULL)::int AS attempt,
+       coalesce(t.attempts_left, j.max_attempts) - (l.job_id IS NOT NULL)::int AS attempts_left,
        j.max_attempts, j.initial_backoff_us, j.max_backoff_us, j.multiplier, j.jitter,
        coalesce(t.run_time, j.run_time) AS run_time,
        coalesce(l.start_time, t.start_time) AS start_time,
        t.end_time,
        CASE WHEN l.job_id IS NOT NULL THEN coalesce(l.worker, s.worker) ELSE t.worker END AS worker,
-       coalesce(l.revision, t.revision, 1048576) AS revision,
+       CASE WHEN l.job_id IS NOT NULL THEN coalesce(l.revision, ((coalesce(t.revision, 1048576) >> 20) + 1) << 20)
+            ELSE coalesce(t.revision, 1048576) END AS revision,
        CASE WHEN l.job_id IS NOT NULL THEN l.percent ELSE t.percent END AS percent,
        CASE WHEN l.job_id IS NOT NULL THEN l.done ELSE t.done END AS done,
        CASE WHEN l.job_id IS NOT NULL THEN l.total ELSE t.total END AS total,

@@ -174,6 +174,7 @@ static void drop(struct effect *e)
 static void batch_apply(struct writer *w)
 {
     dispatch_settle(w);
+    claim_applied(w);
     for (struct effect *e = w->batch.effects; e; e = e->next)
         apply(w, e);
 }

@@ -75,6 +75,8 @@ static void send_claim(struct writer *w, const struct claim *c)
         pg_put_int8(tokens, c->tokens[i]);
         pg_put_int8(sessions, c->sessions[i]->id);
     }
+    pg_add_int2(p, c->lane->after.neg_priority);
+    pg_add_int8(p, c->lane->after.id);
     pg_send(w->pg, sql_name(SQL_CLAIM), p);
     w->batch.n_sent++;
 }
@@ -161,12 +163,48 @@ void claim_read(struct writer *w)
             for (; place < c->n - 1 && c->tokens[place] != pg_int(r, i, ROW_TOKEN); place++)
                 match_credit(c->sessions[place], 1);
             plan_row(w, c, r, i, place++);
+            c->last = (struct queue_place){(int16_t)-pg_int(r, i, ROW_PRIORITY), pg_int(r, i, ROW_ID)};
         }
         if (place < c->n)
             c->lane->backlog = false;
         for (; place < c->n; place++)
             match_credit(c->sessions[place], 1);
         pg_free(r);
+    }
+}
+
+static const struct queue_place start = {INT16_MIN, 0}, nowhere = {INT16_MAX, INT64_MAX};
+
+void claim_from_start(struct lane *lane)
+{
+    lane->after = start;
+}
+
+static bool is_before(struct queue_place a, struct queue_place b)
+{
+    return a.neg_priority != b.neg_priority ? a.neg_priority < b.neg_priority : a.id <= b.id;
+}
+
+void claim_note_put(struct lane *lane, struct queue_place place)
+{
+    if (is_before(place, lane->after))
+        lane->after = start;
+    if (is_before(place, lane->least_put))
+        lane->least_put = place;
+}
+
+void claim_applied(struct writer *w)
+{
+    for (struct claim *c = w->batch.claims; c; c = c->next) {
+        struct lane *lane = c->lane;
+        if (!c->read || c->last.id == 0)
+            continue;
+        if (is_before(lane->after, c->last))
+            lane->after = c->last;
+        /* This very batch may have put a job before what it claimed. */
+        if (is_before(lane->least_put, lane->after))
+            lane->after = start;
+        lane->least_put = nowhere;
     }
 }
 

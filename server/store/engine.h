@@ -34,6 +34,12 @@ struct minute_counters {
     int32_t run_hist[HISTOGRAM_BUCKETS], wait_hist[HISTOGRAM_BUCKETS];
 };
 
+/* A place in the order of claims. */
+struct queue_place {
+    int16_t neg_priority;
+    int64_t id;
+};
+
 struct lane {
     int32_t id;
     struct span queue, name; /* in the same piece of memory */
@@ -42,6 +48,9 @@ struct lane {
     size_t n_sessions, cap_sessions, next_session;
     bool backlog; /* jobs may be waiting in the database */
     bool dry;     /* no session here has credit, as far as is known */
+    /* Nothing waits up to here, in the order of claims, as far as this replica knows; forgotten at each tick. */
+    struct queue_place after;
+    struct queue_place least_put; /* foremost job that was put in since the last claim */
     /* Counters of this replica: what is committed, and what the present batch adds. */
     int64_t minute_us; /* of `now`; 0: none */
     struct minute_counters now, more;
@@ -216,6 +225,7 @@ struct claim {
     struct store_session **sessions;
     int64_t *tokens;
     bool read;
+    struct queue_place last; /* of its rows; id 0: none */
     struct claim *next;
 };
 
@@ -342,7 +352,12 @@ void dispatch_plan(struct writer *w, struct unit *u);
 void dispatch_settle(struct writer *w); /* repeated request ids in the batch, after the commit */
 void claim_send(struct writer *w);
 void claim_read(struct writer *w);
+void claim_applied(struct writer *w);
 void claim_drop(struct writer *w);
+/* The next claim of the lane looks from the start. */
+void claim_from_start(struct lane *lane);
+/* A job was put there: claims must not look behind it only. */
+void claim_note_put(struct lane *lane, struct queue_place place);
 void finish_prepare(struct writer *w, struct unit *u);
 void finish_plan(struct writer *w, struct unit *u);
 /* Ends a lease by loss or release, of whatever process. */

@@ -46,6 +46,8 @@ struct lane *lanes_add(struct writer *w, int32_t id, struct span queue, struct s
     lane->id = id;
     lane->queue = span_of(lane->key, queue.len);
     lane->name = span_of(lane->key + queue.len + 1, name.len);
+    claim_from_start(lane);
+    lane->least_put = (struct queue_place){INT16_MAX, INT64_MAX};
     lane->backlog = true; /* until a claim finds nothing */
     HASH_ADD(hh, lanes->by_id, id, sizeof lane->id, lane);
     if (!lane->hh.tbl) {

@@ -120,6 +120,7 @@ void put_pending(struct writer *w, const struct job *job, struct lane *lane, boo
         pg_put_int8(&p->v[2], job->id);
         pg_put_int4(&p->v[3], has_state);
         lane->backlog = true;
+        claim_note_put(lane, (struct queue_place){(int16_t)-job->priority, job->id});
         return;
     }
     p = &w->batch.rows.scheduled;
@@ -140,10 +141,10 @@ void put_lease(struct writer *w, const struct lease *l, const struct job *job)
 
     if (p->n == 0) {
         static const enum pg_type first[] = {PG_INT8, PG_INT8, PG_INT8};
-        static const enum pg_type rest[] = {PG_TIMESTAMPTZ, PG_INT8, PG_INT4, PG_INT4, PG_TEXT};
+        static const enum pg_type rest[] = {PG_TIMESTAMPTZ, PG_INT4, PG_TEXT};
         pg_arrays(p, first, 3);
         pg_add_time(p, w->batch.now_us);
-        pg_arrays(p, rest, 5);
+        pg_arrays(p, rest, 3);
     }
     pg_put_int8(&v[0], l->job_id);
     pg_put_int8(&v[1], l->token);
@@ -152,11 +153,9 @@ void put_lease(struct writer *w, const struct lease *l, const struct job *job)
     else
         pg_put_null(&v[2]);
     pg_put_time(&v[4], l->expire_us);
-    pg_put_int8(&v[5], l->revision);
-    pg_put_int4(&v[6], l->lane->id);
-    pg_put_int4(&v[7], job->attempts_left);
+    pg_put_int4(&v[5], l->lane->id);
     /* The worker of a session is told by the session. */
-    pg_put_text_or_null(&v[8], l->session_id ? (struct span){NULL, 0} : job->worker);
+    pg_put_text_or_null(&v[6], l->session_id ? (struct span){NULL, 0} : job->worker);
 }
 
 void put_lease_gone(struct writer *w, const struct lease *l)

@@ -112,8 +112,10 @@ void upkeep_promoted(struct writer *w, const struct pg_result *r)
 
     for (int i = 0; i < pg_rows(r); i++) {
         struct lane *l = lanes_by_id(&w->lanes, (int32_t)pg_int(r, i, 0));
-        if (l)
+        if (l) {
             l->backlog = true;
+            claim_note_put(l, (struct queue_place){INT16_MIN, 0});
+        }
         n += pg_int(r, i, 1);
     }
     /* Nothing was due: the tick will find out when the next one is. */
@@ -185,6 +187,7 @@ static void read_backlog(struct writer *w)
     ids = pg_add_array(&w->params, PG_INT4);
     HASH_ITER(hh, w->lanes.by_id, l, next)
     {
+        claim_from_start(l);
         if (!l->backlog && l->n_sessions > 0 && !l->dry)
             pg_put_int4(ids, l->id);
     }
