@@ -12,7 +12,8 @@ failures=0
 
 finish() {
     trap - EXIT
-    [ -z "$worker" ] || { kill -TERM "$worker" 2>/dev/null && wait "$worker"; }
+    # Two signals: after a failure a command may still run that nobody will end.
+    [ -z "$worker" ] || { kill -TERM "$worker" 2>/dev/null && kill -INT "$worker" && wait "$worker"; }
     [ -z "$server" ] || { kill -TERM "$server" 2>/dev/null && wait "$server"; }
     if [ "$failures" -ne 0 ]; then
         echo "---- joblogd.log" && tail -n 30 "$dir/joblogd.log"
