@@ -296,7 +296,7 @@ static void ask(struct writer *w, bool upkeep)
         pg_add_time(&w->params, b->now_us);
         promotes = send(w, SQL_PROMOTE, &w->params);
     }
-    if (upkeep)
+    if (upkeep && !w->final)
         claim_send(w);
     if (b->n_sent == 0)
         return;
@@ -338,13 +338,14 @@ static void send_mark(struct writer *w)
 /* The connection is gone and the fate of the batch unknown: connects again under the same replica number, which is free
  * only when the former connection has ended at the server, and looks for the batch's mark. Returns 1 when the batch was
  * committed, 0 when not, -code when the database stayed away. */
-static int recover(struct writer *w, struct err *ret_err)
+static int recover(struct writer *w, bool in_flight, struct err *ret_err)
 {
     enum { PATIENCE_US = 30 * 1000 * 1000, PATIENCE_CLOSING_US = 3 * 1000 * 1000 };
     int64_t start = clock_mono_us(), wait_ms = 20, marked = w->batch_number + 1;
+    int number = w->replica;
     int rc;
 
-    while ((rc = writer_connect(w, w->replica, ret_err)) < 0) {
+    while ((rc = writer_connect(w, in_flight, ret_err)) < 0) {
         bool closing = atomic_load(&w->store->closing);
         if (clock_mono_us() - start > (closing ? PATIENCE_CLOSING_US : PATIENCE_US))
             return rc;
@@ -352,7 +353,7 @@ static int recover(struct writer *w, struct err *ret_err)
         nanosleep(&pause, NULL);
         wait_ms = wait_ms * 2 > 1000 ? 1000 : wait_ms * 2;
     }
-    return w->batch_number == marked;
+    return in_flight && w->replica == number && w->batch_number == marked;
 }
 
 static int set_reconnected(struct err *ret_err)
@@ -383,7 +384,7 @@ static int commit(struct writer *w, struct err *ret_err)
     }
     if (!pg_lost(w->pg))
         return rc;
-    rc = recover(w, ret_err);
+    rc = recover(w, true, ret_err);
     if (rc > 0) {
         /* The counters were read again with the connection. */
         counters_drop(w);
@@ -397,13 +398,12 @@ static int commit(struct writer *w, struct err *ret_err)
     return set_reconnected(ret_err);
 }
 
-/* 0, or -code with nothing done. ABORTED with reason DATABASE_RECONNECTED: run it again. */
-static int run(struct writer *w, struct unit *units, size_t n, bool upkeep, struct err *ret_err)
+int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struct err *ret_err)
 {
     int rc;
 
     batch_start(w);
-    if (pg_lost(w->pg) && (rc = recover(w, ret_err)) < 0)
+    if (pg_lost(w->pg) && (rc = recover(w, false, ret_err)) < 0)
         return rc;
     if (!dispatch_lanes(w, units, n, ret_err))
         return pg_lost(w->pg) ? set_reconnected(ret_err) : -(int)ret_err->code;
@@ -424,99 +424,4 @@ static int run(struct writer *w, struct unit *units, size_t n, bool upkeep, stru
     else
         batch_drop(w);
     return rc;
-}
-
-/* ---- failures ---- */
-
-static void fail_unit(struct writer *w, struct unit *u, const struct err *err)
-{
-    if (u->deferred) {
-        return;
-    }
-    if (u->cmd->op == STORE_DISPATCH) {
-        struct store_dispatch *d = (struct store_dispatch *)u->cmd;
-        for (uint32_t i = u->lo; i < u->hi; i++) {
-            d->items[i].err = *err;
-            d->items[i].replayed = false;
-        }
-        /* An item's own fault is no failure of the others. */
-        if (err->code == ERR_UNAVAILABLE || err->code == ERR_RESOURCE_EXHAUSTED)
-            u->cmd->err = *err;
-        return;
-    }
-    u->cmd->err = *err;
-    if (u->cmd->op == STORE_SESSION_OPEN || u->cmd->op == STORE_SESSION_CLOSE)
-        session_failed(w, u->cmd);
-}
-
-/* What memory says of a lease is no longer true: it is read again the next time. */
-static bool forget_stale(struct writer *w, const struct unit *u)
-{
-    int64_t id = u->cmd->op == STORE_FINISH   ? ((struct store_finish *)u->cmd)->job_id
-                 : u->cmd->op == STORE_CANCEL ? ((struct store_cancel *)u->cmd)->job_id
-                                              : 0;
-    struct lease *l = id ? leases_find(w, id) : NULL;
-
-    if (!l)
-        return false;
-    if (l->session)
-        session_push(l->session, DELIVERY_LOST, l->job_id, l->token, NULL);
-    leases_forget(w, l);
-    return true;
-}
-
-static void process_one(struct writer *w, struct unit *u, struct err *err)
-{
-    int tries = 0;
-
-    if (u->cmd->op == STORE_DISPATCH && u->hi - u->lo > 1) {
-        struct unit low = *u, high = *u;
-        low.hi = high.lo = u->lo + (u->hi - u->lo) / 2;
-        batch_process(w, &low, 1, false);
-        batch_process(w, &high, 1, false);
-        return;
-    }
-    /* Collisions and lost connections go away by trying again; a row that is there already (23505) is a collision too.
-     */
-    while ((err->code == ERR_ABORTED || err->code == ERR_ALREADY_EXISTS) && tries++ < 5) {
-        if (strcmp(pg_sqlstate(w->pg), "JL001") == 0 || err->code == ERR_ALREADY_EXISTS)
-            forget_stale(w, u);
-        if (run(w, u, 1, false, err) == 0)
-            return;
-    }
-    if (err->code == ERR_ALREADY_EXISTS)
-        err->code = ERR_ABORTED;
-    fail_unit(w, u, err);
-}
-
-void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep)
-{
-    struct err err = ERR_NONE;
-    int rc, tries = 0;
-
-    do {
-        rc = run(w, units, n, upkeep, &err);
-    } while (rc < 0 && strcmp(err.reason, "DATABASE_RECONNECTED") == 0 && tries++ < 5);
-    if (rc == 0)
-        return;
-    if (err.code == ERR_UNAVAILABLE) {
-        for (size_t i = 0; i < n; i++) {
-            units[i].deferred = false;
-            fail_unit(w, &units[i], &err);
-        }
-        w->not_before_us = clock_wall_us() + 1000000;
-    } else if (upkeep) {
-        /* Perhaps it was not the commands' fault. */
-        if (n == 0) {
-            log_warning("upkeep failed, it rests for a second code=%s", err_code_name(err.code));
-            w->not_before_us = clock_wall_us() + 1000000;
-        } else {
-            batch_process(w, units, n, false);
-        }
-    } else if (n == 1) {
-        process_one(w, units, &err);
-    } else {
-        batch_process(w, units, n / 2, false);
-        batch_process(w, units + n / 2, n - n / 2, false);
-    }
 }

@@ -59,21 +59,35 @@ static int find_number(struct pg_conn *pg, struct pg_params *p, struct err *ret_
     return number;
 }
 
-/* The number that this process had: free once its former connection has ended at the server. */
-static int regain_number(struct writer *w, struct pg_conn *pg, int number, struct err *ret_err)
+/* The number that this process had: free once its former connection has ended at the server. While a batch is in flight
+ * no other will do, since the mark of the batch stands under it. */
+static int regain_number(struct writer *w, struct pg_conn *pg, bool keep_number, struct err *ret_err)
 {
     struct pg_params *p = &w->params;
-    int got = lock_number(pg, p, number, ret_err);
+    int got = w->replica >= 0 ? lock_number(pg, p, w->replica, ret_err) : 0;
 
     if (got < 0)
         return got;
     if (got > 0)
-        return number;
+        return w->replica;
+    if (!keep_number)
+        return find_number(pg, p, ret_err);
     pg_params_clear(p);
     pg_add_int4(p, w->backend_pid);
     pg_free(pg_run(pg, sql_name(SQL_REPLICA_EVICT), p, ret_err));
     return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE",
                    "the former connection to the database has not ended yet");
+}
+
+void writer_leave(struct writer *w)
+{
+    struct err err;
+
+    if (!w->pg || pg_lost(w->pg))
+        return;
+    pg_params_clear(&w->params);
+    pg_add_int4(&w->params, w->replica);
+    pg_free(pg_run(w->pg, sql_name(SQL_REPLICA_LEAVE), &w->params, &err));
 }
 
 static int take_number(struct writer *w, struct pg_conn *pg, int number, struct err *ret_err)
@@ -120,7 +134,7 @@ static int load_lanes(struct writer *w, struct err *ret_err)
     return good ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
 }
 
-int writer_connect(struct writer *w, int want, struct err *ret_err)
+int writer_connect(struct writer *w, bool keep_number, struct err *ret_err)
 {
     struct pg_conn *pg;
     int number, rc = pg_open(w->store->uri, "joblog writer", &pg, ret_err);
@@ -129,7 +143,7 @@ int writer_connect(struct writer *w, int want, struct err *ret_err)
         return rc;
     if ((rc = prepare_all(pg, true, ret_err)) < 0)
         goto fail;
-    number = want >= 0 ? regain_number(w, pg, want, ret_err) : find_number(pg, &w->params, ret_err);
+    number = regain_number(w, pg, keep_number, ret_err);
     if ((rc = number) < 0 || (rc = take_number(w, pg, number, ret_err)) < 0)
         goto fail;
     pg_close(w->pg);

@@ -278,7 +278,7 @@ struct writer {
     const struct store_options *options;
     struct pg_conn *pg;
     int backend_pid;
-    int replica;
+    int replica;          /* -1 before the first connection */
     int64_t batch_number; /* of the last batch that is committed */
     int64_t last_id;
     struct id_maker ids;
@@ -291,7 +291,7 @@ struct writer {
     struct unit *units;
     size_t n_units, cap_units;
     /* When these are due, by the wall clock. */
-    int64_t due_sched_us, due_tick_us, due_look_us, due_partitions_us, due_purge_us, due_orphans_us;
+    int64_t due_sched_us, due_tick_us, due_look_us, due_seen_us, due_partitions_us, due_purge_us, due_orphans_us;
     int64_t not_before_us; /* upkeep that failed rests until then */
     int64_t cancel_seen_us;
     int64_t *expired; /* sessions that the table shows as expired, with leases */
@@ -299,6 +299,7 @@ struct writer {
     int64_t *stale; /* the same, without leases */
     size_t n_stale;
     unsigned claim_turn;
+    bool final; /* the last batch: only writes what waits in memory */
     struct pg_params params;
 };
 
@@ -307,13 +308,18 @@ static inline int64_t lease_timeout_us(const struct writer *w)
     return w->options->lease_timeout_ms * 1000;
 }
 
-/* Connects, prepares, takes the replica number (the former one, if want >= 0), loads what is kept in memory. */
-int writer_connect(struct writer *w, int want, struct err *ret_err);
+/* Connects, prepares, takes a replica number, loads what is kept in memory. A process that had a number before gets it
+ * again if it is free, and when keep_number is set no other. */
+int writer_connect(struct writer *w, bool keep_number, struct err *ret_err);
+/* Gives the number back; the connection is about to end. */
+void writer_leave(struct writer *w);
 void *writer_main(void *writer);
 double writer_random(struct writer *w); /* [0, 1) */
 
 /* Runs the units to their end: the errors of commands and items are filled. */
 void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep);
+/* Once. 0, or -code with nothing done; ABORTED with reason DATABASE_RECONNECTED: run it again. */
+int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struct err *ret_err);
 void batch_done(struct batch *b);
 struct effect *batch_effect(struct writer *w, enum effect_kind kind);
 /* A shallow copy that lives as long as the batch. NULL: out of memory (the batch fails). */

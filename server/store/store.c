@@ -61,6 +61,7 @@ static struct writer *writer_new(struct store *store)
     w->store = store;
     w->options = &store->options;
     w->pending_end = &w->pending;
+    w->replica = -1;
     w->cancel_seen_us = clock_wall_us();
     arena_init(&w->batch.arena, NULL, 0, 0);
     if (getrandom(&w->random, sizeof w->random, 0) != (ssize_t)sizeof w->random)
@@ -114,7 +115,7 @@ struct store *store_open(const struct store_options *options, struct err *ret_er
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "no file descriptors left");
         goto fail;
     }
-    if (prepare_database(store, ret_err) < 0 || writer_connect(store->writer, -1, ret_err) < 0 ||
+    if (prepare_database(store, ret_err) < 0 || writer_connect(store->writer, false, ret_err) < 0 ||
         readers_start(store, ret_err) < 0)
         goto fail;
     if (pthread_create(&store->writer_thread, NULL, writer_main, store->writer) != 0) {

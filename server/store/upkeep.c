@@ -6,6 +6,7 @@ enum {
     WRITE_PROGRESS_US = 200 * 1000, /* and the batch that is under way: within 250 ms */
     LOOK_US = 250 * 1000,
     TICK_US = 1000 * 1000,
+    SEEN_US = 30 * 1000 * 1000,
     PARTITIONS_US = 600 * 1000 * 1000,
     PURGE_US = 10 * 1000 * 1000,
     ORPHANS_US = 60 * 1000 * 1000
@@ -41,6 +42,8 @@ bool upkeep_due(struct writer *w, int64_t now_us)
 {
     if (now_us < w->not_before_us)
         return false;
+    if (pg_lost(w->pg))
+        return true; /* to mend it */
     if (w->due_sched_us <= now_us || w->n_expired || w->n_stale)
         return true;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US <= now_us)
@@ -95,6 +98,8 @@ void upkeep_prepare(struct writer *w)
 {
     struct batch *b = &w->batch;
 
+    if (w->final)
+        return;
     if (w->due_look_us <= b->now_us)
         look_at_sessions(w);
     for (size_t i = 0; i < w->n_expired; i++)
@@ -147,7 +152,7 @@ void upkeep_plan(struct writer *w, bool upkeep)
     plan_lost(w, b->lost);
     for (struct lease *l = upkeep ? w->leases.dirty_head : NULL; l; l = l->next_dirty) {
         struct effect *e;
-        if (l->dirty_us + WRITE_PROGRESS_US > b->now_us)
+        if (l->dirty_us + WRITE_PROGRESS_US > b->now_us && !w->final)
             break;
         if (l->busy)
             continue;
@@ -318,6 +323,12 @@ static void run_rarely(struct writer *w, int64_t now_us)
 {
     struct err err;
 
+    if (w->due_seen_us <= now_us) {
+        w->due_seen_us = now_us + SEEN_US;
+        pg_params_clear(&w->params);
+        pg_add_int4(&w->params, w->replica);
+        pg_free(pg_run(w->pg, sql_name(SQL_REPLICA_SEEN), &w->params, &err));
+    }
     if (w->due_partitions_us <= now_us) {
         w->due_partitions_us = now_us + PARTITIONS_US;
         pg_free(pg_run(w->pg, sql_name(SQL_PARTITIONS), NULL, &err));

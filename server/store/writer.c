@@ -8,6 +8,7 @@
 
 /* Together with batch_max a bound on what one transaction sends. */
 enum { BATCH_BYTES_MAX = 16 << 20 };
+enum { CLOCK_STEP_US = 10 * 1000 * 1000 };
 
 double writer_random(struct writer *w)
 {
@@ -184,12 +185,14 @@ void *writer_main(void *arg)
         bool closing = atomic_load(&w->store->closing);
         take(w);
         int64_t now = clock_wall_us();
+        if (now < w->due_tick_us - CLOCK_STEP_US || now < w->due_look_us - CLOCK_STEP_US)
+            w->due_tick_us = w->due_look_us = now; /* the clock stepped back */
         if (now >= w->due_tick_us && !closing)
             upkeep_tick(w, now);
         bool upkeep = !closing && upkeep_due(w, now);
         if (!w->pending && !upkeep) {
             if (closing && mpsc_is_empty(&w->store->in))
-                return NULL;
+                break;
             sleep_until(w, upkeep_next_us(w));
             continue;
         }
@@ -200,4 +203,11 @@ void *writer_main(void *arg)
         }
         batch_done(&w->batch);
     }
+    /* Progress that was taken is written. */
+    w->final = true;
+    if (w->leases.dirty_head)
+        batch_process(w, NULL, 0, true);
+    batch_done(&w->batch);
+    writer_leave(w);
+    return NULL;
 }

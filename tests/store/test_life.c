@@ -429,6 +429,30 @@ static void test_progress_is_kept_and_written(void **state)
     store_close(s);
 }
 
+static void test_close_writes_progress(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t token, id = start_ok(s, a_job("mail"), &token);
+    struct store_progress p = {.cmd.op = STORE_PROGRESS,
+                               .job_id = id,
+                               .token = token,
+                               .has_progress = true,
+                               .progress = {.percent = 12},
+                               .payload_patch = SPAN_LIT("{\"k\": 5}")};
+
+    (void)state;
+    assert_int_equal(run_cmd(s, &p.cmd), 0);
+    store_close(s);
+    assert_int_equal(sql_int("select percent from joblog.job_now"), 12);
+    assert_int_equal(sql_int("select payload->'k' from joblog.job_now"), 5);
+    /* The number of the replica is free again. */
+    s = store_again(NULL);
+    assert_int_equal(sql_int("select count(*) from joblog.replica"), 1);
+    assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    assert_counters_exact();
+    store_close(s);
+}
+
 static void test_scheduled_job_runs_when_due(void **state)
 {
     struct store *s = store_fresh(NULL);
@@ -467,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_retry_by_a_caller),
         cmocka_unit_test(test_released_attempt_does_not_count),
         cmocka_unit_test(test_progress_is_kept_and_written),
+        cmocka_unit_test(test_close_writes_progress),
         cmocka_unit_test(test_scheduled_job_runs_when_due),
     };
 
