@@ -5,7 +5,7 @@
  *     v                                                      v
  *   sent --> next: take what the hub has <--signal-- wait (nothing there)
  *     |        | a newer revision: BASIC sends the frame shared by all watchers;
- *     |        |                   FULL progress is sent from memory, a FULL transition is loaded from the store first
+ *     |        |                   FULL progress is sent from memory, a FULL transition when its history is loaded
  *     v        v
  *   end with OK after a final state; ABORTED when cut off as too slow; UNAVAILABLE when the server goes down
  *
@@ -22,6 +22,7 @@ struct watch_job {
     struct drain_link drain;
     struct hub_watch *watch;
     struct store_get get;
+    struct job_snapshot *snapshot; /* FULL view: the transition whose history is being loaded */
     enum job_view view;
     int64_t id;
     int64_t revision; /* last one that the caller has seen */
@@ -96,6 +97,35 @@ static enum crpc_next watch_job_send(struct crpc_call *call, const struct job *j
     return next;
 }
 
+/* FULL view: sends the job as a snapshot has it, with what was loaded up to then: the store may know later attempts. */
+static enum crpc_next watch_job_send_then(struct crpc_call *call, const struct job *then)
+{
+    struct watch_job *w = crpc_call_state(call);
+    struct job job = *then; /* without history: that is the store's */
+    struct arena arena;
+    char room[2048];
+    arena_init(&arena, room, sizeof room, 0);
+    struct attempt *attempts = arena_alloc(&arena, w->job.n_attempts * sizeof *attempts);
+    for (size_t i = 0; attempts && i < w->job.n_attempts && w->job.attempts[i].number <= then->attempt; i++) {
+        attempts[i] = w->job.attempts[i];
+        if (attempts[i].number == then->attempt && then->status == JOB_RUNNING) {
+            attempts[i].end_us = 0;
+            attempts[i].outcome = ATTEMPT_RUNNING;
+            attempts[i].error = (struct job_error){.type = {NULL, 0}};
+        }
+        job.n_attempts = i + 1;
+    }
+    job.attempts = attempts;
+    job.transitions = w->job.transitions;
+    while (job.n_transitions < w->job.n_transitions && job.transitions[job.n_transitions].revision <= then->revision)
+        job.n_transitions++;
+    if (job.payload.len == 0)
+        job.payload = w->job.payload;
+    enum crpc_next next = attempts ? watch_job_send(call, &job) : service_no_memory(call);
+    arena_done(&arena);
+    return next;
+}
+
 static enum crpc_next watch_job_loaded(struct crpc_call *call)
 {
     struct watch_job *w = crpc_call_state(call);
@@ -104,6 +134,14 @@ static enum crpc_next watch_job_loaded(struct crpc_call *call)
         return crpc_finish(call, &w->get.cmd.err);
     w->loaded = !w->loaded;
     w->job = w->get.job;
+    struct job_snapshot *snapshot = w->snapshot;
+    w->snapshot = NULL;
+    if (snapshot && w->job.revision >= job_revision_transition(snapshot->job.revision)) {
+        enum crpc_next next = watch_job_send_then(call, &snapshot->job);
+        job_snapshot_unref(snapshot);
+        return next;
+    }
+    job_snapshot_unref(snapshot);
     if (w->job.revision > w->revision || (is_first && job_status_is_final(w->job.status)))
         return watch_job_send(call, &w->job);
     return crpc_goto(call, &NEXT);
@@ -132,20 +170,16 @@ static enum crpc_next watch_job_send_frame(struct crpc_call *call, struct job_sn
 }
 
 /* A change, FULL view. A transition brings attempts and transitions that only the store has. */
-static enum crpc_next watch_job_send_full(struct crpc_call *call, const struct job *job)
+static enum crpc_next watch_job_send_full(struct crpc_call *call, struct job_snapshot *snapshot)
 {
     struct watch_job *w = crpc_call_state(call);
+    const struct job *job = &snapshot->job;
     bool is_transition = (job->revision & (((int64_t)1 << JOB_REVISION_SHIFT) - 1)) == 0;
-    if (is_transition)
+    if (is_transition) {
+        w->snapshot = job_snapshot_ref(snapshot);
         return watch_job_load(call);
-    struct job merged = *job;
-    merged.attempts = w->job.attempts;
-    merged.n_attempts = w->job.n_attempts;
-    merged.transitions = w->job.transitions;
-    merged.n_transitions = w->job.n_transitions;
-    if (merged.payload.len == 0)
-        merged.payload = w->job.payload;
-    return watch_job_send(call, &merged);
+    }
+    return watch_job_send_then(call, job);
 }
 
 static enum crpc_next watch_job_next(struct crpc_call *call)
@@ -169,7 +203,7 @@ static enum crpc_next watch_job_next(struct crpc_call *call)
         return crpc_await_signal(call, &w->wake, &NEXT);
     enum crpc_next next = snapshot->job.revision <= w->revision ? crpc_goto(call, &NEXT)
                           : w->view == VIEW_BASIC               ? watch_job_send_frame(call, snapshot)
-                                                                : watch_job_send_full(call, &snapshot->job);
+                                                                : watch_job_send_full(call, snapshot);
     job_snapshot_unref(snapshot);
     return next;
 }
@@ -180,6 +214,7 @@ static void watch_job_done(struct crpc_call *call)
     struct service *service = service_of(call);
     hub_unwatch(service->hub, w->watch);
     drain_leave(&service->drain, &w->drain);
+    job_snapshot_unref(w->snapshot);
     arena_done(&w->arenas[0]);
     arena_done(&w->arenas[1]);
 }

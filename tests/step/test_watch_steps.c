@@ -46,18 +46,23 @@ static struct job job_at(enum job_status status, int64_t revision)
 }
 
 /* As the store does it. */
-static bool publish(enum job_status status, int64_t revision)
+static bool publish_job(const struct job *job)
 {
-    struct job job = job_at(status, revision);
     struct store_observer observer = service_observer(service.hub);
-    if (!observer.wanted(observer.user, &job))
+    if (!observer.wanted(observer.user, job))
         return false;
-    struct job_snapshot *snapshot = job_snapshot_new(&job);
+    struct job_snapshot *snapshot = job_snapshot_new(job);
     assert_non_null(snapshot);
-    observer.changed(observer.user, snapshot, revision % rev(1, 0) == 0);
+    observer.changed(observer.user, snapshot, job->revision % rev(1, 0) == 0);
     job_snapshot_unref(snapshot);
     fake_wake(present);
     return true;
+}
+
+static bool publish(enum job_status status, int64_t revision)
+{
+    struct job job = job_at(status, revision);
+    return publish_job(&job);
 }
 
 static struct crpc_call *start(void)
@@ -174,6 +179,61 @@ static void a_full_watch_loads_transitions(void **state)
     expect_end(call, ERR_OK);
 }
 
+static void expect_history(const struct crpc_call *call, size_t n_attempts, bool ended, size_t n_transitions)
+{
+    const Joblog__V1__Job *job = ((const Joblog__V1__WatchJobResponse *)call->sent[call->n_sent - 1])->job;
+    assert_int_equal(job->n_attempts, n_attempts);
+    if (n_attempts > 0)
+        assert_int_equal(job->attempts[n_attempts - 1]->end_time != NULL, ended);
+    assert_int_equal(job->n_transitions, n_transitions);
+}
+
+/* Changes of status are not conflated, whatever the store knows already when it is asked. */
+static void a_full_watch_sends_every_status(void **state)
+{
+    (void)state;
+    static const struct attempt attempts[] = {{.number = 1,
+                                               .start_us = 10,
+                                               .end_us = 20,
+                                               .outcome = ATTEMPT_FAILED,
+                                               .error = {.type = SPAN_LIT("E"), .message = SPAN_LIT("m")}},
+                                              {.number = 2, .start_us = 30, .outcome = ATTEMPT_RUNNING}};
+    const struct transition transitions[] = {{rev(1, 0), 0, JOB_PENDING, 1, {0}, {0}, {0}},
+                                             {rev(2, 0), JOB_PENDING, JOB_RUNNING, 10, {0}, {0}, {0}},
+                                             {rev(3, 0), JOB_RUNNING, JOB_PENDING, 20, {0}, {0}, {0}},
+                                             {rev(4, 0), JOB_PENDING, JOB_RUNNING, 30, {0}, {0}, {0}}};
+    request.view = JOBLOG__V1__JOB_VIEW__JOB_VIEW_FULL;
+    struct crpc_call *call = start();
+    load(JOB_PENDING, rev(1, 0));
+    fake_send_done(call, true);
+    struct job now = job_at(JOB_RUNNING, rev(2, 0));
+    now.attempt = 1;
+    publish_job(&now);
+    now = job_at(JOB_PENDING, rev(3, 0));
+    now.attempt = 1;
+    publish_job(&now);
+    now = job_at(JOB_RUNNING, rev(4, 0));
+    now.attempt = 2;
+    publish_job(&now);
+    /* The read of the first change sees them all. */
+    now.attempts = attempts;
+    now.n_attempts = 2;
+    now.transitions = transitions;
+    now.n_transitions = 4;
+    for (int i = 2; i <= 4; i++) {
+        assert_non_null(fake_store_cmd());
+        ((struct store_get *)fake_store_cmd())->job = now;
+        fake_store_done(NULL);
+        expect_sent(call, (size_t)i, i == 3 ? JOB_PENDING : JOB_RUNNING, rev(i, 0));
+        expect_history(call, i == 4 ? 2 : 1, i == 3, (size_t)i);
+        fake_send_done(call, true);
+    }
+    publish(JOB_COMPLETED, rev(5, 0));
+    load(JOB_COMPLETED, rev(5, 0));
+    fake_send_done(call, true);
+    expect_end(call, ERR_OK);
+}
+
 static void errors_of_the_store_end_it(void **state)
 {
     (void)state;
@@ -263,6 +323,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_change_falls_between_hub_and_store, reset, clean),
         cmocka_unit_test_setup_teardown(what_was_seen_is_not_sent_again, reset, clean),
         cmocka_unit_test_setup_teardown(a_full_watch_loads_transitions, reset, clean),
+        cmocka_unit_test_setup_teardown(a_full_watch_sends_every_status, reset, clean),
         cmocka_unit_test_setup_teardown(errors_of_the_store_end_it, reset, clean),
         cmocka_unit_test_setup_teardown(a_drain_wakes_it, reset, clean),
         cmocka_unit_test_setup_teardown(too_slow_a_reader_is_cut_off, reset, clean),
