@@ -75,7 +75,11 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
         return crpc_finish(call, &err);
     crpc_signal_init(call, &w->wake);
     drain_join(&service->drain, &w->drain, &w->wake.tag);
-    if (hub_watch(service->hub, &w->filter, &w->wake.tag, &w->watch, &err) != 0)
+    /* A job that matched is followed to its end, whatever statuses it goes through. */
+    struct job_filter filter = w->filter;
+    if (w->until_final)
+        filter.status_mask = 0;
+    if (hub_watch(service->hub, &filter, &w->wake.tag, &w->watch, &err) != 0)
         return crpc_finish(call, &err);
     arena_init(&w->page, NULL, 0, 0);
     w->list = (struct store_list){
@@ -166,10 +170,14 @@ static enum crpc_next watch_jobs_row(struct crpc_call *call)
     return joblog_v1_job_log_service_watch_jobs_send(call, &response, &ROW);
 }
 
-/* Has the snapshot shown this already? Keeps the record of what has been shown. */
-static bool watch_jobs_is_old(struct watch_jobs *w, const struct job *job, bool *ret_failed)
+/* Has the snapshot shown this already, or does it not match? Keeps the record of what has been shown. */
+static bool watch_jobs_skips(struct watch_jobs *w, const struct job *job, bool *ret_failed)
 {
-    if (job->revision <= seen_revision(&w->seen, job->id))
+    int64_t seen = seen_revision(&w->seen, job->id);
+    if (job->revision <= seen)
+        return true;
+    bool matches = w->filter.status_mask == 0 || w->filter.status_mask & 1u << job->status;
+    if (w->until_final && !matches && seen == 0)
         return true;
     bool is_final = job_status_is_final(job->status);
     /* The hub's order is each job's order: once a newer change came, revisions need no more watching. */
@@ -184,7 +192,7 @@ static enum crpc_next watch_jobs_send(struct crpc_call *call, struct job_snapsho
 {
     struct watch_jobs *w = crpc_call_state(call);
     bool failed = false;
-    if (watch_jobs_is_old(w, &snapshot->job, &failed))
+    if (watch_jobs_skips(w, &snapshot->job, &failed))
         return crpc_goto(call, &NEXT);
     struct crpc_frame *frame = failed ? NULL : convert_snapshot_frame(snapshot);
     if (!frame)

@@ -197,6 +197,36 @@ static void only_final_statuses_need_no_snapshot(void **state)
     expect_end(call, ERR_OK);
 }
 
+/* "Every job that matched": also one that no longer does. */
+static void a_job_that_leaves_the_statuses_is_followed_to_its_end(void **state)
+{
+    (void)state;
+    Joblog__V1__JobStatus pending = JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING;
+    struct job job = job_at(1, JOB_PENDING, 1);
+    filter.statuses = &pending;
+    filter.n_statuses = 1;
+    request.until_final = true;
+    struct crpc_call *call = start();
+    assert_int_equal(((struct store_list *)fake_store_cmd())->filter.status_mask, 1 << JOB_PENDING);
+    publish(2, JOB_RUNNING, 2); /* has never matched */
+    load(&job, 1, false);
+    expect_job(call, 1, 1, JOB_PENDING);
+    fake_send_done(call, true);
+    expect_mark(call, 2);
+    fake_send_done(call, true);
+    assert_int_equal(call->wait, FAKE_SIGNAL);
+    publish(1, JOB_RUNNING, 2);
+    expect_job(call, 3, 1, JOB_RUNNING);
+    fake_send_done(call, true);
+    assert_int_equal(call->wait, FAKE_SIGNAL);
+    publish(2, JOB_COMPLETED, 3);
+    assert_int_equal(call->n_sent, 3);
+    publish(1, JOB_COMPLETED, 3);
+    expect_job(call, 4, 1, JOB_COMPLETED);
+    fake_send_done(call, true);
+    expect_end(call, ERR_OK);
+}
+
 static void errors_of_the_store_end_it(void **state)
 {
     (void)state;
@@ -255,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_ends_when_all_is_final, reset, clean),
         cmocka_unit_test_setup_teardown(a_job_that_comes_during_the_snapshot_keeps_it_open, reset, clean),
         cmocka_unit_test_setup_teardown(only_final_statuses_need_no_snapshot, reset, clean),
+        cmocka_unit_test_setup_teardown(a_job_that_leaves_the_statuses_is_followed_to_its_end, reset, clean),
         cmocka_unit_test_setup_teardown(errors_of_the_store_end_it, reset, clean),
         cmocka_unit_test_setup_teardown(the_client_may_go_at_any_wait, reset, clean),
     };
