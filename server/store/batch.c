@@ -340,14 +340,16 @@ static void send_mark(struct writer *w)
  * committed, 0 when not, -code when the database stayed away. */
 static int recover(struct writer *w, bool in_flight, struct err *ret_err)
 {
-    enum { PATIENCE_US = 30 * 1000 * 1000, PATIENCE_CLOSING_US = 3 * 1000 * 1000 };
+    enum { CLOSING_MS = 3000 };
     int64_t start = clock_mono_us(), wait_ms = 20, marked = w->batch_number + 1;
     int number = w->replica;
     int rc;
 
     while ((rc = writer_connect(w, in_flight, ret_err)) < 0) {
-        bool closing = atomic_load(&w->store->closing);
-        if (clock_mono_us() - start > (closing ? PATIENCE_CLOSING_US : PATIENCE_US))
+        int64_t patience_ms = w->options->reconnect_ms;
+        if (atomic_load(&w->store->closing) && patience_ms > CLOSING_MS)
+            patience_ms = CLOSING_MS;
+        if (clock_mono_us() - start > patience_ms * 1000)
             return rc;
         struct timespec pause = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
         nanosleep(&pause, NULL);
@@ -392,6 +394,7 @@ static int commit(struct writer *w, struct err *ret_err)
     }
     if (rc < 0) {
         /* Perhaps it was committed all the same: nobody can say. */
+        w->unknown = true;
         return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE",
                        "the database cannot be reached; what was asked may or may not have been done");
     }
@@ -423,5 +426,7 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
         batch_apply(w);
     else
         batch_drop(w);
+    if (rc == 0 && upkeep && w->batch.sent_lost)
+        w->unknown = false;
     return rc;
 }

@@ -299,7 +299,8 @@ struct writer {
     int64_t *stale; /* the same, without leases */
     size_t n_stale;
     unsigned claim_turn;
-    bool final; /* the last batch: only writes what waits in memory */
+    bool final;   /* the last batch: only writes what waits in memory */
+    bool unknown; /* a batch was given up without knowing its fate: leases may stand that memory does not know */
     struct pg_params params;
 };
 

@@ -17,6 +17,8 @@ static void set_defaults(struct store_options *o)
         o->queue_max = 100000;
     if (o->lease_timeout_ms == 0)
         o->lease_timeout_ms = 30000;
+    if (o->reconnect_ms == 0)
+        o->reconnect_ms = 30000;
     if (o->request_ttl_ms == 0)
         o->request_ttl_ms = INT64_C(24) * 3600 * 1000;
 }

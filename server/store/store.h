@@ -46,6 +46,7 @@ struct store_options {
     unsigned queue_max;       /* commands that wait; more: RESOURCE_EXHAUSTED. 0: 100000 */
     int64_t lease_timeout_ms; /* 0: 30000 */
     int64_t request_ttl_ms;   /* how long request ids are kept; 0: 24 h */
+    int64_t reconnect_ms;     /* how long commands wait for a database that went away; then UNAVAILABLE. 0: 30000 */
 };
 
 /* Connects, migrates (under an advisory lock), takes a replica number, starts the threads. NULL and *ret_err on

@@ -44,7 +44,7 @@ bool upkeep_due(struct writer *w, int64_t now_us)
         return false;
     if (pg_lost(w->pg))
         return true; /* to mend it */
-    if (w->due_sched_us <= now_us || w->n_expired || w->n_stale)
+    if (w->due_sched_us <= now_us || w->n_expired || w->n_stale || w->unknown)
         return true;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US <= now_us)
         return true;
@@ -102,6 +102,10 @@ void upkeep_prepare(struct writer *w)
         return;
     if (w->due_look_us <= b->now_us)
         look_at_sessions(w);
+    for (struct store_session *s = w->unknown ? w->sessions : NULL; s; s = s->next)
+        put_lost_session(w, s->id);
+    if (w->unknown)
+        put_lost_session(w, 0); /* no session; asks even when there are none */
     for (size_t i = 0; i < w->n_expired; i++)
         put_lost_session(w, w->expired[i]);
     for (size_t i = 0; i < w->n_stale; i++)
@@ -129,19 +133,31 @@ void upkeep_promoted(struct writer *w, const struct pg_result *r)
         w->due_tick_us = 0;
 }
 
+/* A lease in the name of a worker that is well, but of which neither it nor this process knows: given in a batch whose
+ * fate was unknown. */
+static bool is_stray(struct writer *w, const struct pg_result *r, int row)
+{
+    const struct lease *known = leases_find(w, pg_int(r, row, ROW_ID));
+
+    return !known || known->token != pg_int(r, row, ROW_TOKEN);
+}
+
 static void plan_lost(struct writer *w, const struct pg_result *r)
 {
     for (int i = 0; r && i < pg_rows(r); i++) {
+        bool stray = is_stray(w, r, i), well;
         struct lease *l;
-        int64_t id = pg_int(r, i, ROW_ID);
-        if (!batch_own(w, id))
+        if (!batch_own(w, pg_int(r, i, ROW_ID)))
             continue;
         l = loaded_lease(w, r, i);
         if (!l || l->busy)
             continue;
         if (l->expire_us && l->expire_us > w->batch.now_us)
             continue; /* renewed, but that is not written yet */
-        lost_plan(w, l, l->session && l->session->closing ? ATTEMPT_RELEASED : ATTEMPT_LOST);
+        well = l->session && !l->session->closing && !l->session->expired;
+        if (well && !stray)
+            continue;
+        lost_plan(w, l, well || (l->session && l->session->closing) ? ATTEMPT_RELEASED : ATTEMPT_LOST);
     }
 }
 

@@ -64,7 +64,7 @@ static int cluster_teardown(void **state)
 }
 
 /* A fresh database of it, and a store on that. */
-static struct store *fresh(void)
+static struct store *fresh_with(const struct store_options *options)
 {
     static int n;
     char uri[200];
@@ -75,7 +75,12 @@ static struct store *fresh(void)
     sql_value(uri);
     snprintf(uri, sizeof uri, "host=%s user=joblog dbname=o%d", dir, n);
     store_use(uri);
-    return store_again(NULL);
+    return store_again(options);
+}
+
+static struct store *fresh(void)
+{
+    return fresh_with(NULL);
 }
 
 struct load {
@@ -212,12 +217,58 @@ static void test_leases_survive_a_restart(void **state)
     store_close(s);
 }
 
+static void test_database_stays_away(void **state)
+{
+    struct store_options o = {.reconnect_ms = 300};
+    struct store *s = fresh_with(&o);
+    struct worker w = worker_open(s, "w1", "q");
+    struct dispatch_item item = {.job = a_job("mail")};
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = &item, .n_items = 1};
+    int64_t held, stray, token, got[2];
+    char sql[300];
+
+    (void)state;
+    worker_credit(&w, 1);
+    held = dispatch_ok(s, a_job("mail"));
+    assert_int_equal(worker_lease(&w, &token), held);
+    /* As if a claim had been committed whose answer never came. */
+    stray = dispatch_ok(s, a_job("mail"));
+    snprintf(sql, sizeof sql,
+             "with w as (delete from joblog.waiting returning id, lane_id) insert into joblog.lease (job_id, token, "
+             "session_id,"
+             " start_time, lane_id) select id, 1, %lld, now(), lane_id from w",
+             (long long)w.id);
+    sql_value(sql);
+    shell("pg_ctl -D pg -m immediate -w stop");
+    assert_int_equal(run_cmd(s, &d.cmd), -ERR_UNAVAILABLE);
+    assert_int_equal(item.err.code, ERR_UNAVAILABLE);
+    shell("pg_ctl -D pg -l pg.log -w start");
+    /* The store finds back by itself, and gives the stray job to somebody who knows of it. */
+    worker_credit(&w, 2);
+    do {
+        item = (struct dispatch_item){.job = a_job("mail")};
+        run_cmd(s, &d.cmd);
+    } while (d.cmd.err.code == ERR_UNAVAILABLE);
+    assert_int_equal(d.cmd.err.code, ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        int64_t t;
+        got[i] = worker_lease(&w, &t);
+        assert_int_equal(finish(s, got[i], t, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    }
+    assert_true(got[0] == stray || got[1] == stray);
+    /* What is held and known is left alone. */
+    assert_int_equal(finish(s, held, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    worker_close(&w, false);
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connection_is_cut_again_and_again),
         cmocka_unit_test(test_postgres_restarts),
         cmocka_unit_test(test_leases_survive_a_restart),
+        cmocka_unit_test(test_database_stays_away),
     };
 
     return cmocka_run_group_tests(tests, cluster_setup, cluster_teardown);
