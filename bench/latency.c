@@ -4,6 +4,7 @@
  *     bench_latency --server ADDR --jobs N */
 #include <getopt.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct meeting {
     pthread_mutex_t lock;
     pthread_cond_t met;
     int64_t handler_ns; /* 0: not yet */
+    bool finished;      /* the server has accepted the end */
 };
 
 static int64_t now_ns(void)
@@ -38,6 +40,18 @@ static int handler(struct joblog_context *context, void *user)
     return 0;
 }
 
+static void finished(void *user, const struct joblog_job *job, enum joblog_status status)
+{
+    struct meeting *m = user;
+
+    (void)job;
+    (void)status;
+    pthread_mutex_lock(&m->lock);
+    m->finished = true;
+    pthread_cond_signal(&m->met);
+    pthread_mutex_unlock(&m->lock);
+}
+
 static void *run_worker(void *arg)
 {
     struct joblog_error error;
@@ -52,19 +66,22 @@ static int64_t once(struct joblog_client *client, struct meeting *m)
 {
     struct joblog_spec spec = {.job_name = "bench.latency", .queue = "bench-latency", .payload = "{\"n\": 1}"};
     struct joblog_error error;
+    struct timespec idle = {.tv_nsec = 3000000};
     int64_t id, start, seen;
 
     m->handler_ns = 0;
+    m->finished = false;
     start = now_ns();
     if (joblog_dispatch(client, &spec, &id, &error) < 0) {
         fprintf(stderr, "bench_latency: %s\n", error.message);
         return -1;
     }
     pthread_mutex_lock(&m->lock);
-    while (m->handler_ns == 0)
+    while (m->handler_ns == 0 || !m->finished)
         pthread_cond_wait(&m->met, &m->lock);
     seen = m->handler_ns;
     pthread_mutex_unlock(&m->lock);
+    nanosleep(&idle, NULL);
     return seen - start;
 }
 
@@ -78,8 +95,9 @@ static int by_value(const void *a, const void *b)
 static int run(const char *server, int jobs)
 {
     static const char *const queues[] = {"bench-latency"};
-    struct joblog_worker_options options = {.queues = queues, .n_queues = 1, .concurrency = 1};
     struct meeting m = {.lock = PTHREAD_MUTEX_INITIALIZER, .met = PTHREAD_COND_INITIALIZER};
+    struct joblog_worker_options options = {
+        .queues = queues, .n_queues = 1, .concurrency = 1, .on_finished = finished, .hook_user = &m};
     struct joblog_error error;
     struct joblog_client *client = joblog_connect(server, NULL, &error);
     struct joblog_worker *worker = client ? joblog_worker_new(client, &options, &error) : NULL;
