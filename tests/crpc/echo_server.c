@@ -274,6 +274,9 @@ static enum crpc_next sum_got(struct crpc_call *call)
     struct echo *e = crpc_call_user(call);
     struct sum *s = crpc_call_state(call);
     if (!request) {
+        if (crpc_call_cancelled(call))
+            return crpc_end(call);
+        count_up(e, &e->n_ends);
         PKG(SumResponse) response = CRPC__TEST__V1__SUM_RESPONSE__INIT;
         response.sum = s->sum;
         response.count = s->count;

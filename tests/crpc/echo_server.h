@@ -27,6 +27,7 @@ struct echo {
     unsigned n_gone;             /* cancels seen by the second chain of Defer with an event */
     unsigned n_sent;             /* messages that went out of Count and Chat */
     unsigned n_received;         /* messages that came in, of Sum and Chat */
+    unsigned n_ends;             /* ends of the client's stream, of Sum */
 };
 
 /* options NULL: defaults, with the domain echo.test. address NULL: 127.0.0.1:0. Fails the test on an error. */

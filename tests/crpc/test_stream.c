@@ -177,6 +177,48 @@ static void test_cancel_in_recv(void **state)
     assert_int_equal(e->n_cancelled, 1);
 }
 
+/* What a client did not finish writing is never taken for all there is. */
+static void test_loss_is_no_end(void **state)
+{
+    enum { TIMES = 100 };
+    struct echo *e = *state;
+    sum_request q = CRPC__TEST__V1__SUM_REQUEST__INIT, large = CRPC__TEST__V1__SUM_REQUEST__INIT;
+    struct crpc_call_options brief = {.timeout_ms = 50};
+    sum_response *r = NULL;
+    struct err err = ERR_NONE;
+    q.number = 1;
+    for (unsigned i = 0; i < TIMES; i++) {
+        struct crpc_stream *s = sum_open(e);
+        assert_int_equal(crpc_test_v1_echo_service_sum_write(s, &q, &err), 0);
+        echo_wait_received(e, i + 1);
+        crpc_stream_cancel(s);
+        crpc_stream_free(s);
+        echo_wait_done(e, i + 1);
+    }
+    struct crpc_stream *s = crpc_test_v1_echo_service_sum_open(e->channel, &brief, &err);
+    assert_int_equal(crpc_test_v1_echo_service_sum_read(s, &r, &err), -ERR_DEADLINE_EXCEEDED);
+    crpc_stream_free(s);
+    large.note = malloc(5 << 20);
+    memset(large.note, 'x', 5 << 20);
+    large.note[(5 << 20) - 1] = '\0';
+    s = sum_open(e);
+    crpc_test_v1_echo_service_sum_write(s, &large, NULL);
+    assert_int_equal(crpc_test_v1_echo_service_sum_read(s, &r, &err), -ERR_RESOURCE_EXHAUSTED);
+    crpc_stream_free(s);
+    free(large.note);
+    echo_wait_done(e, TIMES + 2);
+    assert_int_equal(e->n_cancelled, TIMES + 2);
+    assert_int_equal(e->n_ends, 0);
+    s = sum_open(e);
+    assert_int_equal(crpc_test_v1_echo_service_sum_write(s, &q, &err), 0);
+    assert_int_equal(crpc_stream_close_write(s, &err), 0);
+    assert_int_equal(crpc_test_v1_echo_service_sum_read(s, &r, &err), 1);
+    crpc_message_free(&r->base);
+    crpc_stream_free(s);
+    echo_wait_done(e, TIMES + 3);
+    assert_int_equal(e->n_ends, 1);
+}
+
 static void test_cancel_both_chains(void **state)
 {
     struct echo *e = *state;
@@ -405,6 +447,7 @@ int main(void)
         T(test_cancel_in_send),
         T(test_cancel_in_signal),
         T(test_cancel_in_recv),
+        T(test_loss_is_no_end),
         T(test_cancel_both_chains),
         T(test_deadline_in_stream),
         T(test_client_stream),

@@ -34,12 +34,16 @@ static void op_arrived(struct crpc_call *call)
     worker_ready(call->worker, &call->ready);
 }
 
+static void lost(struct crpc_call *call)
+{
+    call->cancelled = true;
+    chain_wake_signals(call);
+}
+
 static void closed(struct crpc_call *call)
 {
-    if (call->close_cancelled) {
-        call->cancelled = true;
-        chain_wake_signals(call);
-    }
+    if (call->close_cancelled)
+        lost(call);
 }
 
 static void close_done(struct op *op, bool ok)
@@ -81,6 +85,9 @@ static void recv_done(struct op *op, bool ok)
     grpc_byte_buffer *in = call->in;
     call->in = NULL;
     bool drop = false;
+    /* A lost stream shows here first and in op_close right after; its handler must not take it for the client's end. */
+    if (!in && !call->ended && (!ok || grpc_call_failed_before_recv_message(call->core)))
+        lost(call);
     if (in && ok && !call->cancelled && !call->ended) {
         struct err err = ERR_NONE;
         if (bytes_decode(call->method->desc->input, in, &call->recv_arena, &call->received, &err) < 0) {

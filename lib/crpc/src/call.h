@@ -34,7 +34,7 @@ struct crpc_call {
     grpc_call *core;
     unsigned pending;    /* tags in flight and events armed */
     bool started;        /* the handler has seen it */
-    bool cancelled;      /* RECV_CLOSE_ON_SERVER said so */
+    bool cancelled;      /* RECV_CLOSE_ON_SERVER said so, or a receive that failed */
     bool ended;          /* crpc_reply or crpc_finish was called */
     bool replying;       /* with a message, in out */
     bool status_out;     /* the status' batch has been started */
