@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <grpc/compression.h>
 #include <grpc/grpc_security.h>
 
 #include "base/alloc.h"
@@ -49,6 +50,9 @@ static grpc_channel *create_core(const char *target, const struct crpc_channel_o
     size_t max_message = o->max_message_bytes ? o->max_message_bytes : 4 << 20;
     grpc_arg args[] = {
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message > INT_MAX ? INT_MAX : (int)max_message),
+        /* Core inflates a message whole before it looks at the limit: a thousand times the size, outside any quota. */
+        int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE),
+        int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, o->keepalive_ms > 0 ? o->keepalive_ms : KEEPALIVE_MS),
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS),
         int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),

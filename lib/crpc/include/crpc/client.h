@@ -1,7 +1,8 @@
 /* gRPC client over gRPC core: blocking calls of all four kinds, and unary calls on a loop of the caller's.
  *
  * A channel may be used by any number of threads. A stream may be read by one thread and written by another at the same
- * time; crpc_stream_cancel may be called from any thread. Messages received are freed with crpc_message_free.
+ * time; crpc_stream_cancel may be called from any thread. Messages received are freed with crpc_message_free. Servers
+ * are told that no compression is understood here.
  *
  * The generated code wraps the functions that take a ProtobufCMessage in typed ones; see docs/crpc.md. */
 #ifndef CRPC_CLIENT_H

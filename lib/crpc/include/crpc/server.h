@@ -10,6 +10,8 @@
  * Cancellation (client gone, deadline passed, connection lost, drain's end) is a flag: crpc_call_cancelled. Every wait
  * still ends by its own operation: sends and receives end with false, signals are raised by the runtime.
  *
+ * Compressed messages are refused with UNIMPLEMENTED: a small one can unfold to any size.
+ *
  * The generated code wraps the functions that take a ProtobufCMessage in typed ones; see docs/crpc.md. */
 #ifndef CRPC_SERVER_H
 #define CRPC_SERVER_H
