@@ -56,9 +56,14 @@ static enum call_class slot_class(const struct slot *slot)
 static void slot_done(struct op *op, bool ok)
 {
     struct slot *slot = CONTAINER_OF(op, struct slot, op);
-    if (!ok)
-        return; /* the server is shutting down */
     struct station *st = slot->station;
+    if (!ok) { /* the server is shutting down */
+        size_t left = atomic_load_explicit(&st->n_requested, memory_order_relaxed) - 1;
+        atomic_store(&st->n_requested, left);
+        if (left == 0)
+            server_call_ended(st->server);
+        return;
+    }
     struct crpc_call *call = call_take(&st->worker, slot_class(slot));
     if (!call) {
         grpc_call_cancel_with_status(slot->core, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory", NULL);
@@ -125,12 +130,21 @@ static void arm(struct crpc_mail *mail)
 {
     struct station *st = CONTAINER_OF(mail, struct station, arm);
     struct crpc_server *server = st->server;
+    atomic_store(&st->n_requested, st->n_slots);
     for (size_t k = 0; k < st->n_slots; k++)
         slot_request(&st->slots[k]);
     pthread_mutex_lock(&server->mu);
     server->n_armed++;
     pthread_cond_broadcast(&server->cond);
     pthread_mutex_unlock(&server->mu);
+}
+
+bool accept_over(const struct crpc_server *server)
+{
+    for (unsigned i = 0; i < server->options.n_workers; i++)
+        if (atomic_load(&server->stations[i].n_requested) > 0)
+            return false;
+    return true;
 }
 
 void accept_start(struct crpc_server *server)

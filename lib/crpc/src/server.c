@@ -249,8 +249,9 @@ void crpc_server_drain(struct crpc_server *server, int64_t grace_ms)
     atomic_store(&server->draining, true);
     grpc_server_shutdown_and_notify(server->core, server->stations[0].worker.cq, &server->op_stopped);
     pthread_mutex_lock(&server->mu);
-    /* Calls can outlive core's part of them: an event may still be on its way. */
-    while (!server->stopped || crpc_server_calls(server) > 0) {
+    /* Calls can outlive core's part of them: an event may still be on its way. And a worker may have one before it that
+     * core has handed over and finished with; that is looked at first, as it becomes a call under way. */
+    while (!server->stopped || !accept_over(server) || crpc_server_calls(server) > 0) {
         if (cancelled) {
             pthread_cond_wait(&server->cond, &server->mu);
         } else if (pthread_cond_timedwait(&server->cond, &server->mu, &at) != 0) {

@@ -35,8 +35,9 @@ struct station {
     struct crpc_mail arm;
     struct crpc_call *idle[CALL_CLASSES]; /* call objects at rest */
     unsigned n_idle[CALL_CLASSES];
-    atomic_uint calls;  /* under way; only this worker writes */
-    atomic_ullong shed; /* refused because of max_calls; only this worker writes */
+    atomic_uint calls;         /* under way; only this worker writes */
+    atomic_ullong shed;        /* refused because of max_calls; only this worker writes */
+    atomic_size_t n_requested; /* slots outstanding in core, or on their way back; only this worker writes */
 };
 
 struct crpc_server {
@@ -61,12 +62,14 @@ struct crpc_server {
 int accept_init(struct crpc_server *server, struct err *ret_err);
 /* Has every worker request its calls; waits until all have. */
 void accept_start(struct crpc_server *server);
+/* While draining: no worker will begin another call. */
+bool accept_over(const struct crpc_server *server);
 void accept_done(struct crpc_server *server);
 /* listen.c: 0 when address may be given to core as *ret_core_address (a copy within room). */
 int listen_check(const char *address, char *ret_core_address, size_t room, struct err *ret_err);
 /* Why core could not listen there. */
 int listen_failed(const char *address, struct err *ret_err);
-/* A call has ended while draining. */
+/* A call has ended while draining, or a worker's last request for one. */
 void server_call_ended(struct crpc_server *server);
 
 static inline struct station *station_of(const struct worker *w)
