@@ -40,6 +40,27 @@ static void test_err_field_names_the_field_and_cuts_long_text(void **state)
     assert_int_equal(strlen(e.msg), sizeof e.msg - 1);
 }
 
+/* A client that gets half a character in a google.rpc.Status gets no details at all. */
+static void test_err_cuts_whole_characters(void **state)
+{
+    (void)state;
+    static const char *const letters[] = {"e", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) {
+        size_t len = strlen(letters[i]);
+        for (size_t shift = 0; shift < 4; shift++) {
+            char text[600] = "....";
+            struct err e;
+            text[shift] = '\0';
+            while (strlen(text) < sizeof text - 5)
+                strcat(text, letters[i]);
+            err_field(&e, text, "%s", text);
+            assert_int_equal(strlen(e.msg), shift + (sizeof e.msg - 1 - shift) / len * len);
+            assert_int_equal(strlen(e.field), shift + (sizeof e.field - 1 - shift) / len * len);
+            assert_memory_equal(e.msg, text, strlen(e.msg));
+        }
+    }
+}
+
 static void test_err_code_names(void **state)
 {
     (void)state;
@@ -251,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_err_set_returns_minus_code),
         cmocka_unit_test(test_err_field_names_the_field_and_cuts_long_text),
+        cmocka_unit_test(test_err_cuts_whole_characters),
         cmocka_unit_test(test_err_code_names),
         cmocka_unit_test(test_span_order),
         cmocka_unit_test(test_arena_pieces_are_aligned_apart_and_whole),

@@ -41,7 +41,7 @@ struct err {
 #define ERR_NONE ((struct err){.code = ERR_OK})
 
 /* Fills *ret_err (may be NULL) and returns -code, so that a failing function can end `return err_set(...)`.
- * reason may be NULL. */
+ * reason may be NULL. Text that is too long loses whole characters at its end. */
 int err_set(struct err *ret_err, enum err_code code, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
