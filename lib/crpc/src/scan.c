@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "wire.h"
 
 /* The way down to the present field; lives on the stack of scan_level. */
@@ -13,29 +14,6 @@ struct level {
     struct span wire;                      /* of the whole message */
     const uint8_t *at;                     /* start of that field */
 };
-
-/* Length of the UTF-8 sequence at p, 0 when it is none. */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-    uint8_t a = p[0];
-    if (a < 0x80)
-        return a != 0;
-    if (a < 0xc2)
-        return 0;
-    if (a < 0xe0)
-        return left >= 2 && (p[1] & 0xc0) == 0x80 ? 2 : 0;
-    if (a < 0xf0) {
-        uint8_t low = a == 0xe0 ? 0xa0 : 0x80;
-        uint8_t high = a == 0xed ? 0x9f : 0xbf; /* no surrogates */
-        return left >= 3 && p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 ? 3 : 0;
-    }
-    if (a < 0xf5) {
-        uint8_t low = a == 0xf0 ? 0x90 : 0x80;
-        uint8_t high = a == 0xf4 ? 0x8f : 0xbf; /* up to U+10FFFF */
-        return left >= 4 && p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4 : 0;
-    }
-    return 0;
-}
 
 bool scan_text(struct span text)
 {
