@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 bool context_init(struct joblog_context *context, void (*changed)(struct joblog_context *context))
 {
@@ -65,7 +66,8 @@ void context_cancel(struct joblog_context *context, bool asked)
     pthread_mutex_unlock(&context->lock);
 }
 
-size_t text_fit(const char *s, size_t max)
+/* How much of s fits, up to where a character ends. */
+static size_t text_fit(const char *s, size_t max)
 {
     size_t len = strnlen(s, max + 1);
     if (len <= max)
@@ -76,6 +78,20 @@ size_t text_fit(const char *s, size_t max)
     return len;
 }
 
+/* The server takes UTF-8 only, and gives up a stream with anything else in it; handlers report what they come across.
+ * Bytes that are none become "?". */
+static void text_make_valid(char *s, size_t len)
+{
+    size_t n;
+    for (size_t at = 0; at < len; at += n) {
+        n = utf8_len((const uint8_t *)s + at, len - at);
+        if (n == 0) {
+            s[at] = '?';
+            n = 1;
+        }
+    }
+}
+
 static char *text_copy(const char *s, size_t max)
 {
     size_t len = text_fit(s, max);
@@ -83,18 +99,22 @@ static char *text_copy(const char *s, size_t max)
     if (copy) {
         memcpy(copy, s, len);
         copy[len] = '\0';
+        text_make_valid(copy, len);
     }
     return copy;
 }
 
-/* Puts s into a fixed field; true when that changes it. */
+/* Puts s into a fixed field; true when that changes it. size: at most STEP_SIZE. */
 static bool field_set(char *field, size_t size, const char *s)
 {
+    char text[STEP_SIZE];
     size_t len = text_fit(s, size - 1);
-    if (strncmp(field, s, len) == 0 && field[len] == '\0')
+    memcpy(text, s, len);
+    text[len] = '\0';
+    text_make_valid(text, len);
+    if (strcmp(field, text) == 0)
         return false;
-    memcpy(field, s, len);
-    field[len] = '\0';
+    memcpy(field, text, len + 1);
     return true;
 }
 
@@ -224,7 +244,9 @@ void context_fail(struct joblog_context *context, const char *type, const char *
     context->failed = true;
     context->error_type = text_copy(type && *type ? type : "Error", ERROR_TYPE_MAX);
     context->error_message = text_copy(message, ERROR_MESSAGE_MAX);
-    context->stack_trace = stack_trace;
+    context->stack_trace = stack_trace; /* names of files are not always UTF-8 */
+    if (stack_trace)
+        text_make_valid(stack_trace, strlen(stack_trace));
 }
 
 static void fail_with(struct joblog_context *context, bool for_good, const char *type, char *stack_trace,
@@ -285,6 +307,27 @@ bool context_run(struct joblog_context *context, joblog_handler *handler, void *
     return false;
 }
 
+/* Takes members off the patch as long as they fit into one write together, at least one. */
+static json_t *patch_cut(json_t *patch)
+{
+    json_t *piece = json_object(), *value;
+    const char *key;
+    void *next;
+    size_t size = 2;
+    json_object_foreach_safe(patch, next, key, value)
+    {
+        json_t *name = json_string(key);
+        size += json_dumpb(name, NULL, 0, JSON_ENCODE_ANY) +
+                json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) + 2; /* and colon and comma */
+        json_decref(name);
+        if (size > PAYLOAD_MAX && json_object_size(piece) > 0)
+            break;
+        json_object_set(piece, key, value);
+        json_object_del(patch, key);
+    }
+    return piece;
+}
+
 bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
                   json_t **unsent)
 {
@@ -295,6 +338,10 @@ bool context_take(struct joblog_context *context, struct context_progress *ret_p
     context->dirty = false;
     json_t *patch = context->patch;
     context->patch = NULL;
+    if (patch && json_dumpb(patch, NULL, 0, JSON_COMPACT) > PAYLOAD_MAX && json_object_size(patch) > 1) {
+        context->patch = patch;
+        patch = patch_cut(patch);
+    }
     if (patch && unsent && *unsent) {
         json_object_update(*unsent, patch);
     } else if (patch && unsent) {
@@ -307,6 +354,14 @@ bool context_take(struct joblog_context *context, struct context_progress *ret_p
     }
     pthread_mutex_unlock(&context->lock);
     return any;
+}
+
+bool context_has_patch(struct joblog_context *context)
+{
+    pthread_mutex_lock(&context->lock);
+    bool has_patch = context->patch != NULL;
+    pthread_mutex_unlock(&context->lock);
+    return has_patch;
 }
 
 void context_put_back(struct joblog_context *context, json_t **unsent)

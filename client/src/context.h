@@ -63,18 +63,17 @@ bool context_run(struct joblog_context *context, joblog_handler *handler, void *
 void context_fail(struct joblog_context *context, const char *type, const char *message, char *stack_trace);
 
 /* Takes what is to be reported: copies the progress, and gives the patch as text in *ret_patch (free with free();
- * NULL: none). False when nothing has changed. unsent, may be NULL: collects the patches that are not yet known to have
+ * NULL: none). False when nothing has changed. Of a patch that is too long for one write a part is taken, and the rest
+ * with the next call (context_has_patch). unsent, may be NULL: collects the patches that are not yet known to have
  * arrived. */
 bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
                   json_t **unsent);
+bool context_has_patch(struct joblog_context *context);
 /* Puts back patches that may not have arrived; takes *unsent and sets it to NULL. */
 void context_put_back(struct joblog_context *context, json_t **unsent);
 
 /* Present frames as text, one a line, from the frame that return_address is in; at most 64. function, file and line, if
  * known, are those of the first. Gives it (mem_free). NULL when out of memory. */
 char *backtrace_text(const void *return_address, const char *function, const char *file, int line);
-
-/* Copies at most max bytes of s, cut where a character of UTF-8 ends. */
-size_t text_fit(const char *s, size_t max);
 
 #endif

@@ -63,9 +63,11 @@ static int report(struct run *run, bool only_if_new, struct err *ret_err)
     int rc = call_unary_within(run->client, WORKER_METHOD(REPORT_PROGRESS), &request.base, run->lease_ms, NULL,
                                &response, ret_err);
     free(patch);
-    if (rc == 0) {
+    if (rc == 0 || rc == -ERR_INVALID_ARGUMENT) { /* what is refused once is refused for ever */
         json_decref(run->unsent_patch);
         run->unsent_patch = NULL;
+    }
+    if (rc == 0) {
         if (((Joblog__V1__ReportProgressResponse *)response)->cancel_request)
             context_cancel(&run->context, true);
         crpc_message_free(response);
@@ -102,6 +104,8 @@ static void *keep_alive(void *user)
         int64_t now = clock_mono_ms();
         not_before_ms = now + (rc < 0 ? RETRY_INTERVAL_MS : REPORT_INTERVAL_MS);
         due_ms = rc < 0 ? not_before_ms : now + run->lease_ms / 3;
+        if (rc == 0 && context_has_patch(&run->context))
+            run_changed(&run->context);
         if (rc == -ERR_FAILED_PRECONDITION || rc == -ERR_NOT_FOUND) {
             run->lost = true; /* read after the join */
             context_cancel(&run->context, false);
@@ -184,6 +188,16 @@ static struct joblog_job *end_job(struct run *run, bool completed, struct err *r
     return NULL;
 }
 
+/* All that is left to report. */
+static int report_last(struct run *run, struct err *ret_err)
+{
+    int rc;
+    do
+        rc = report(run, true, ret_err);
+    while (rc == 0 && context_has_patch(&run->context));
+    return rc;
+}
+
 /* Runs the callback with the helper beside it; then the last report and the end. */
 static int run_and_end(struct run *run, joblog_handler *callback, void *user, struct joblog_job **ret_job,
                        struct err *ret_err)
@@ -211,7 +225,7 @@ static int run_and_end(struct run *run, joblog_handler *callback, void *user, st
     struct joblog_job *job = NULL;
     if (run->lost)
         err_set(&e, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the lease was lost while the callback ran");
-    else if (report(run, true, &e) == 0)
+    else if (report_last(run, &e) == 0)
         job = end_job(run, completed, &e);
     if (e.code != ERR_OK)
         *ret_err = e;

@@ -138,13 +138,16 @@ size_t message_fill(struct joblog_worker *worker, Joblog__V1__WorkRequest *reque
         size_t size = put_progress(worker, job, &cells[n], touch && !end);
         if (size > 0)
             writes[n] = &cells[n].write, n++;
-        if (end) {
+        bytes += size;
+        if (context_has_patch(&job->context)) { /* too long for one write: the rest, then the end */
+            job->in_list = LIST_NOW;
+            DL_APPEND2(worker->write_now, job, prev_listed, next_listed);
+        } else if (end) {
             job->end_sent = true; /* before put_end's lock: once sent, the job is the reader's */
             cell_begin(&cells[n], job);
-            size += put_end(worker, job, &cells[n]);
+            bytes += put_end(worker, job, &cells[n]);
             writes[n] = &cells[n].write, n++;
         }
-        bytes += size;
     }
     request->n_writes = n;
     request->writes = writes;

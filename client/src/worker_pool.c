@@ -197,9 +197,11 @@ static void job_run(struct joblog_worker *worker, struct worker_job *job)
         h = worker->any_handler;
     int returned = -1;
     job->end = END_FAIL;
-    if (!h)
+    /* Cancelled, or its lease lost, while it waited for a thread: over before it begins. */
+    bool over = joblog_job_cancelled(context);
+    if (!over && !h)
         context_fail(context, "NoHandler", "the worker has no handler for this job name", NULL);
-    else if (context_run(context, h->handler, h->user, &returned))
+    else if (!over && context_run(context, h->handler, h->user, &returned))
         job->end = END_COMPLETE;
     pthread_mutex_lock(&context->lock);
     job->cancelled = job->end == END_FAIL && context->cancel_asked;

