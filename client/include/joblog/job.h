@@ -104,8 +104,8 @@ JOBLOG_API int joblog_dispatch(struct joblog_client *client, const struct joblog
 JOBLOG_API int joblog_get(struct joblog_client *client, int64_t id, struct joblog_job **ret_job,
                           struct joblog_error *error);
 /* Cancels a job: a pending one at once; a running one is asked to stop, and *ret_job is still RUNNING with
- * cancel_requested. -JOBLOG_FAILED_PRECONDITION when it is already final. reason may be NULL. Gives the job unless
- * ret_job is NULL. */
+ * cancel_requested, unless its worker was quick to follow. -JOBLOG_FAILED_PRECONDITION when it is already final. reason
+ * may be NULL. Gives the job unless ret_job is NULL. */
 JOBLOG_API int joblog_cancel(struct joblog_client *client, int64_t id, const char *reason, struct joblog_job **ret_job,
                              struct joblog_error *error);
 /* Puts a failed or cancelled job back to PENDING; -JOBLOG_FAILED_PRECONDITION otherwise. The rest as above. */
