@@ -75,8 +75,7 @@ static int empty(void **state)
     run_sql("DELETE FROM joblog.lease");
     run_sql("DELETE FROM joblog.export_file");
     run_sql("DELETE FROM joblog.export_chunk");
-    run_sql("INSERT INTO joblog.lease (job_id, token, start_time, revision, lane_id, attempt, attempts_left)"
-            " VALUES (7, 70, now(), 1, 1, 1, 0)");
+    run_sql("INSERT INTO joblog.lease (job_id, token, start_time, revision, lane_id) VALUES (7, 70, now(), 1, 1)");
     return 0;
 }
 
