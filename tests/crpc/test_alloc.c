@@ -79,6 +79,23 @@ static int stream(struct echo *e)
     return rc == 1 ? 0 : rc;
 }
 
+/* More calls than are awaited at a time, so that what the first left behind is written over. */
+static int unknown(struct echo *e)
+{
+    enum { CALLS = 20 };
+    Crpc__Test__V1__SayRequest q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    ProtobufCMessage *r = NULL;
+    struct crpc_method m = crpc_test_v1_echo_service.methods[CRPC_TEST_V1_ECHO_SERVICE_SAY];
+    m.path = "/crpc.test.v1.EchoService/ANameTooLongToBeHeldInsideASlice";
+    int failed = 0;
+    for (int i = 0; i < CALLS; i++) {
+        int rc = crpc_unary(e->channel, &m, &patient, &q.base, &r, NULL);
+        if (rc != -ERR_UNIMPLEMENTED)
+            failed = rc;
+    }
+    return failed;
+}
+
 static void for_all_n(int (*run)(struct echo *e))
 {
     for (int n = 0; n < NTH_MAX; n++) {
@@ -112,6 +129,12 @@ static void test_stream(void **state)
     for_all_n(stream);
 }
 
+static void test_unknown(void **state)
+{
+    (void)state;
+    for_all_n(unknown);
+}
+
 /* Making things: each fails whole, with an error. */
 static void test_make(void **state)
 {
@@ -141,6 +164,6 @@ static void test_make(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_unary), cmocka_unit_test(test_stream),
-                                       cmocka_unit_test(test_make)};
+                                       cmocka_unit_test(test_unknown), cmocka_unit_test(test_make)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

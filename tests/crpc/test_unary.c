@@ -191,6 +191,9 @@ static void test_unknown_method(void **state)
         assert_int_equal(crpc_unary(e->channel, &unknown, NULL, &q.base, &r, &err), -ERR_UNIMPLEMENTED);
         assert_string_equal(err.reason, "UNKNOWN_METHOD");
     }
+    unknown.path = "/crpc.test.v1.EchoService/S\xffng"; /* not text that could go into a message */
+    assert_int_equal(crpc_unary(e->channel, &unknown, NULL, &q.base, &r, &err), -ERR_UNIMPLEMENTED);
+    assert_string_equal(err.msg, "unknown method with a name that is no UTF-8");
     unknown.kind = CRPC_BIDI_STREAM;
     struct crpc_stream *s = crpc_stream_open(e->channel, &unknown, NULL, &err);
     assert_int_equal(crpc_stream_read(s, &r, &err), -ERR_UNIMPLEMENTED);

@@ -1,10 +1,10 @@
 /* Requests for calls, kept outstanding in core: for each worker and method several, and a few for methods that nobody
  * serves, which would otherwise hang until their deadline. Worker's thread, but for accept_init, _start and _done. */
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "scan.h"
 #include "server_priv.h"
 
 /* Calls that find no request wait in core's queue and cost a little more; a burst of this many does not. */
@@ -42,10 +42,19 @@ static bool too_many(const struct crpc_server *server, struct station *st, struc
 
 static void unknown_method(struct slot *slot, struct err *ret_err)
 {
-    grpc_slice path = slot->details.method;
-    size_t len = GRPC_SLICE_LENGTH(path);
-    err_set(ret_err, ERR_UNIMPLEMENTED, "UNKNOWN_METHOD", "unknown method %.*s", len < 200 ? (int)len : 200,
-            (const char *)GRPC_SLICE_START_PTR(path));
+    grpc_slice slice = slot->details.method;
+    struct span path = span_of((const char *)GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice));
+    if (!scan_text(path)) /* core lets any bytes pass */
+        path = SPAN_LIT("with a name that is no UTF-8");
+    int len = path.len < sizeof ret_err->msg ? (int)path.len : (int)sizeof ret_err->msg;
+    err_set(ret_err, ERR_UNIMPLEMENTED, "UNKNOWN_METHOD", "unknown method %.*s", len, path.data);
+}
+
+/* What core gave with a call of an unknown method. */
+static void drop_details(struct slot *slot)
+{
+    grpc_call_details_destroy(&slot->details);
+    grpc_call_details_init(&slot->details);
 }
 
 static enum call_class slot_class(const struct slot *slot)
@@ -71,6 +80,7 @@ static void slot_done(struct op *op, bool ok)
         if (slot->payload)
             grpc_byte_buffer_destroy(slot->payload);
         slot->metadata.count = 0;
+        drop_details(slot);
         slot_request(slot);
         return;
     }
@@ -87,8 +97,7 @@ static void slot_done(struct op *op, bool ok)
         call->deadline = slot->details.deadline;
         unknown_method(slot, &refusal);
         refused = true;
-        grpc_call_details_destroy(&slot->details);
-        grpc_call_details_init(&slot->details);
+        drop_details(slot);
     }
     const struct method *method = slot->method;
     slot_request(slot);
