@@ -103,7 +103,7 @@ CREATE TABLE joblog.job (
     payload        jsonb       NOT NULL,
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
-COMMENT ON TABLE joblog.job IS 'What was asked for, of every job; a partition for each day. Read it through joblog.job_now.';
+COMMENT ON TABLE joblog.job IS 'What was asked for, of every job; a partition for each month. Read it through joblog.job_now.';
 
 CREATE INDEX job_lane ON joblog.job (lane_id, id);
 CREATE INDEX job_owner ON joblog.job (owner, id) WHERE owner IS NOT NULL;
@@ -156,37 +156,39 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT to_timestamp(((id >> 22) + 1704067200000) / 1000.0)
 $$;
 
--- Makes a partition of a table for a day. Attached, not made as a partition: that takes no lock that would stop reads and
+-- Makes a partition of a table for a month. Attached, not made as a partition: that takes no lock that would stop reads and
 -- writes.
-CREATE FUNCTION joblog.make_partition(parent text, day date, settings text) RETURNS void
+CREATE FUNCTION joblog.make_partition(parent text, month date, settings text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    name text := parent || '_' || to_char(day, 'YYYYMMDD');
+    name text := parent || '_' || to_char(month, 'YYYYMM');
 BEGIN
     EXECUTE format('CREATE TABLE joblog.%I (LIKE joblog.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH (%s)', name,
                    parent, settings);
     EXECUTE format('ALTER TABLE joblog.%I ATTACH PARTITION joblog.%I FOR VALUES FROM (%s) TO (%s)', parent, name,
-                   joblog.id_floor(day::timestamp AT TIME ZONE 'UTC'),
-                   joblog.id_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
+                   joblog.id_floor(month::timestamp AT TIME ZONE 'UTC'),
+                   joblog.id_floor((month + interval '1 month')::timestamp AT TIME ZONE 'UTC'));
 END
 $$;
 
--- Makes the daily partitions from one day to another, both included, that are not there yet. Returns for how many days.
+-- Makes the monthly partitions from one day to another, both included, that are not there yet. Returns for how many months.
 CREATE FUNCTION joblog.ensure_partitions(from_day date, to_day date) RETURNS int
 LANGUAGE plpgsql AS $$
 DECLARE
-    day  date;
-    made int := 0;
+    month date;
+    made  int := 0;
 BEGIN
-    FOR day IN SELECT d::date FROM generate_series(from_day::timestamp, to_day::timestamp, '1 day') d LOOP
-        CONTINUE WHEN to_regclass('joblog.job_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
+    FOR month IN
+        SELECT m::date FROM generate_series(date_trunc('month', from_day::timestamp), to_day::timestamp, '1 month') m
+    LOOP
+        CONTINUE WHEN to_regclass('joblog.job_' || to_char(month, 'YYYYMM')) IS NOT NULL;
         IF made = 0 THEN
             PERFORM pg_advisory_xact_lock(19020, 1000);
-            CONTINUE WHEN to_regclass('joblog.job_' || to_char(day, 'YYYYMMDD')) IS NOT NULL;
+            CONTINUE WHEN to_regclass('joblog.job_' || to_char(month, 'YYYYMM')) IS NOT NULL;
         END IF;
         -- Rows are inserted once and seldom changed: vacuum is for the visibility map.
-        PERFORM joblog.make_partition('job', day, 'autovacuum_vacuum_insert_scale_factor = 0.5');
-        PERFORM joblog.make_partition('job_state', day, 'autovacuum_vacuum_insert_scale_factor = 0.5');
+        PERFORM joblog.make_partition('job', month, 'autovacuum_vacuum_insert_scale_factor = 0.5');
+        PERFORM joblog.make_partition('job_state', month, 'autovacuum_vacuum_insert_scale_factor = 0.5');
         made := made + 1;
     END LOOP;
     RETURN made;

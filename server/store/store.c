@@ -92,7 +92,7 @@ static int prepare_database(struct store *store, struct err *ret_err)
     if (rc == 0)
         rc = pg_exec(pg,
                      "select joblog.ensure_partitions((now() at time zone 'UTC')::date - 1,"
-                     " (now() at time zone 'UTC')::date + 3)",
+                     " (now() at time zone 'UTC')::date + 10)",
                      ret_err);
     pg_close(pg);
     return rc;

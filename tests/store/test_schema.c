@@ -105,9 +105,17 @@ static void test_partitions_are_made_ahead(void **state)
     struct store *s = store_fresh(NULL);
 
     (void)state;
-    assert_int_equal(sql_int("select count(*) from pg_inherits where inhparent = 'joblog.job'::regclass"), 5);
-    assert_int_equal(sql_int("select joblog.ensure_partitions(current_date - 1, current_date + 3)"), 0);
-    assert_int_equal(sql_int("select joblog.ensure_partitions(current_date + 3, current_date + 5)"), 2);
+    assert_int_equal(sql_int("select joblog.ensure_partitions(current_date - 1, current_date + 10)"), 0);
+    assert_int_equal(sql_int("select joblog.ensure_partitions('2040-12-31', '2041-02-01')"), 3);
+    assert_int_equal(sql_int("select joblog.ensure_partitions('2040-12-01', '2041-02-28')"), 0);
+    /* The last and the first id of months that meet. */
+    assert_string_equal(
+        sql_value("select string_agg(pg_get_expr(c.relpartbound, c.oid), ' ' order by relname) = format("
+                  "'FOR VALUES FROM (''%s'') TO (''%s'') FOR VALUES FROM (''%s'') TO (''%s'')',"
+                  " joblog.id_floor('2040-12-01Z'), joblog.id_floor('2041-01-01Z'),"
+                  " joblog.id_floor('2041-01-01Z'), joblog.id_floor('2041-02-01Z'))"
+                  " from pg_class c where relname in ('job_204012', 'job_204101')"),
+        "t");
     /* Every partition has what the table has. */
     assert_int_equal(
         sql_int("select count(distinct n) from (select i.inhrelid, (select count(*) from pg_index x where"
