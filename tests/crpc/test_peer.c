@@ -23,7 +23,7 @@ static grpc_status_code call_compressed(struct echo *e, const char *path, grpc_s
     grpc_channel *channel = grpc_channel_create(e->target, creds, &(grpc_channel_args){1, &gzip});
     grpc_completion_queue *cq = grpc_completion_queue_create_for_pluck(NULL);
     grpc_call *call =
-        grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, grpc_slice_from_copied_string(path), NULL,
+        grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, grpc_slice_from_static_string(path), NULL,
                                  gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     grpc_byte_buffer *out = grpc_raw_byte_buffer_create(&message, 1), *in = NULL;
     grpc_metadata_array initial, trailing;
