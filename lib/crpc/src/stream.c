@@ -70,8 +70,8 @@ struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct 
     return s;
 }
 
-/* Waits for the status, or only looks for it. Several threads may; mu is not held while another waits. */
-static bool take_status(struct crpc_stream *s, bool wait)
+/* Waits for the status, or only looks for it, and copies it. Several threads may; mu is not held while another waits. */
+static bool take_status(struct crpc_stream *s, bool wait, struct err *ret_status)
 {
     if (wait)
         pthread_mutex_lock(&s->mu);
@@ -86,6 +86,7 @@ static bool take_status(struct crpc_stream *s, bool wait)
         }
     }
     bool ended = s->ended;
+    *ret_status = s->status;
     pthread_mutex_unlock(&s->mu);
     return ended;
 }
@@ -93,10 +94,11 @@ static bool take_status(struct crpc_stream *s, bool wait)
 /* A write that failed says no more than that the call is over; its status can lie behind messages not read yet. */
 static int write_failed(struct crpc_stream *s, struct err *ret_err)
 {
-    if (take_status(s, false) && s->status.code != ERR_OK) {
+    struct err status;
+    if (take_status(s, false, &status) && status.code != ERR_OK) {
         if (ret_err)
-            *ret_err = s->status;
-        return -(int)s->status.code;
+            *ret_err = status;
+        return -(int)status.code;
     }
     return err_set(ret_err, ERR_UNAVAILABLE, "CALL_ENDED", "the call has ended; reading on gives its status");
 }
@@ -133,10 +135,11 @@ static int break_off(struct crpc_stream *s, const struct err *err, struct err *r
 
 static int end_of_stream(struct crpc_stream *s, struct err *ret_err)
 {
-    take_status(s, true);
-    if (s->status.code != ERR_OK && ret_err)
-        *ret_err = s->status;
-    return -(int)s->status.code;
+    struct err status;
+    take_status(s, true, &status);
+    if (status.code != ERR_OK && ret_err)
+        *ret_err = status;
+    return -(int)status.code;
 }
 
 int crpc_stream_read(struct crpc_stream *stream, ProtobufCMessage **ret_msg, struct err *ret_err)
@@ -176,7 +179,8 @@ void crpc_stream_free(struct crpc_stream *stream)
         return;
     if (!stream->ended)
         grpc_call_cancel(stream->core, NULL);
-    take_status(stream, true);
+    struct err status;
+    take_status(stream, true, &status);
     pluck(stream, &stream->tag_open);
     pluck(stream, &stream->tag_initial);
     grpc_call_unref(stream->core);
