@@ -101,7 +101,8 @@ static void bars_draw(struct bars *bars)
     }
     int most = bars->term.width / 3 < NAME_MAX_WIDTH ? bars->term.width / 3 : NAME_MAX_WIDTH;
     name_width = name_width > most ? most : name_width;
-    fputs("\033[?25l\r", out);
+    /* Without wrapping a line stays one line on the narrowest terminal; the next picture counts on it. */
+    fputs("\033[?25l\033[?7l\r", out);
     if (bars->drawn)
         fprintf(out, "\033[%dA", bars->drawn);
     for (size_t i = 0; i < bars->n_bars; i++) {
@@ -116,7 +117,7 @@ static void bars_draw(struct bars *bars)
         fputs("\033[K\n", out);
         lines++;
     }
-    fputs("\033[J\033[?25h", out);
+    fputs("\033[J\033[?7h\033[?25h", out);
     fclose(out);
     bars->drawn = lines;
     fwrite(picture, 1, len, bars->term.out);

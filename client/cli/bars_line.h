@@ -29,7 +29,8 @@ bool bar_worth_a_line(const struct bar *before, const struct joblog_job *job);
 void bar_describe(char *buf, size_t size, const struct bar *bar, int64_t now_us);
 /* "10:00:00  ID  NAME  status  40 %  text", with a line feed. */
 void bar_print_plain(FILE *out, const struct bar *bar, const struct statuses *statuses, int64_t now_us);
-/* The bar as one line of at most term->width - 1 columns, without a line feed. name_width: columns for the title. */
+/* The bar as one line, without a line feed: of at most term->width - 1 columns where that is 48 or more; whoever draws
+ * on a narrower terminal must not let it wrap. name_width: columns for the title. */
 void bar_print_live(FILE *out, const struct bar *bar, const struct term *term, const struct statuses *statuses,
                     int name_width, int64_t now_us);
 

@@ -105,8 +105,9 @@ static void print_export(const struct cli *cli, const struct joblog_export *expo
     const struct joblog_job *job = &export_->job;
     printf("%-12s %lld\n%-12s ", "id", (long long)job->id, "type");
     text_print(stdout, export_->export_type, 0);
-    printf("\n%-12s %s%s%s\n", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)),
-           statuses_label(&cli->statuses, job->status), term_reset(&cli->term));
+    printf("\n%-12s %s", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)));
+    text_print(stdout, statuses_label(&cli->statuses, job->status), 0);
+    printf("%s\n", term_reset(&cli->term));
     printf("%-12s %.0f %%\n", "progress", job->percent);
     if (*job->error_message)
         text_print_block(stdout, job->error_message, "error        ");

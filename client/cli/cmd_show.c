@@ -1,9 +1,12 @@
 /* joblog show: everything about a job, for a person or as JSON. Main thread. */
 #include "commands.h"
+#include "heap.h"
 #include "json.h"
 #include "text.h"
 #include "units.h"
 
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void line(const char *key, const char *value)
@@ -13,6 +16,24 @@ static void line(const char *key, const char *value)
     printf("%-12s ", key);
     text_print(stdout, value, 0);
     putchar('\n');
+}
+
+__attribute__((format(printf, 2, 3))) static void line_of(const char *key, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *text = heap_vformat(fmt, args);
+    va_end(args);
+    line(key, text);
+    free(text);
+}
+
+/* A label of the catalogue, in its colour. */
+static void print_status(const struct cli *cli, enum joblog_status status)
+{
+    fputs(term_color(&cli->term, statuses_color(&cli->statuses, status)), stdout);
+    text_print(stdout, statuses_label(&cli->statuses, status), 0);
+    fputs(term_reset(&cli->term), stdout);
 }
 
 static void line_time(const char *key, int64_t time_us, int64_t now_us)
@@ -32,16 +53,17 @@ static void print_head(const struct cli *cli, const struct joblog_job *job)
     printf("%-12s %lld\n", "id", (long long)job->id);
     line("name", job->job_name);
     line("queue", job->queue);
-    printf("%-12s %s%s%s\n", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)),
-           statuses_label(&cli->statuses, job->status), term_reset(&cli->term));
+    printf("%-12s ", "status");
+    print_status(cli, job->status);
+    putchar('\n');
     if (job->cancel_requested)
-        printf("%-12s requested by %s%s%s\n", "cancel", job->cancel_actor, *job->cancel_reason ? ": " : "",
-               job->cancel_reason);
+        line_of("cancel", "requested by %s%s%s", job->cancel_actor, *job->cancel_reason ? ": " : "",
+                job->cancel_reason);
     printf("%-12s %d of %d\n", "attempt", job->attempt, job->max_attempts);
     if (job->priority)
         printf("%-12s %d\n", "priority", job->priority);
     if (*job->source_type)
-        printf("%-12s %s:%s\n", "source", job->source_type, job->source_id);
+        line_of("source", "%s:%s", job->source_type, job->source_id);
     line("owner", job->owner);
     line("creator", job->creator);
     line("worker", job->worker);
@@ -49,7 +71,7 @@ static void print_head(const struct cli *cli, const struct joblog_job *job)
     line("request id", job->request_id);
     line("traceparent", job->traceparent);
     for (size_t i = 0; i < job->n_labels; i++)
-        printf("%-12s %s=%s\n", i ? "" : "labels", job->labels[i].key, job->labels[i].value);
+        line_of(i ? "" : "labels", "%s=%s", job->labels[i].key, job->labels[i].value);
 }
 
 static void print_progress(const struct joblog_job *job, int64_t now_us)
@@ -57,7 +79,7 @@ static void print_progress(const struct joblog_job *job, int64_t now_us)
     char a[UNITS_TEXT], b[UNITS_TEXT];
     printf("%-12s %.0f %%", "progress", job->status == JOBLOG_COMPLETED ? 100 : job->percent);
     if (job->total > 0)
-        printf(", %s of %s %s", units_count(a, job->done), units_count(b, job->total), job->unit);
+        text_printf(stdout, ", %s of %s %s", units_count(a, job->done), units_count(b, job->total), job->unit);
     putchar('\n');
     line("step", job->step);
     line_time("dispatched", job->create_us, now_us);
@@ -94,8 +116,9 @@ static void print_attempts(const struct cli *cli, const struct joblog_job *job)
         int64_t end = attempt->end_us ? attempt->end_us : units_now_us();
         if (!i)
             title(cli, "attempts");
-        printf("  %d  %s  %s, %s, by %s\n", attempt->number, units_local(start, attempt->start_us), attempt->outcome,
-               units_duration(took, end - attempt->start_us), attempt->worker);
+        text_printf(stdout, "  %d  %s  %s, %s, by %s", attempt->number, units_local(start, attempt->start_us),
+                    attempt->outcome, units_duration(took, end - attempt->start_us), attempt->worker);
+        putchar('\n');
         print_error(attempt->error_type, attempt->error_message, attempt->stack_trace);
     }
 }
@@ -109,13 +132,9 @@ static void print_transitions(const struct cli *cli, const struct joblog_job *jo
             title(cli, "transitions");
         printf("  %s  ", units_local(when, change->time_us));
         if (change->from)
-            printf("%s -> ", statuses_label(&cli->statuses, change->from));
-        printf("%s%s%s by %s", term_color(&cli->term, statuses_color(&cli->statuses, change->to)),
-               statuses_label(&cli->statuses, change->to), term_reset(&cli->term), change->actor);
-        if (*change->reason) {
-            fputs(": ", stdout);
-            text_print(stdout, change->reason, 0);
-        }
+            text_printf(stdout, "%s -> ", statuses_label(&cli->statuses, change->from));
+        print_status(cli, change->to);
+        text_printf(stdout, " by %s%s%s", change->actor, *change->reason ? ": " : "", change->reason);
         putchar('\n');
     }
 }

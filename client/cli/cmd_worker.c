@@ -94,6 +94,16 @@ static void on_line(void *user, char *text, size_t len, bool error)
     }
 }
 
+/* Is variable ("NAME=value") of the same name as one of those? */
+static bool is_set(char *const *variables, size_t n, const char *variable)
+{
+    size_t len = strcspn(variable, "=");
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(variables[i], variable, len + 1) == 0)
+            return true;
+    return false;
+}
+
 /* The worker's own environment with what the command should know of its job. Gives an array whose first *ret_n texts
  * are its own too. */
 static char **make_environment(const struct joblog_job *job, size_t *ret_n)
@@ -115,7 +125,7 @@ static char **make_environment(const struct joblog_job *job, size_t *ret_n)
         environment[n++] = heap_format("JOBLOG_PAYLOAD=%s", job->payload);
     *ret_n = n;
     for (size_t i = 0; i < have; i++)
-        if (strncmp(environ[i], "JOBLOG_JOB_", 11) != 0 && strncmp(environ[i], "JOBLOG_PAYLOAD=", 15) != 0)
+        if (!is_set(environment, *ret_n, environ[i]) && strncmp(environ[i], "JOBLOG_PAYLOAD=", 15) != 0)
             environment[n++] = environ[i];
     return environment;
 }

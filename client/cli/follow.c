@@ -73,10 +73,8 @@ int follow_report(struct cli *cli, int64_t id)
         return cli_error(&error);
     if (job->status != JOBLOG_COMPLETED) {
         fprintf(stderr, "joblog: job %lld is %s", (long long)id, joblog_status_name(job->status));
-        if (*job->error_type || *job->error_message) {
-            fprintf(stderr, "%s%s: ", *job->error_type ? ", " : "", job->error_type);
-            text_print(stderr, job->error_message, 0);
-        }
+        if (*job->error_type || *job->error_message)
+            text_printf(stderr, "%s%s: %s", *job->error_type ? ", " : "", job->error_type, job->error_message);
         fputc('\n', stderr);
     }
     int code = cli_exit_of_job(job->status);

@@ -2,7 +2,6 @@
  * which is why it stays in the programs. */
 #include "heap.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +30,18 @@ char *heap_copy(const char *text)
     return text ? heap_checked(strdup(text)) : NULL;
 }
 
-char *heap_format(const char *fmt, ...)
+char *heap_vformat(const char *fmt, va_list args)
 {
     char *text = NULL;
+    int n = vasprintf(&text, fmt, args);
+    return heap_checked(n < 0 ? NULL : text);
+}
+
+char *heap_format(const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
-    int n = vasprintf(&text, fmt, args);
+    char *text = heap_vformat(fmt, args);
     va_end(args);
-    return heap_checked(n < 0 ? NULL : text);
+    return text;
 }

@@ -3,6 +3,7 @@
 #ifndef JOBLOG_CLI_HEAP_H
 #define JOBLOG_CLI_HEAP_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 /* Zeroed. Gives. */
@@ -13,5 +14,6 @@ void *heap_resize(void *p, size_t n, size_t size);
 char *heap_copy(const char *text);
 /* Gives a formatted text. */
 char *heap_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *heap_vformat(const char *fmt, va_list args) __attribute__((format(printf, 1, 0)));
 
 #endif

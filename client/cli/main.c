@@ -148,7 +148,7 @@ int main(int argc, char **argv)
         options_done(&sets[1]);
     free(options);
     /* A full disk or a closed pipe must not pass for success. */
-    if (fflush(stdout) != 0 && code == EXIT_OK)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK)
         code = cli_trouble("cannot write to standard output");
     return code;
 }

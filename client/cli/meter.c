@@ -32,7 +32,7 @@ static void meter_draw(struct meter *meter, int64_t done, bool last)
     FILE *out = meter->term.out;
     if (meter->term.terminal) {
         term_resize(&meter->term);
-        fputc('\r', out);
+        fputs("\033[?7l\r", out); /* a line that wrapped could not be drawn over */
         text_print(out, meter->title, meter->term.width / 3);
         fputc(' ', out);
         bar_draw(out, &meter->term, fraction, meter->term.width >= 90 ? 24 : 10, last ? "green" : "blue");
@@ -47,7 +47,7 @@ static void meter_draw(struct meter *meter, int64_t done, bool last)
     else if (rate > 0)
         fprintf(out, "  %s left", units_duration(left, (int64_t)((double)(meter->total - done) / rate * 1e6)));
     if (meter->term.terminal)
-        fputs("\033[K", out);
+        fputs("\033[K\033[?7h", out);
     if (last)
         fputc('\n', out);
     fflush(out);

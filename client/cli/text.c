@@ -2,6 +2,10 @@
  * steps and errors are other people's text and could hold escape sequences. */
 #include "text.h"
 
+#include "heap.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
@@ -97,6 +101,16 @@ int text_print(FILE *out, const char *text, int max)
         c.left -= n;
     }
     return columns;
+}
+
+void text_printf(FILE *out, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *text = heap_vformat(fmt, args);
+    va_end(args);
+    text_print(out, text, 0);
+    free(text);
 }
 
 void text_print_block(FILE *out, const char *text, const char *indent)

@@ -13,7 +13,9 @@ int text_width(const char *text);
 /* Writes text without control characters (each becomes a space), cut to max columns with an ellipsis; max 0: not cut.
  * Returns the columns written. */
 int text_print(FILE *out, const char *text, int max);
-/* The same into buf of size bytes, which is always terminated. */
+/* printf whose result, the format's own text too, goes through text_print. */
+void text_printf(FILE *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* text_print into buf of size bytes, which is always terminated. */
 int text_clean(char *buf, size_t size, const char *text, int max);
 
 /* Like text_print, but keeps line feeds and tabs, and puts indent before every line. Ends with a line feed. */

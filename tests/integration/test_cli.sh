@@ -266,7 +266,7 @@ bad)
     exit 3
     ;;
 shaky)
-    [ "$JOBLOG_ATTEMPT" -gt 1 ] || exit 7
+    [ "$JOBLOG_ATTEMPT$JOBLOG_QUEUE" = "2work" ] || exit 7
     ;;
 slow)
     echo "::progress 10 sleeping"
@@ -279,7 +279,8 @@ wrong)
     ;;
 esac
 SH
-"$bin/joblog" worker --queue work --concurrency 2 --worker shell-1 --exec "sh $dir/job" >"$dir/worker.log" 2>&1 3<&- &
+# What the worker's own environment says of another job does not reach the command.
+JOBLOG_QUEUE=outer JOBLOG_ATTEMPT=9 "$bin/joblog" worker --queue work --concurrency 2 --worker shell-1 --exec "sh $dir/job" >"$dir/worker.log" 2>&1 3<&- &
 worker=$!
 expect 0 joblog dispatch good --queue work --payload '{"list": 7}' --wait
 id=$out
@@ -430,6 +431,27 @@ complains "field export_type"
 expect 3 joblog export download 123 --output "$dir/none"
 expect 3 joblog export watch 123
 [ ! -e "$dir/none" ] || fail "a file although there is no export"
+
+# ---- what is on the terminal
+
+# Other people's text does not steer the terminal, and a full disk is no success.
+steer=$'\e[31m\a'
+expect 0 joblog dispatch "evil$steer" --queue idle --source "T$steer:1$steer" -l "k$steer=v$steer" --owner "o$steer"
+id=$out
+expect 0 joblog cancel "$id" --reason "r$steer"
+expect 0 joblog show "$id"
+says "evil"
+says "k [31m"
+[[ $out != *[$'\e\a']* ]] || fail "control characters"
+for arguments in "dispatch x --queue idle" "list --json" "show $id --json" "stats --json"; do
+    # shellcheck disable=SC2086
+    joblog $arguments >/dev/full 2>"$dir/err"
+    [ $? -eq 5 ] || fail "a full disk is an error of joblog $arguments"
+done
+# Too narrow for its line, the terminal is told not to wrap it.
+expect 1 script -qec "stty cols 30 rows 10; $bin/joblog watch $id" /dev/null
+says $'\e[?7l'
+[[ ${out##*$'\e[?7l'} == *$'\e[?7h'* ]] || fail "wrapping stays off"
 
 # ---- the worker ends in an orderly way
 
