@@ -208,8 +208,8 @@ void pg_send(struct pg_conn *pg, const char *name, struct pg_params *params)
         set_lost(pg, name);
         return;
     }
+    /* libpq sends by itself once 64 KiB have piled up; the rest leaves with pg_flush or pg_commit. */
     pg->n_unread++;
-    pump(pg, false);
 }
 
 void pg_flush(struct pg_conn *pg)
