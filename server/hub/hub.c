@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "hub/watch.h"
 
 /* A watch in the list of one id. */
@@ -142,6 +143,8 @@ int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake
     struct hub_watch *w = watch_new(filter, wake);
     pthread_mutex_lock(&hub->lock);
     bool linked = w && hub_link(hub, w);
+    if (linked)
+        w->begin_us = clock_mono_us(); /* after it is there: what is told later it hears */
     pthread_mutex_unlock(&hub->lock);
     if (!linked) {
         if (w)
@@ -187,28 +190,47 @@ struct job_snapshot *hub_next(struct hub *hub, struct hub_watch *w, bool *ret_cu
     return snapshot;
 }
 
-bool hub_wanted(void *user, const struct job *job)
+bool hub_wanted_since(void *user, const struct job *job, int64_t since_us)
 {
     struct hub *hub = user;
+    bool wanted = false;
     /* The change is committed: a watch that begins after this look finds it in the store. */
     if (atomic_load_explicit(&hub->n_watches, memory_order_seq_cst) == 0)
         return false;
     pthread_mutex_lock(&hub->lock);
-    bool wanted = find_id(hub, job->id) != NULL;
+    struct hub_id *id = find_id(hub, job->id);
+    for (struct hub_interest *i = id ? id->first : NULL; i && !wanted; i = i->next)
+        wanted = i->watch->begin_us >= since_us;
     for (struct hub_watch *w = hub->first; w && !wanted; w = w->next)
-        wanted = watch_concerns(w, job);
+        wanted = w->begin_us >= since_us && watch_concerns(w, job);
     pthread_mutex_unlock(&hub->lock);
     return wanted;
 }
 
-void hub_changed(void *user, struct job_snapshot *snapshot, bool is_transition)
+bool hub_wanted(void *user, const struct job *job)
 {
-    struct hub *hub = user;
+    return hub_wanted_since(user, job, 0);
+}
+
+static void publish(struct hub *hub, struct job_snapshot *snapshot, bool is_transition, int64_t since_us)
+{
     pthread_mutex_lock(&hub->lock);
     struct hub_id *id = find_id(hub, snapshot->job.id);
     for (struct hub_interest *i = id ? id->first : NULL; i; i = i->next)
-        watch_publish(i->watch, snapshot, is_transition);
+        if (i->watch->begin_us >= since_us)
+            watch_publish(i->watch, snapshot, is_transition);
     for (struct hub_watch *w = hub->first; w; w = w->next)
-        watch_publish(w, snapshot, is_transition);
+        if (w->begin_us >= since_us)
+            watch_publish(w, snapshot, is_transition);
     pthread_mutex_unlock(&hub->lock);
+}
+
+void hub_changed(void *user, struct job_snapshot *snapshot, bool is_transition)
+{
+    publish(user, snapshot, is_transition, 0);
+}
+
+void hub_repeat(void *user, struct job_snapshot *snapshot, int64_t since_us)
+{
+    publish(user, snapshot, false, since_us);
 }

@@ -50,5 +50,9 @@ struct job_snapshot *hub_next(struct hub *hub, struct hub_watch *watch, bool *re
 /* For the store's observer. */
 bool hub_wanted(void *hub, const struct job *job);
 void hub_changed(void *hub, struct job_snapshot *snapshot, bool is_transition);
+/* The same for progress that was told at since_us (monotonic) and is in the store only now: for the watches that began
+ * after it was told, and may have read the store before it was there. */
+bool hub_wanted_since(void *hub, const struct job *job, int64_t since_us);
+void hub_repeat(void *hub, struct job_snapshot *snapshot, int64_t since_us);
 
 #endif

@@ -19,6 +19,7 @@ struct hub_watch {
     struct job_filter filter; /* without its statuses, which are here: */
     unsigned status_mask;
     struct tag *wake;
+    int64_t begin_us;                /* monotonic; what happened before may have gone past it */
     bool wide;                       /* every status is queued: the watcher still reads the store */
     bool cut;                        /* was too slow; the queue is empty for good */
     struct hub_entry *first, *last;  /* the queue, oldest first */

@@ -57,9 +57,19 @@ static void observer_changed(void *user, struct job_snapshot *snapshot, bool is_
     hub_changed(user, snapshot, is_transition);
 }
 
+static void observer_repeated(void *user, struct job_snapshot *snapshot, int64_t since_us)
+{
+    snapshot->derived_free = frame_free;
+    hub_repeat(user, snapshot, since_us);
+}
+
 struct store_observer service_observer(struct hub *hub)
 {
-    return (struct store_observer){.wanted = hub_wanted, .changed = observer_changed, .user = hub};
+    return (struct store_observer){.wanted = hub_wanted,
+                                   .changed = observer_changed,
+                                   .wanted_since = hub_wanted_since,
+                                   .repeated = observer_repeated,
+                                   .user = hub};
 }
 
 static void access_log_after(struct crpc_call *call, void *user, const struct err *status, int64_t duration_us)

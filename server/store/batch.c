@@ -136,6 +136,7 @@ static void apply(struct writer *w, struct effect *e)
         break;
     case EFFECT_WRITTEN:
         lease_clean(w, l);
+        lease_written(w, l);
         buf_clear(&l->patches);
         l->expire_written_us = l->expire_us;
         break;

@@ -104,6 +104,7 @@ struct lease {
     int64_t expire_us;  /* of its own; 0: the session's */
     int64_t expire_written_us;
     int64_t first_us, first_done; /* of the first progress: the rate for the eta */
+    int64_t told_us;              /* monotonic: when the last progress that is not written was told; 0: none is */
     int64_t dirty_us;             /* since when progress waits to be written; 0: none does */
     struct lease *next_dirty, *prev_dirty;
     struct lease *prev, *next; /* of the session */
@@ -132,6 +133,8 @@ void lease_job(const struct lease *lease, struct job *ret_job);
 int lease_progress(struct writer *w, struct lease *lease, struct store_progress *cmd, struct err *ret_err);
 void lease_set_cancel(struct lease *lease, const struct cancel_request *cancel);
 void lease_clean(struct writer *w, struct lease *lease); /* off the list of the dirty */
+/* Its progress is in the database: tells those who could not find it there. */
+void lease_written(struct writer *w, struct lease *lease);
 /* Tells the observer, if somebody is interested. snapshot may be NULL: it is made of job. */
 void tell(struct writer *w, const struct job *job, struct job_snapshot *snapshot, bool is_transition);
 

@@ -200,14 +200,37 @@ int lease_progress(struct writer *w, struct lease *l, struct store_progress *cmd
         (!l->session && l->expire_us - l->expire_written_us > lease_timeout_us(w) / 3))
         set_dirty(w, l, now);
     lease_job(l, &job);
-    if (cmd->has_progress || cmd->payload_patch.len)
+    if (cmd->has_progress || cmd->payload_patch.len) {
+        l->told_us = clock_mono_us();
         tell(w, &job, NULL, false);
+    }
     cmd->cancel = l->cancel;
     if (cmd->arena && l->cancel.time_us) {
         cmd->cancel.actor = arena_span(cmd->arena, l->cancel.actor);
         cmd->cancel.reason = arena_span(cmd->arena, l->cancel.reason);
     }
     return 0;
+}
+
+void lease_written(struct writer *w, struct lease *l)
+{
+    const struct store_observer *o = &w->options->observer;
+    int64_t told_us = l->told_us;
+    struct job job;
+
+    l->told_us = 0;
+    if (told_us == 0 || !o->wanted_since || !o->repeated)
+        return;
+    lease_job(l, &job);
+    if (!o->wanted_since(o->user, &job, told_us))
+        return;
+    struct job_snapshot *snapshot = job_snapshot_new(&job);
+    if (!snapshot) {
+        log_error("out of memory for a snapshot job=%lld", (long long)job.id);
+        return;
+    }
+    o->repeated(o->user, snapshot, told_us);
+    job_snapshot_unref(snapshot);
 }
 
 void tell(struct writer *w, const struct job *job, struct job_snapshot *snapshot, bool is_transition)

@@ -35,6 +35,10 @@ struct store_observer {
     bool (*wanted)(void *user, const struct job *job);
     /* Borrows snapshot (take a reference to keep it). is_transition: false for progress. */
     void (*changed)(void *user, struct job_snapshot *snapshot, bool is_transition);
+    /* Progress is told before it is written; who begins to look in between reads the job without it. So it is told once
+     * more when it has been written, to those who came after since_us (monotonic) when it was told first. As above. */
+    bool (*wanted_since)(void *user, const struct job *job, int64_t since_us);
+    void (*repeated)(void *user, struct job_snapshot *snapshot, int64_t since_us);
     void *user;
 };
 

@@ -154,6 +154,47 @@ static void a_watch_resumes_after_a_revision(void **state)
     worker_end(worker, true, NULL);
 }
 
+/* The store writes progress a little later than it takes it. */
+static void a_watch_that_begins_late_hears_of_progress(void **state)
+{
+    (void)state;
+    Joblog__V1__JobSpec spec = spec_of("late", "late");
+    int64_t id = must_dispatch(channel, &spec);
+    struct test_worker *worker = worker_open(channel, "w", "late", 1);
+    struct test_lease lease = worker_lease(worker);
+    assert_int_equal(worker_answer(worker, worker_progress(worker, lease, 1, 4, "", ""), NULL), 0);
+    Joblog__V1__WatchJobsRequest request = JOBLOG__V1__WATCH_JOBS_REQUEST__INIT;
+    Joblog__V1__JobFilter filter = JOBLOG__V1__JOB_FILTER__INIT;
+    char *queue = (char *)"late";
+    filter.queues = &queue;
+    filter.n_queues = 1;
+    request.filter = &filter;
+    struct crpc_call_options options = {.timeout_ms = CALL_TIMEOUT_MS};
+    struct crpc_stream *watch = must_watch(channel, id, 0, false);
+    struct crpc_stream *many = joblog_v1_job_log_service_watch_jobs_open(channel, &options, &request, NULL);
+    double percent = 0;
+    struct err err;
+    while (percent < 25) {
+        Joblog__V1__WatchJobResponse *m = watch_next(watch, &err);
+        assert_non_null(m);
+        percent = m->job->progress ? m->job->progress->percent : 0;
+        crpc_message_free(&m->base);
+    }
+    for (percent = 0; percent < 25;) {
+        Joblog__V1__WatchJobsResponse *m = NULL;
+        assert_int_equal(joblog_v1_job_log_service_watch_jobs_read(many, &m, &err), 1);
+        bool is_job = m->event_case == JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB;
+        percent = is_job && m->job->progress ? m->job->progress->percent : 0;
+        crpc_message_free(&m->base);
+    }
+    crpc_stream_cancel(many);
+    crpc_stream_free(many);
+    crpc_stream_cancel(watch);
+    crpc_stream_free(watch);
+    assert_int_equal(worker_answer(worker, worker_complete(worker, lease, ""), NULL), 0);
+    assert_int_equal(worker_end(worker, true, NULL), 0);
+}
+
 static void a_full_watch_brings_the_history(void **state)
 {
     (void)state;
@@ -286,9 +327,13 @@ static void the_caller_is_recorded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(life_of_a_job_seen_by_a_watch),   cmocka_unit_test(a_watch_resumes_after_a_revision),
-        cmocka_unit_test(a_full_watch_brings_the_history), cmocka_unit_test(a_pending_job_is_cancelled_and_retried),
-        cmocka_unit_test(a_request_id_makes_one_job),      cmocka_unit_test(the_caller_is_recorded),
+        cmocka_unit_test(life_of_a_job_seen_by_a_watch),
+        cmocka_unit_test(a_watch_resumes_after_a_revision),
+        cmocka_unit_test(a_watch_that_begins_late_hears_of_progress),
+        cmocka_unit_test(a_full_watch_brings_the_history),
+        cmocka_unit_test(a_pending_job_is_cancelled_and_retried),
+        cmocka_unit_test(a_request_id_makes_one_job),
+        cmocka_unit_test(the_caller_is_recorded),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "hub/hub.h"
 
 struct waker {
@@ -200,6 +201,38 @@ static void a_job_that_ceases_to_match_is_sent_once_more(void **state)
     stop(&f);
 }
 
+static void progress_is_repeated_for_who_came_after_it(void **state)
+{
+    (void)state;
+    struct hub *hub = hub_new();
+    struct waker waker;
+    waker_init(&waker);
+    int64_t id = 7;
+    struct job_filter one = {.ids = &id, .n_ids = 1}, all = {.ids = NULL};
+    struct hub_watch *early[2], *late[2];
+    struct job job = {.id = id, .name = SPAN_LIT("a"), .status = JOB_RUNNING, .revision = rev(2, 1)};
+    struct job_snapshot *snapshot = job_snapshot_new(&job);
+    bool cut;
+    assert_int_equal(hub_watch(hub, &one, &waker.tag, &early[0], NULL), 0);
+    assert_int_equal(hub_watch(hub, &all, &waker.tag, &early[1], NULL), 0);
+    int64_t told_us = clock_mono_us() + 1;
+    while (clock_mono_us() < told_us) {
+    }
+    assert_false(hub_wanted_since(hub, &job, told_us));
+    assert_int_equal(hub_watch(hub, &one, &waker.tag, &late[0], NULL), 0);
+    assert_int_equal(hub_watch(hub, &all, &waker.tag, &late[1], NULL), 0);
+    assert_true(hub_wanted_since(hub, &job, told_us));
+    hub_repeat(hub, snapshot, told_us);
+    for (int i = 0; i < 2; i++) {
+        assert_null(hub_next(hub, early[i], &cut));
+        expect(hub, late[i], id, rev(2, 1));
+        hub_unwatch(hub, early[i]);
+        hub_unwatch(hub, late[i]);
+    }
+    job_snapshot_unref(snapshot);
+    hub_free(hub);
+}
+
 static void a_slow_watcher_is_cut_off(void **state)
 {
     (void)state;
@@ -333,6 +366,7 @@ int main(void)
         cmocka_unit_test(wanted_only_by_those_who_watch),
         cmocka_unit_test(many_jobs_are_conflated_each_for_itself),
         cmocka_unit_test(a_job_that_ceases_to_match_is_sent_once_more),
+        cmocka_unit_test(progress_is_repeated_for_who_came_after_it),
         cmocka_unit_test(a_slow_watcher_is_cut_off),
         cmocka_unit_test(threads_lose_no_transition),
     };
