@@ -210,6 +210,19 @@ static void test_no_answer(void **state)
     assert_string_equal(err.reason, "NO_STATUS");
 }
 
+/* A stream without messages, called as if it had to have one. */
+static void test_no_response_message(void **state)
+{
+    struct echo *e = *state;
+    Crpc__Test__V1__CountRequest q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
+    ProtobufCMessage *r = NULL;
+    struct err err = ERR_NONE;
+    const struct crpc_method *count = &crpc_test_v1_echo_service.methods[CRPC_TEST_V1_ECHO_SERVICE_COUNT];
+    assert_int_equal(crpc_unary(e->channel, count, NULL, &q.base, &r, &err), -ERR_UNIMPLEMENTED);
+    assert_string_equal(err.reason, "NO_RESPONSE_MESSAGE");
+    assert_null(r);
+}
+
 static void test_server_away(void **state)
 {
     (void)state;
@@ -369,6 +382,7 @@ int main(void)
         T(test_illegal_metadata),
         T(test_unknown_method),
         T(test_no_answer),
+        T(test_no_response_message),
         T(test_loop),
 #undef T
         cmocka_unit_test(test_server_away),

@@ -70,7 +70,7 @@ struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct 
     return s;
 }
 
-/* Waits for the status, or only looks for it, and copies it. Several threads may; mu is not held while another waits. */
+/* Waits for the status, or only looks for it; gives a copy. Several threads may; mu is not held while another waits. */
 static bool take_status(struct crpc_stream *s, bool wait, struct err *ret_status)
 {
     if (wait)

@@ -53,7 +53,7 @@ int unary_finish(struct unary *u, ProtobufCMessage **ret_response, struct err *r
 {
     int rc = channel_status(u->code, u->msg, &u->trailing, ret_err);
     if (rc == 0 && !u->in) {
-        rc = err_set(ret_err, ERR_INTERNAL, "NO_RESPONSE_MESSAGE", "the server answered OK without a message");
+        rc = err_set(ret_err, ERR_UNIMPLEMENTED, "NO_RESPONSE_MESSAGE", "the server answered OK without a message");
     } else if (rc == 0) {
         rc = bytes_decode_owned(u->method->output, u->in, ret_response, ret_err);
         if (rc == -ERR_INVALID_ARGUMENT) { /* the server's fault, not the caller's */
