@@ -117,7 +117,8 @@ static void keep_text(char **at, struct span *text)
 }
 
 /* Checks what the worker wrote; fills proto with the command, the texts still in the message. */
-static int read_write(const Joblog__V1__WorkerWrite *m, struct work_write *proto, struct err *ret_err)
+static int read_write(const struct work_call *w, const Joblog__V1__WorkerWrite *m, struct work_write *proto,
+                      struct err *ret_err)
 {
     struct progress_write progress;
     int rc = 0;
@@ -129,6 +130,7 @@ static int read_write(const Joblog__V1__WorkerWrite *m, struct work_write *proto
         proto->progress = (struct store_progress){.cmd = {.op = STORE_PROGRESS},
                                                   .job_id = m->job_id,
                                                   .token = m->lease_token,
+                                                  .session_id = w->open.session_id,
                                                   .has_progress = progress.has_progress,
                                                   .progress = progress.progress,
                                                   .payload_patch = progress.payload_patch};
@@ -193,7 +195,7 @@ static enum handed work_hand_write(struct work_call *w, const Joblog__V1__Worker
 {
     struct work_write proto = {.write_id = m->write_id, .job_id = m->job_id};
     struct err err = ERR_NONE;
-    bool good = read_write(m, &proto, &err) == 0;
+    bool good = read_write(w, m, &proto, &err) == 0;
     struct work_write *write = keep_write(w, &proto);
     if (!write)
         return NO_MEMORY;

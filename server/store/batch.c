@@ -97,6 +97,23 @@ static void apply_cancel(struct writer *w, struct effect *e)
     job_snapshot_unref(snapshot);
 }
 
+/* It may have been asked to stop while it was away. */
+static void apply_adopted(struct effect *e)
+{
+    struct lease *l = e->lease;
+    struct job_snapshot *snapshot;
+    struct job job;
+
+    lease_move(l, e->session->id, e->session);
+    l->expire_us = 0;
+    if (!l->cancel.time_us)
+        return;
+    lease_job(l, &job);
+    snapshot = job_snapshot_new(&job);
+    session_push(e->session, DELIVERY_CANCEL, l->job_id, l->token, snapshot);
+    job_snapshot_unref(snapshot);
+}
+
 static void apply_leased(struct writer *w, struct effect *e)
 {
     struct lease *l = e->lease;
@@ -133,6 +150,9 @@ static void apply(struct writer *w, struct effect *e)
         break;
     case EFFECT_CANCEL_ASKED:
         apply_cancel(w, e);
+        break;
+    case EFFECT_ADOPTED:
+        apply_adopted(e);
         break;
     case EFFECT_WRITTEN:
         lease_clean(w, l);

@@ -129,6 +129,11 @@ bool leases_add(struct writer *w, struct lease *lease);
 void leases_forget(struct writer *w, struct lease *lease);
 /* The job as it is now; its texts borrow from the lease. */
 void lease_job(const struct lease *lease, struct job *ret_job);
+/* Forgets some of the leases that are not there any more because another replica ended them; goes through all of them,
+ * a part at each call. */
+void leases_check(struct writer *w, int64_t now_us);
+/* Puts it into the hands of another session; session NULL: of one that is not here, by its id. */
+void lease_move(struct lease *lease, int64_t session_id, struct store_session *session);
 /* A progress report: memory only. 0 or -code. */
 int lease_progress(struct writer *w, struct lease *lease, struct store_progress *cmd, struct err *ret_err);
 void lease_set_cancel(struct lease *lease, const struct cancel_request *cancel);
@@ -165,6 +170,8 @@ struct store_session {
     int64_t closed_ms; /* when it was put on the list of the closed */
 };
 
+/* A session of this process by its id, NULL when there is none. */
+struct store_session *session_find(struct writer *w, int64_t id);
 bool session_serves(const struct store_session *session, const struct lane *lane);
 /* Makes the two known to each other. False: out of memory. */
 bool match_join(struct lane *lane, struct store_session *session);
@@ -197,6 +204,7 @@ enum effect_kind {
     EFFECT_ENDED,        /* lease, job; lost */
     EFFECT_CHANGED,      /* job */
     EFFECT_CANCEL_ASKED, /* lease, job with the request */
+    EFFECT_ADOPTED,      /* lease, session: its new one */
     EFFECT_WRITTEN,      /* lease: its progress */
     EFFECT_TOUCHED,      /* session, time_us: its new expiry */
     EFFECT_SESSION       /* cmd: open or close */
@@ -216,7 +224,7 @@ struct effect {
 /* What is sent to the database by the batch, gathered row by row. */
 struct rows {
     struct pg_params job, waiting, scheduled, lease, lease_gone, state, update, attempt, transition, cancel, lease_put,
-        patch;
+        adopt, patch;
     struct pg_params request, request_find, load, remove, session, session_gone, lost;
     int64_t update_lo, update_hi, patch_lo, patch_hi;
 };
@@ -347,6 +355,7 @@ void put_attempt(struct writer *w, const struct job *job, enum attempt_outcome o
 void put_transition(struct writer *w, const struct job *job, int from, struct span actor, struct span reason,
                     struct span request_id);
 void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revision, const struct cancel_request *cancel);
+void put_adoption(struct writer *w, const struct lease *lease, const struct store_session *session);
 void put_session(struct writer *w, const struct store_session *s, int64_t expire_us);
 void put_session_gone(struct writer *w, int64_t session_id);
 void put_lost_session(struct writer *w, int64_t session_id);
@@ -372,6 +381,8 @@ void finish_prepare(struct writer *w, struct unit *u);
 void finish_plan(struct writer *w, struct unit *u);
 /* Ends a lease by loss or release, of whatever process. */
 void lost_plan(struct writer *w, struct lease *lease, enum attempt_outcome outcome);
+/* Does the progress move the lease to another session? Then it needs a commit. */
+bool progress_moves(struct writer *w, const struct lease *lease, const struct store_progress *cmd);
 void progress_plan(struct writer *w, struct unit *u);
 void steer_prepare(struct writer *w, struct unit *u);
 void cancel_plan(struct writer *w, struct unit *u);

@@ -57,6 +57,26 @@ static void unlink_session(struct lease *l)
     l->session = NULL;
 }
 
+static void link_session(struct lease *l)
+{
+    if (!l->session)
+        return;
+    l->prev = NULL;
+    l->next = l->session->leases;
+    if (l->next)
+        l->next->prev = l;
+    l->session->leases = l;
+    atomic_fetch_add_explicit(&l->session->n_leases, 1, memory_order_relaxed);
+}
+
+void lease_move(struct lease *l, int64_t session_id, struct store_session *session)
+{
+    unlink_session(l);
+    l->session_id = session_id;
+    l->session = session;
+    link_session(l);
+}
+
 bool leases_add(struct writer *w, struct lease *l)
 {
     struct lease *old = leases_find(w, l->job_id);
@@ -66,14 +86,7 @@ bool leases_add(struct writer *w, struct lease *l)
     HASH_ADD(hh, w->leases.map, job_id, sizeof l->job_id, l);
     if (!l->hh.tbl)
         return false;
-    if (l->session) {
-        l->prev = NULL;
-        l->next = l->session->leases;
-        if (l->next)
-            l->next->prev = l;
-        l->session->leases = l;
-        atomic_fetch_add_explicit(&l->session->n_leases, 1, memory_order_relaxed);
-    }
+    link_session(l);
     return true;
 }
 

@@ -11,6 +11,15 @@ static bool one_of(const struct span *of, size_t n, struct span s)
     return n == 0;
 }
 
+struct store_session *session_find(struct writer *w, int64_t id)
+{
+    for (struct store_session *s = id ? w->sessions : NULL; s; s = s->next) {
+        if (s->id == id)
+            return s;
+    }
+    return NULL;
+}
+
 bool session_serves(const struct store_session *s, const struct lane *lane)
 {
     return one_of(s->names, s->n_names, lane->name) && one_of(s->queues, s->n_queues, lane->queue);

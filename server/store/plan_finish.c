@@ -38,6 +38,13 @@ int loaded_row(const struct pg_result *r, int64_t job_id)
     return -1;
 }
 
+/* Does memory know at least what its row does? The worker of another process's session may have reported there, or may
+ * have gone there by a new stream. */
+static bool is_newest(const struct lease *lease, int64_t session_id)
+{
+    return lease->dirty_us || (lease->session_id == session_id && (lease->session || session_id == 0));
+}
+
 struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
 {
     int64_t token = pg_int(r, row, ROW_TOKEN);
@@ -45,8 +52,11 @@ struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
     struct lane *lane;
     struct job job;
 
-    if (lease && lease->token == token)
+    if (lease && lease->token == token && is_newest(lease, pg_int(r, row, ROW_SESSION))) {
+        if (lease->session_id != pg_int(r, row, ROW_SESSION))
+            lease_move(lease, pg_int(r, row, ROW_SESSION), session_find(w, pg_int(r, row, ROW_SESSION)));
         return lease;
+    }
     if (token == 0)
         return NULL;
     lane = lanes_add(w, (int32_t)pg_int(r, row, ROW_LANE), pg_text(r, row, ROW_QUEUE), pg_text(r, row, ROW_NAME));
@@ -58,10 +68,7 @@ struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
     lease->has_state = pg_int(r, row, ROW_HAS_STATE) != 0;
     lease->session_id = pg_int(r, row, ROW_SESSION);
     lease->expire_us = lease->expire_written_us = pg_time(r, row, ROW_EXPIRE);
-    for (struct store_session *s = w->sessions; s && lease->session_id; s = s->next) {
-        if (s->id == lease->session_id)
-            lease->session = s;
-    }
+    lease->session = session_find(w, lease->session_id);
     /* What is known here of an older attempt is stale. */
     if (!leases_add(w, lease)) {
         lease_free(lease);
@@ -76,7 +83,8 @@ void finish_prepare(struct writer *w, struct unit *u)
     int64_t token = u->cmd->op == STORE_FINISH ? finish_of(u)->token : progress_of(u)->token;
     struct lease *lease = leases_find(w, id);
 
-    if (!lease || lease->token != token)
+    /* One of another process's session may have changed there. */
+    if (!lease || lease->token != token || (!lease->session && lease->session_id))
         ask_for(w, id);
 }
 
@@ -86,7 +94,7 @@ static struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, s
     struct lease *lease = leases_find(w, job_id);
     int row;
 
-    if (!lease || lease->token != token) {
+    if (!lease || lease->token != token || (!lease->session && lease->session_id)) {
         row = loaded_row(w->batch.loaded, job_id);
         lease = row < 0 ? NULL : loaded_lease(w, w->batch.loaded, row);
     }
@@ -185,11 +193,29 @@ void lost_plan(struct writer *w, struct lease *lease, enum attempt_outcome outco
                 is_lost ? SPAN_LIT("lease lost") : SPAN_LIT("given back"));
 }
 
+bool progress_moves(struct writer *w, const struct lease *lease, const struct store_progress *cmd)
+{
+    struct store_session *session;
+
+    if (cmd->session_id == lease->session_id || lease->session_id == 0)
+        return false;
+    /* A session that was silent gets nothing before its sign of life is written. */
+    session = session_find(w, cmd->session_id);
+    return session && !session->closing && !session->expired;
+}
+
 void progress_plan(struct writer *w, struct unit *u)
 {
     struct store_progress *p = progress_of(u);
     struct lease *lease = lease_of(w, p->job_id, p->token, &u->cmd->err);
+    struct effect *e;
 
-    if (lease)
-        lease_progress(w, lease, p, &u->cmd->err);
+    if (!lease || lease_progress(w, lease, p, &u->cmd->err) < 0 || !progress_moves(w, lease, p))
+        return;
+    e = batch_effect(w, EFFECT_ADOPTED);
+    if (!e)
+        return;
+    e->lease = lease;
+    e->session = session_find(w, p->session_id);
+    put_adoption(w, lease, e->session);
 }

@@ -14,7 +14,7 @@ static struct pg_params *each(struct rows *r, size_t i)
     struct pg_params *all[] = {&r->job,       &r->waiting, &r->scheduled,    &r->lease,        &r->lease_gone,
                                &r->state,     &r->update,  &r->attempt,      &r->transition,   &r->cancel,
                                &r->lease_put, &r->patch,   &r->request,      &r->request_find, &r->load,
-                               &r->remove,    &r->session, &r->session_gone, &r->lost};
+                               &r->remove,    &r->session, &r->session_gone, &r->lost,         &r->adopt};
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
 
@@ -279,6 +279,16 @@ void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revisio
     pg_put_text_or_null(&p->v[4], cancel->reason);
 }
 
+void put_adoption(struct writer *w, const struct lease *l, const struct store_session *s)
+{
+    struct pg_params *p = &w->batch.rows.adopt;
+
+    ARRAYS(p, PG_INT8, PG_INT8, PG_INT8);
+    pg_put_int8(&p->v[0], l->job_id);
+    pg_put_int8(&p->v[1], l->token);
+    pg_put_int8(&p->v[2], s->id);
+}
+
 void put_session(struct writer *w, const struct store_session *s, int64_t expire_us)
 {
     struct pg_params *p = &w->batch.rows.session;
@@ -369,6 +379,10 @@ void rows_send(struct writer *w)
     send(w, SQL_SCHEDULED_INSERT, &r->scheduled);
     send(w, SQL_LEASE_INSERT, &r->lease);
     send(w, SQL_LEASE_PUT, &r->lease_put);
+    if (r->adopt.n) {
+        pg_add_int4(&r->adopt, r->adopt.v[0].n);
+        send(w, SQL_LEASE_ADOPT, &r->adopt);
+    }
     if (r->cancel.n) {
         pg_add_time(&r->cancel, w->batch.now_us);
         pg_add_int4(&r->cancel, r->cancel.v[0].n);

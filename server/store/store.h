@@ -121,10 +121,12 @@ struct store_finish {
 };
 
 /* Progress and payload patch of a running job; taken from memory, written within 250 ms. LEASE_LOST as above. For a
- * lease that belongs to no session (StartJob) it renews the lease. */
+ * lease that belongs to no session (StartJob) it renews the lease. A lease of another session moves to session_id, and
+ * done is posted after the commit of that: it lives with that session from now on, which is told of cancels. */
 struct store_progress {
     struct store_cmd cmd;
     int64_t job_id, token;
+    int64_t session_id; /* of the stream that it came by; 0: by none */
     bool has_progress;
     struct job_progress progress;
     struct span payload_patch; /* JSON object text or empty */

@@ -1,0 +1,204 @@
+/* Several stores on one database, and leases that outlive the stream, the process or the memory that held them. */
+#include "store_fixture.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+enum { LEASE_MS = 600 };
+
+static const struct store_options quick = {.lease_timeout_ms = LEASE_MS};
+
+/* The next delivery of a worker that gives signs of life meanwhile; NULL when none comes in time. */
+static struct delivery *next_within(struct worker *w, int64_t ms)
+{
+    int64_t until = clock_mono_ms() + ms;
+    struct timespec pause = {.tv_nsec = 5000000};
+    struct delivery *d;
+
+    while (!(d = store_session_take(w->session)) && clock_mono_ms() < until) {
+        store_session_touch(w->session);
+        nanosleep(&pause, NULL);
+    }
+    return d;
+}
+
+static void expect(struct worker *w, int64_t ms, enum delivery_kind kind, int64_t job_id)
+{
+    struct delivery *d = next_within(w, ms);
+
+    assert_non_null(d);
+    assert_int_equal(d->kind, kind);
+    assert_int_equal(d->job_id, job_id);
+    delivery_free(d);
+}
+
+static void keep_alive(struct worker *w, int64_t ms)
+{
+    assert_null(next_within(w, ms));
+}
+
+static int report(struct store *s, int64_t id, int64_t token, int64_t session_id, struct store_progress *ret)
+{
+    *ret = (struct store_progress){.cmd.op = STORE_PROGRESS,
+                                   .job_id = id,
+                                   .token = token,
+                                   .session_id = session_id,
+                                   .has_progress = true,
+                                   .progress = {.percent = 50},
+                                   .payload_patch = SPAN_LIT("{\"seen\": true}")};
+    return run_cmd(s, &ret->cmd);
+}
+
+static void cancel_ok(struct store *s, int64_t id)
+{
+    struct store_cancel c = {.cmd.op = STORE_CANCEL, .job_id = id, .reason = SPAN_LIT("stop")};
+
+    assert_int_equal(run_cmd(s, &c.cmd), 0);
+}
+
+/* A worker's stream breaks; it comes back by another one and goes on with its lease. */
+static void go_on(struct store *from, struct store *to, bool cancel_first)
+{
+    struct worker w = worker_open(from, "w1", "q"), again;
+    struct store_progress p;
+    int64_t id, token, session;
+    char sql[100];
+
+    worker_credit(&w, 1);
+    id = dispatch_ok(from, a_job("mail"));
+    assert_int_equal(worker_lease(&w, &token), id);
+    worker_close(&w, true);
+    if (cancel_first)
+        cancel_ok(from, id);
+    again = worker_open(to, "w1", "q");
+    assert_int_equal(report(to, id, token + 1, again.id, &p), -ERR_FAILED_PRECONDITION);
+    assert_int_equal(report(to, id, token, again.id, &p), 0);
+    /* It is told so only when that is written. */
+    snprintf(sql, sizeof sql, "select session_id from joblog.lease where job_id = %lld", (long long)id);
+    session = sql_int(sql);
+    assert_int_equal(session, again.id);
+    assert_int_equal(store_session_leases(again.session), 1);
+    /* It lives with the new stream, without further reports. */
+    if (!cancel_first) {
+        keep_alive(&again, 4 * LEASE_MS);
+        assert_int_equal(get_ok(to, id).status, JOB_RUNNING);
+        cancel_ok(from, id);
+    }
+    expect(&again, 1500, DELIVERY_CANCEL, id);
+    assert_int_equal(finish(to, id, token, ATTEMPT_CANCELLED).status, JOB_CANCELLED);
+    assert_int_equal(store_session_leases(again.session), 0);
+    worker_close(&again, false);
+    assert_counters_exact();
+}
+
+static void test_worker_comes_back(void **state)
+{
+    struct store *s = store_fresh(&quick);
+
+    (void)state;
+    go_on(s, s, false);
+    go_on(s, s, true);
+    store_close(s);
+}
+
+static void test_worker_comes_back_elsewhere(void **state)
+{
+    struct store *a = store_fresh(&quick), *b = store_again(&quick);
+
+    (void)state;
+    go_on(a, b, false);
+    go_on(a, b, true);
+    store_close(a);
+    store_close(b);
+}
+
+static void test_adopted_lease_ends_with_its_new_session(void **state)
+{
+    struct store *s = store_fresh(&quick);
+    struct worker w = worker_open(s, "w1", "q"), again;
+    struct store_progress p;
+    int64_t id, token;
+
+    (void)state;
+    worker_credit(&w, 1);
+    id = dispatch_ok(s, a_job("mail"));
+    assert_int_equal(worker_lease(&w, &token), id);
+    again = worker_open(s, "w1", "q");
+    /* The old stream has not been found broken yet. */
+    assert_int_equal(report(s, id, token, again.id, &p), 0);
+    assert_int_equal(store_session_leases(w.session), 0);
+    worker_close(&w, false);
+    assert_int_equal(get_ok(s, id).status, JOB_RUNNING);
+    worker_close(&again, false);
+    assert_int_equal(get_ok(s, id).status, JOB_PENDING);
+    assert_counters_exact();
+    /* A session that is gone adopts nothing. */
+    again = worker_open(s, "w1", "q");
+    worker_credit(&again, 1);
+    assert_int_equal(worker_lease(&again, &token), id);
+    assert_int_equal(report(s, id, token, w.id, &p), 0);
+    assert_int_equal(store_session_leases(again.session), 1);
+    assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    worker_close(&again, false);
+    store_close(s);
+}
+
+static void test_job_reaches_the_other_store(void **state)
+{
+    struct store *a = store_fresh(NULL), *b = store_again(NULL);
+    struct worker w = worker_open(b, "w1", "q");
+    int64_t start, token;
+
+    (void)state;
+    worker_credit(&w, 100);
+    for (int i = 0; i < 3; i++) {
+        int64_t id = dispatch_ok(a, a_job("mail"));
+        start = clock_mono_ms();
+        assert_int_equal(worker_lease(&w, &token), id);
+        assert_true(clock_mono_ms() - start < 1500);
+        assert_int_equal(finish(i & 1 ? a : b, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+        assert_counters_exact();
+    }
+    worker_close(&w, false);
+    store_close(a);
+    store_close(b);
+}
+
+/* The worker goes by one store and is cancelled by another, which then ends the job. */
+static void test_end_knows_the_progress(void **state)
+{
+    struct store *a = store_fresh(NULL), *b = store_again(NULL);
+    struct worker w = worker_open(a, "w1", "q");
+    struct store_progress p;
+    int64_t id, token, until = clock_mono_ms() + 5000;
+
+    (void)state;
+    worker_credit(&w, 1);
+    id = dispatch_ok(a, a_job("mail"));
+    assert_int_equal(worker_lease(&w, &token), id);
+    cancel_ok(b, id);
+    assert_int_equal(report(a, id, token, w.id, &p), 0);
+    while (sql_int("select percent from joblog.lease") != 50)
+        assert_true(clock_mono_ms() < until);
+    assert_int_equal(finish(b, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    assert_true(get_ok(a, id).progress.percent == 50);
+    worker_close(&w, false);
+    store_close(a);
+    store_close(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_worker_comes_back),
+        cmocka_unit_test(test_worker_comes_back_elsewhere),
+        cmocka_unit_test(test_adopted_lease_ends_with_its_new_session),
+        cmocka_unit_test(test_job_reaches_the_other_store),
+        cmocka_unit_test(test_end_knows_the_progress),
+    };
+
+    return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
+}
