@@ -120,7 +120,7 @@ static int load_lanes(struct writer *w, struct err *ret_err)
     struct lane *l, *next;
 
     pg_params_clear(&w->params);
-    pg_add_int4(&w->params, w->lanes.newest);
+    pg_add_int4(&w->params, lanes_known_to(&w->lanes));
     r = pg_run(w->pg, sql_name(SQL_LANE_LIST), &w->params, ret_err);
     if (!r)
         return -(int)ret_err->code;

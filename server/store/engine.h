@@ -74,6 +74,9 @@ struct lane *lanes_get(struct lanes *lanes, struct span queue, struct span name)
 struct lane *lanes_by_id(struct lanes *lanes, int32_t id);
 /* Learns of a lane. NULL: out of memory. */
 struct lane *lanes_add(struct writer *w, int32_t id, struct span queue, struct span name);
+/* Lanes that are not known yet have larger ids. A smaller id may show later than a larger one: other replicas commit
+ * when they do. So it stays behind the newest by more than can be under way. */
+int32_t lanes_known_to(const struct lanes *lanes);
 void lanes_done(struct lanes *lanes);
 
 /* ---- counters (counters.c) ---- */

@@ -189,7 +189,7 @@ static void read_lanes(struct writer *w)
     struct pg_result *r;
 
     pg_params_clear(&w->params);
-    pg_add_int4(&w->params, w->lanes.newest);
+    pg_add_int4(&w->params, lanes_known_to(&w->lanes));
     r = pg_run(w->pg, sql_name(SQL_LANE_LIST), &w->params, &err);
     for (int i = 0; r && i < pg_rows(r); i++)
         lanes_add(w, (int32_t)pg_int(r, i, 0), pg_text(r, i, 1), pg_text(r, i, 2));

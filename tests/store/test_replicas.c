@@ -167,6 +167,36 @@ static void test_job_reaches_the_other_store(void **state)
     store_close(b);
 }
 
+/* Two stores make lanes between two looks of each at what the other made. */
+static void test_lanes_of_two_stores(void **state)
+{
+    struct store *a = store_fresh(NULL), *b = store_again(NULL);
+    struct worker w = worker_open(b, "w1", "q");
+    int64_t ids[6];
+    bool seen[6] = {false};
+
+    (void)state;
+    worker_credit(&w, 100);
+    for (int i = 0; i < 6; i++) {
+        char name[10];
+        snprintf(name, sizeof name, "n%d", i);
+        ids[i] = dispatch_ok(i & 1 ? b : a, a_job(name));
+    }
+    for (int i = 0; i < 6; i++) {
+        struct delivery *d = next_within(&w, 3000);
+        if (!d)
+            fail_msg("only %d of 6 jobs came", i);
+        for (int k = 0; k < 6; k++)
+            seen[k] |= ids[k] == d->job_id;
+        delivery_free(d);
+    }
+    for (int i = 0; i < 6; i++)
+        assert_true(seen[i]);
+    worker_close(&w, false);
+    store_close(a);
+    store_close(b);
+}
+
 /* The worker goes by one store and is cancelled by another, which then ends the job. */
 static void test_end_knows_the_progress(void **state)
 {
@@ -197,6 +227,7 @@ int main(void)
         cmocka_unit_test(test_worker_comes_back_elsewhere),
         cmocka_unit_test(test_adopted_lease_ends_with_its_new_session),
         cmocka_unit_test(test_job_reaches_the_other_store),
+        cmocka_unit_test(test_lanes_of_two_stores),
         cmocka_unit_test(test_end_knows_the_progress),
     };
 
