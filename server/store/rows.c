@@ -334,10 +334,11 @@ void put_patches(struct writer *w, const struct lease *l)
 
     if (l->patches.len == 0)
         return;
-    ARRAYS(&r->patch, PG_INT8, PG_JSONB);
+    ARRAYS(&r->patch, PG_INT8, PG_JSONB, PG_INT8);
     for (; at < end; at += strlen(at) + 1) {
         pg_put_int8(&r->patch.v[0], l->job_id);
         pg_put_jsonb(&r->patch.v[1], span_str(at));
+        pg_put_int8(&r->patch.v[2], l->token);
     }
     r->patch_lo = l->job_id < r->patch_lo ? l->job_id : r->patch_lo;
     r->patch_hi = l->job_id > r->patch_hi ? l->job_id : r->patch_hi;

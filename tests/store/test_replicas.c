@@ -197,6 +197,25 @@ static void test_lanes_of_two_stores(void **state)
     store_close(b);
 }
 
+/* What the old attempt writes changes nothing, even when this store has not heard of its end. */
+static void test_patch_of_a_lost_lease(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct store_progress p;
+    struct job j = a_job("mail");
+    int64_t token, id = start_ok(s, j, &token);
+
+    (void)state;
+    /* As another replica would end it. */
+    sql_value("with l as (delete from joblog.lease returning *), w as (insert into joblog.waiting select lane_id, 0, "
+              "false, job_id from l) select count(*) from l");
+    report(s, id, token, 0, &p);
+    /* Written by now. */
+    store_close(s);
+    assert_string_equal(sql_value("select payload from joblog.job"), "{}");
+    assert_int_equal(id, sql_int("select id from joblog.job"));
+}
+
 /* The worker goes by one store and is cancelled by another, which then ends the job. */
 static void test_end_knows_the_progress(void **state)
 {
@@ -228,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_adopted_lease_ends_with_its_new_session),
         cmocka_unit_test(test_job_reaches_the_other_store),
         cmocka_unit_test(test_lanes_of_two_stores),
+        cmocka_unit_test(test_patch_of_a_lost_lease),
         cmocka_unit_test(test_end_knows_the_progress),
     };
 
