@@ -119,6 +119,7 @@ struct lease {
 struct leases {
     struct lease *map; /* by job_id */
     struct lease *dirty_head, *dirty_tail;
+    int64_t checked; /* the last one that leases_check looked at */
 };
 
 /* A lease on job (running); copies. Not in the map yet. NULL: out of memory. */

@@ -119,6 +119,45 @@ void leases_forget(struct writer *w, struct lease *l)
     lease_free(l);
 }
 
+/* Leases that are younger than the time-out are passed over: nobody ends them behind their worker's back. */
+void leases_check(struct writer *w, int64_t now_us)
+{
+    enum { LOOK_MAX = 2000, ASK_MAX = 500 };
+    struct lease *asked[ASK_MAX], *l = leases_find(w, w->leases.checked);
+    struct pg_param *jobs, *tokens;
+    struct pg_result *r;
+    struct err err;
+    int n = 0;
+
+    pg_params_clear(&w->params);
+    jobs = pg_add_array(&w->params, PG_INT8);
+    tokens = pg_add_array(&w->params, PG_INT8);
+    l = l ? l->hh.next : w->leases.map;
+    w->leases.checked = 0; /* the end: from the start again */
+    for (int i = 0; l && n < ASK_MAX; l = l->hh.next, i++) {
+        if (i == LOOK_MAX)
+            break;
+        w->leases.checked = l->job_id;
+        if (l->base->job.start_us + lease_timeout_us(w) > now_us)
+            continue;
+        asked[n++] = l;
+        pg_put_int8(jobs, l->job_id);
+        pg_put_int8(tokens, l->token);
+    }
+    if (!l)
+        w->leases.checked = 0;
+    if (n == 0)
+        return;
+    r = pg_run(w->pg, sql_name(SQL_LEASE_GONE), &w->params, &err);
+    for (int i = 0; r && i < pg_rows(r); i++) {
+        l = asked[pg_int(r, i, 0) - 1];
+        if (l->session)
+            session_push(l->session, DELIVERY_LOST, l->job_id, l->token, NULL);
+        leases_forget(w, l);
+    }
+    pg_free(r);
+}
+
 void lease_job(const struct lease *l, struct job *ret_job)
 {
     *ret_job = l->base->job;

@@ -375,5 +375,6 @@ void upkeep_tick(struct writer *w, int64_t now_us)
     read_cancels(w, now_us);
     read_expired(w, now_us);
     read_lone_leases(w, now_us);
+    leases_check(w, now_us);
     run_rarely(w, now_us);
 }

@@ -216,6 +216,25 @@ static void test_patch_of_a_lost_lease(void **state)
     assert_int_equal(id, sql_int("select id from joblog.job"));
 }
 
+/* A lease that another replica ended is not held for ever, and its worker hears of it. */
+static void test_lease_ended_elsewhere(void **state)
+{
+    struct store *s = store_fresh(&quick);
+    struct worker w = worker_open(s, "w1", "q");
+    int64_t id, token;
+
+    (void)state;
+    worker_credit(&w, 1);
+    id = dispatch_ok(s, a_job("mail"));
+    assert_int_equal(worker_lease(&w, &token), id);
+    sql_value("with l as (delete from joblog.lease returning *), w as (insert into joblog.waiting select lane_id, 0, "
+              "false, job_id from l) select count(*) from l");
+    expect(&w, 5000, DELIVERY_LOST, id);
+    assert_int_equal(store_session_leases(w.session), 0);
+    worker_close(&w, false);
+    store_close(s);
+}
+
 /* The worker goes by one store and is cancelled by another, which then ends the job. */
 static void test_end_knows_the_progress(void **state)
 {
@@ -248,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_job_reaches_the_other_store),
         cmocka_unit_test(test_lanes_of_two_stores),
         cmocka_unit_test(test_patch_of_a_lost_lease),
+        cmocka_unit_test(test_lease_ended_elsewhere),
         cmocka_unit_test(test_end_knows_the_progress),
     };
 
