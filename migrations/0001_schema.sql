@@ -230,7 +230,6 @@ CREATE TABLE joblog.request (
     body_hash   bytea       NOT NULL,
     create_time timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX request_time ON joblog.request USING brin (create_time) WITH (autosummarize = on);
 COMMENT ON TABLE joblog.request IS 'Request ids of dispatches, kept for a day, so that a repeated call gets the same job.';
 
 -- ---- the hot tables ----

@@ -314,8 +314,9 @@ struct writer {
     int64_t *stale; /* the same, without leases */
     size_t n_stale;
     unsigned claim_turn;
-    bool final;   /* the last batch: only writes what waits in memory */
-    bool unknown; /* a batch was given up without knowing its fate: leases may stand that memory does not know */
+    int64_t purge_block; /* of the request ids: where the next look for old ones begins */
+    bool final;          /* the last batch: only writes what waits in memory */
+    bool unknown;        /* a batch was given up without knowing its fate: leases may stand that memory does not know */
     struct pg_params params;
 };
 

@@ -352,8 +352,11 @@ static void run_rarely(struct writer *w, int64_t now_us)
     if (w->due_purge_us <= now_us) {
         pg_params_clear(&w->params);
         pg_add_time(&w->params, now_us - w->options->request_ttl_ms * 1000);
+        pg_add_int8(&w->params, w->purge_block);
         struct pg_result *r = pg_run(w->pg, sql_name(SQL_REQUEST_PURGE), &w->params, &err);
-        bool more = r && pg_int(r, 0, 0) >= 5000;
+        /* Where there is one there are more. */
+        bool more = r && pg_int(r, 0, 0) > 0;
+        w->purge_block = r ? pg_int(r, 0, 1) : 0;
         w->due_purge_us = now_us + (more ? 0 : PURGE_US);
         pg_free(r);
     }

@@ -258,6 +258,26 @@ static void test_end_knows_the_progress(void **state)
     store_close(b);
 }
 
+/* As fast as they can come, and without a look at all those that are young. */
+static void test_old_request_ids_are_purged(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t until = clock_mono_ms() + 4000;
+
+    (void)state;
+    sql_value("insert into joblog.request select 'request-id-of-usual-length-' || g, g, '', "
+              "now() - case when g % 10 = 0 then '1 hour' else '25 hours' end::interval "
+              "from generate_series(1, 100000) g");
+    store_close(s);
+    s = store_again(NULL);
+    while (sql_int("select count(*) from joblog.request") > 10000) {
+        if (clock_mono_ms() > until)
+            fail_msg("%lld are left", (long long)sql_int("select count(*) from joblog.request"));
+    }
+    assert_int_equal(sql_int("select count(*) from joblog.request"), 10000);
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_patch_of_a_lost_lease),
         cmocka_unit_test(test_lease_ended_elsewhere),
         cmocka_unit_test(test_end_knows_the_progress),
+        cmocka_unit_test(test_old_request_ids_are_purged),
     };
 
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
