@@ -24,6 +24,25 @@ static struct store_cmd *cmd_of(struct mpsc_node *node)
     return (struct store_cmd *)((char *)node - offsetof(struct store_cmd, node));
 }
 
+/* The token of a lease of its own that this process does not know: another one gave it, or this one before a restart.
+ */
+static int64_t read_token(struct writer *w, int64_t job_id)
+{
+    struct pg_param *ids;
+    struct pg_result *r;
+    struct err err;
+    int64_t token = 0;
+
+    pg_params_clear(&w->params);
+    ids = pg_add_array(&w->params, PG_INT8);
+    pg_put_int8(ids, job_id);
+    r = pg_run(w->pg, sql_name(SQL_JOB_BASIC), &w->params, &err);
+    if (r && pg_rows(r) && pg_int(r, 0, ROW_SESSION) == 0)
+        token = pg_int(r, 0, ROW_TOKEN);
+    pg_free(r);
+    return token;
+}
+
 /* A StartJob that is repeated gets its lease again: whoever lost the answer could not go on otherwise. */
 static void find_leases(struct writer *w, struct store_dispatch *d)
 {
@@ -32,6 +51,8 @@ static void find_leases(struct writer *w, struct store_dispatch *d)
         struct lease *l = item->start && item->replayed ? leases_find(w, item->job.id) : NULL;
         if (l && l->session_id == 0)
             item->lease_token = l->token;
+        else if (!l && item->start && item->replayed)
+            item->lease_token = read_token(w, item->job.id);
     }
 }
 

@@ -258,6 +258,38 @@ static void test_end_knows_the_progress(void **state)
     store_close(b);
 }
 
+static int64_t replay_start(struct store *s, int64_t *ret_token)
+{
+    struct dispatch_item item = {.job = a_job("own"), .start = true};
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = &item, .n_items = 1};
+
+    item.job.worker = SPAN_LIT("self");
+    item.job.request_id = SPAN_LIT("start-1");
+    assert_int_equal(run_cmd(s, &d.cmd), 0);
+    assert_int_equal(item.err.code, ERR_OK);
+    *ret_token = item.lease_token;
+    return item.job.id;
+}
+
+/* StartJob was answered, but the answer was lost, and so was the process. */
+static void test_start_replayed_after_a_restart(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t token, again, id = replay_start(s, &token);
+
+    (void)state;
+    assert_int_equal(replay_start(s, &again), id);
+    assert_int_equal(again, token);
+    store_close(s);
+    s = store_again(NULL);
+    assert_int_equal(replay_start(s, &again), id);
+    assert_int_equal(again, token);
+    assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    assert_int_equal(replay_start(s, &again), id);
+    assert_int_equal(again, 0);
+    store_close(s);
+}
+
 /* As fast as they can come, and without a look at all those that are young. */
 static void test_old_request_ids_are_purged(void **state)
 {
@@ -289,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_patch_of_a_lost_lease),
         cmocka_unit_test(test_lease_ended_elsewhere),
         cmocka_unit_test(test_end_knows_the_progress),
+        cmocka_unit_test(test_start_replayed_after_a_restart),
         cmocka_unit_test(test_old_request_ids_are_purged),
     };
 
