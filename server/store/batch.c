@@ -179,10 +179,11 @@ static void drop(struct effect *e)
         lease_free(e->lease);
         break;
     case EFFECT_ENDED:
-        e->lease->busy = false;
+        if (e->lease) /* memory may have run out before it was set */
+            e->lease->busy = false;
         break;
     case EFFECT_SESSION:
-        if (e->cmd->op == STORE_SESSION_OPEN) {
+        if (e->cmd && e->cmd->op == STORE_SESSION_OPEN) {
             session_free(((struct store_session_open *)e->cmd)->session);
             ((struct store_session_open *)e->cmd)->session = NULL;
         }
@@ -426,9 +427,10 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
 {
     int rc;
 
+    if (pg_lost(w->pg) && recover(w, false, ret_err) < 0)
+        return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
+    /* After that: the counters were read for the minute of the reconnect. */
     batch_start(w);
-    if (pg_lost(w->pg) && (rc = recover(w, false, ret_err)) < 0)
-        return rc;
     if (!dispatch_lanes(w, units, n, ret_err))
         return pg_lost(w->pg) ? set_reconnected(ret_err) : -(int)ret_err->code;
     for (size_t i = 0; i < n; i++)

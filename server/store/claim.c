@@ -211,6 +211,7 @@ void claim_applied(struct writer *w)
 void claim_drop(struct writer *w)
 {
     for (struct claim *c = w->batch.claims; c; c = c->next) {
+        c->lane->backlog = true; /* what it took waits again */
         for (int32_t i = 0; !c->read && i < c->n; i++)
             match_credit(c->sessions[i], 1);
     }

@@ -192,6 +192,8 @@ static void plan_lease(struct writer *w, struct dispatch_item *item, struct lane
     lease = lease_new(j, id_make(&w->ids, b->now_us), lane);
     if (!before || !told || !e || !lease) {
         lease_free(lease);
+        if (session)
+            match_credit(session, 1);
         b->failed_memory = true;
         return;
     }
