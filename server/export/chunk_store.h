@@ -28,7 +28,8 @@ struct chunk_store {
     int (*commit)(struct chunk_sink *sink, const struct export_file *file, struct err *ret_err);
     /* Without a commit nothing remains. Takes NULL. */
     void (*close)(struct chunk_sink *sink);
-    /* Removes what a commit of this attempt left, if it did. May be repeated. */
+    /* Removes what a commit of this attempt left, if it did, unless the attempt has completed the job. May be repeated.
+     */
     int (*discard)(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err);
     /* Removes files that expired before now_us, with their chunks. Gives how many. */
     int (*sweep)(const struct chunk_store *store, int64_t now_us, int64_t *ret_n, struct err *ret_err);

@@ -172,6 +172,15 @@ static void discard_and_sweep(void **state)
     assert_int_equal(store.discard(&store, &(struct chunk_owner){7, 70}, &err), 0);
     assert_int_equal(
         ask("SELECT (SELECT count(*) FROM joblog.export_file) + (SELECT count(*) FROM joblog.export_chunk)"), 0);
+    /* The end of the attempt was recorded although nobody heard of it: the file is the job's. */
+    run_sql("CREATE TABLE joblog.job_state_seven PARTITION OF joblog.job_state FOR VALUES FROM (7) TO (8)");
+    run_sql("INSERT INTO joblog.job_state (id, revision, last_token, run_time, lane_id, attempt, attempts_left, status)"
+            " VALUES (7, 3145728, 70, now(), 1, 1, 0, 3)");
+    assert_int_equal(write_file(70, true, &err), 0);
+    assert_int_equal(store.discard(&store, &(struct chunk_owner){7, 70}, &err), 0);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 2);
+    run_sql("DROP TABLE joblog.job_state_seven");
     store.uri = "host=/nowhere";
     assert_int_equal(store.discard(&store, &(struct chunk_owner){7, 70}, &err), -ERR_UNAVAILABLE);
 }
