@@ -2,6 +2,9 @@
  * lives here and is written later. Writer thread. */
 #include "store/engine.h"
 
+/* A lease carries the payload: with all else it must fit into the 4 MiB that a client of gRPC takes by default. */
+enum { PAYLOAD_MAX_BYTES = 1024 * 1024 };
+
 struct lease *lease_new(const struct job *job, int64_t token, struct lane *lane)
 {
     struct lease *l = mem_zalloc(sizeof *l);
@@ -217,7 +220,7 @@ static bool set_progress(struct lease *l, const struct job_progress *p, int64_t 
     return true;
 }
 
-static bool merge_payload(struct lease *l, struct span patch)
+static int merge_payload(struct lease *l, struct span patch, struct err *ret_err)
 {
     struct buf merged = BUF_INIT;
     struct job job;
@@ -225,22 +228,28 @@ static bool merge_payload(struct lease *l, struct span patch)
     lease_job(l, &job);
     if (!json_merge(&merged, job.payload, patch) || !buf_reserve(&l->patches, patch.len + 1)) {
         buf_done(&merged);
-        return false;
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    }
+    if (merged.len > PAYLOAD_MAX_BYTES) {
+        buf_done(&merged);
+        return err_field(ret_err, "progress.payload_patch", "the payload would become longer than %d bytes",
+                         PAYLOAD_MAX_BYTES);
     }
     buf_done(&l->payload);
     l->payload = merged;
     buf_add(&l->patches, patch.data, patch.len);
     buf_add_char(&l->patches, '\0');
-    return true;
+    return 0;
 }
 
 int lease_progress(struct writer *w, struct lease *l, struct store_progress *cmd, struct err *ret_err)
 {
     int64_t now = clock_wall_us();
     struct job job;
+    int rc = cmd->payload_patch.len ? merge_payload(l, cmd->payload_patch, ret_err) : 0;
 
-    if (cmd->payload_patch.len && !merge_payload(l, cmd->payload_patch))
-        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (rc != 0)
+        return rc;
     if (cmd->has_progress && !set_progress(l, &cmd->progress, now))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     if (!l->session)

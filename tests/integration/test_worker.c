@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -280,6 +282,35 @@ static void a_wrong_write_is_refused_and_the_stream_lives(void **state)
     worker_end(w, true, NULL);
 }
 
+/* A lease carries the whole payload: it must stay within what a worker takes in one message. */
+static void a_payload_does_not_grow_without_end(void **state)
+{
+    (void)state;
+    enum { PATCH = 250 * 1024 };
+    Joblog__V1__JobSpec spec = spec_of("grows", "grows");
+    int64_t id = must_dispatch(channel, &spec);
+    struct test_worker *w = worker_open(channel, "w", "grows", 1);
+    struct test_lease lease = worker_lease(w);
+    char *patch = malloc(PATCH + 50);
+    for (int i = 0; i < 20; i++) {
+        int n = sprintf(patch, "{\"key %d\": \"", i);
+        memset(patch + n, 'x', PATCH - 20);
+        strcpy(patch + n + PATCH - 20, "\"}");
+        int answer = worker_answer(w, worker_progress(w, lease, 1, 2, "", patch), NULL);
+        assert_int_equal(answer, i < 4 ? 0 : ERR_INVALID_ARGUMENT);
+    }
+    free(patch);
+    /* What was there can still be changed, and read. */
+    assert_int_equal(worker_answer(w, worker_progress(w, lease, 1, 2, "", "{\"key 0\": 1}"), NULL), 0);
+    assert_int_equal(worker_answer(w, worker_release(w, lease), NULL), 0);
+    worker_credit(w, 1);
+    lease = worker_lease(w);
+    assert_int_equal(lease.job_id, id);
+    assert_true(strlen(lease.job->payload) > 3 * (PATCH - 20));
+    assert_int_equal(worker_answer(w, worker_complete(w, lease, "{}"), NULL), 0);
+    worker_end(w, true, NULL);
+}
+
 static void many_writes_in_one_message(void **state)
 {
     (void)state;
@@ -405,6 +436,7 @@ int main(void)
         cmocka_unit_test(a_draining_worker_finishes_and_leaves),
         cmocka_unit_test(a_worker_that_leaves_in_order_gives_its_jobs_back),
         cmocka_unit_test(a_wrong_write_is_refused_and_the_stream_lives),
+        cmocka_unit_test(a_payload_does_not_grow_without_end),
         cmocka_unit_test(many_writes_in_one_message),
         cmocka_unit_test(who_breaks_the_protocol_is_cut_off),
         cmocka_unit_test(a_stopping_server_lets_workers_finish),

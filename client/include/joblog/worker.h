@@ -20,7 +20,8 @@ JOBLOG_API void joblog_job_set_step(struct joblog_context *context, const char *
 /* total 0: unknown. unit may be NULL. */
 JOBLOG_API void joblog_job_set_progress(struct joblog_context *context, int64_t done, int64_t total, const char *unit);
 JOBLOG_API void joblog_job_set_percent(struct joblog_context *context, double percent);
-/* Merges a JSON object into the payload. -JOBLOG_INVALID_ARGUMENT when it is none. */
+/* Merges a JSON object of at most 256 KiB into the payload. -JOBLOG_INVALID_ARGUMENT when it is none. It is sent later;
+ * the server refuses what would make the payload longer than 1 MiB, and the payload stays as it is. */
 JOBLOG_API int joblog_job_merge_payload(struct joblog_context *context, const char *json_object,
                                         struct joblog_error *error);
 /* A cancel was asked for, or the lease is lost: stop soon and return joblog_job_fail(...) or any negative number. */
