@@ -236,12 +236,14 @@ static void test_log_is_one_escaped_line(void **state)
     assert_int_equal(pipe(fds), 0);
     log_set_fd(fds[1]);
     log_debug("dropped");
-    log_info("job failed job=%d text=%s", 7, "two\nlines\x1b[31m");
+    log_info("job failed job=%d text=%s", 7,
+             "two\nlines\x1b[31m\xc2\x9b"
+             "31m \xc3\x9b");
     log_set_fd(2);
     ssize_t n = read(fds[0], line, sizeof line - 1);
     assert_true(n > 0);
     assert_null(strstr(line, "dropped"));
-    assert_non_null(strstr(line, "Z info job failed job=7 text=two\\x0alines\\x1b[31m\n"));
+    assert_non_null(strstr(line, "Z info job failed job=7 text=two\\x0alines\\x1b[31m\\xc2\\x9b31m \xc3\x9b\n"));
     assert_ptr_equal(strchr(line, '\n'), line + n - 1);
     close(fds[0]);
     close(fds[1]);

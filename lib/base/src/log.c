@@ -39,14 +39,20 @@ bool log_enabled(enum log_level level)
     return (int)level >= atomic_load_explicit(&level_now, memory_order_relaxed);
 }
 
+/* U+0080 to U+009F in UTF-8: among them CSI, which begins a command as ESC [ does. */
+static bool is_c1(unsigned char first, unsigned char second)
+{
+    return first == 0xc2 && second >= 0x80 && second < 0xa0;
+}
+
 /* Anything that could forge a second line or a terminal command becomes \xNN. */
 static size_t escape(char *out, size_t room, const char *in)
 {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0;
-    for (; *in && n + 4 < room; in++) {
-        unsigned char c = (unsigned char)*in;
-        if (c >= 0x20 && c != 0x7f) {
+    unsigned char before = 0, c;
+    for (; (c = (unsigned char)*in) && n + 4 < room; in++, before = c) {
+        if (c >= 0x20 && c != 0x7f && !is_c1(c, (unsigned char)in[1]) && !is_c1(before, c)) {
             out[n++] = (char)c;
         } else {
             out[n++] = '\\';
