@@ -73,8 +73,8 @@ struct crpc_mail {
  * for each arming. The call is not freed before the post has arrived. */
 struct crpc_event {
     struct tag tag;
-    /* Optional: runs on the call's worker when the post arrives, before a step that awaits it. May free or re-arm ev.
-     */
+    /* Optional: runs on the call's worker when the post arrives, before a step that awaits it. May re-arm ev, or free it
+     * when no chain awaits it. */
     void (*on_done)(struct crpc_event *ev, bool ok);
     void *user; /* the handler's own */
     bool done;  /* arrived */
@@ -167,7 +167,7 @@ struct crpc_handler {
     void (*done)(struct crpc_call *call); /* optional: once, after the last step, before the call is freed */
 };
 
-/* Around every call, on its worker. */
+/* Around every call of a method that is served, on its worker; not around those that max_calls refuses. */
 struct crpc_interceptor {
     /* Before the first step, in order. Not 0: the call ends with *ret_err, no step runs. May be NULL. */
     int (*before)(struct crpc_call *call, void *user, struct err *ret_err);
