@@ -73,8 +73,8 @@ struct crpc_mail {
  * for each arming. The call is not freed before the post has arrived. */
 struct crpc_event {
     struct tag tag;
-    /* Optional: runs on the call's worker when the post arrives, before a step that awaits it. May re-arm ev, or free it
-     * when no chain awaits it. */
+    /* Optional: runs on the call's worker when the post arrives, before a step that awaits it. May re-arm ev, or free
+     * it when no chain awaits it. */
     void (*on_done)(struct crpc_event *ev, bool ok);
     void *user; /* the handler's own */
     bool done;  /* arrived */
@@ -122,8 +122,8 @@ const struct crpc_method *crpc_call_method(const struct crpc_call *call);
 /* The request of a unary or server-stream call. Lives as long as the call. */
 const ProtobufCMessage *crpc_call_request(const struct crpc_call *call);
 /* After crpc_recv: the message (valid until the next crpc_recv), or NULL at the end of the client's stream and when the
- * call is cancelled, which crpc_call_cancelled tells apart: it is never late for this NULL. A malformed message ends the
- * call with INVALID_ARGUMENT by itself; no step sees it. */
+ * call is cancelled, which crpc_call_cancelled tells apart: it is never late for this NULL. A malformed message ends
+ * the call with INVALID_ARGUMENT by itself; no step sees it. */
 const ProtobufCMessage *crpc_call_received(const struct crpc_call *call);
 /* After crpc_send: false when the peer is gone. */
 bool crpc_call_sent(const struct crpc_call *call);
