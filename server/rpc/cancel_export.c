@@ -63,4 +63,5 @@ static enum crpc_next cancel_export_reloaded(struct crpc_call *call)
     return message ? joblog_v1_export_service_cancel_export_reply(call, message) : service_no_memory(call);
 }
 
-const struct crpc_handler cancel_export_handler = {.first = &START, .state_size = sizeof(struct cancel_export)};
+const struct crpc_handler cancel_export_handler = {
+    .first = &START, .state_size = sizeof(struct cancel_export), .ignores_cancel = true};

@@ -64,4 +64,5 @@ static enum crpc_next cancel_job_loaded(struct crpc_call *call)
     return message ? joblog_v1_job_log_service_cancel_job_reply(call, message) : service_no_memory(call);
 }
 
-const struct crpc_handler cancel_job_handler = {.first = &START, .state_size = sizeof(struct cancel_job)};
+const struct crpc_handler cancel_job_handler = {
+    .first = &START, .state_size = sizeof(struct cancel_job), .ignores_cancel = true};

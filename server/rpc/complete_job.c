@@ -54,4 +54,5 @@ static enum crpc_next complete_job_loaded(struct crpc_call *call)
     return message ? joblog_v1_worker_service_complete_job_reply(call, message) : service_no_memory(call);
 }
 
-const struct crpc_handler complete_job_handler = {.first = &START, .state_size = sizeof(struct complete_job)};
+const struct crpc_handler complete_job_handler = {
+    .first = &START, .state_size = sizeof(struct complete_job), .ignores_cancel = true};

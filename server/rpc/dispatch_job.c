@@ -75,4 +75,5 @@ static enum crpc_next dispatch_job_loaded(struct crpc_call *call)
     return dispatch_job_reply(call, &d->get.job);
 }
 
-const struct crpc_handler dispatch_job_handler = {.first = &START, .state_size = sizeof(struct dispatch_job)};
+const struct crpc_handler dispatch_job_handler = {
+    .first = &START, .state_size = sizeof(struct dispatch_job), .ignores_cancel = true};

@@ -56,4 +56,5 @@ static enum crpc_next fail_job_loaded(struct crpc_call *call)
     return message ? joblog_v1_worker_service_fail_job_reply(call, message) : service_no_memory(call);
 }
 
-const struct crpc_handler fail_job_handler = {.first = &START, .state_size = sizeof(struct fail_job)};
+const struct crpc_handler fail_job_handler = {
+    .first = &START, .state_size = sizeof(struct fail_job), .ignores_cancel = true};

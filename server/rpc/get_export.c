@@ -39,4 +39,5 @@ static enum crpc_next get_export_found(struct crpc_call *call)
     return message ? joblog_v1_export_service_get_export_reply(call, message) : service_no_memory(call);
 }
 
-const struct crpc_handler get_export_handler = {.first = &START, .state_size = sizeof(struct export_load)};
+const struct crpc_handler get_export_handler = {
+    .first = &START, .state_size = sizeof(struct export_load), .ignores_cancel = true};

@@ -40,4 +40,5 @@ static enum crpc_next get_job_loaded(struct crpc_call *call)
     return message ? joblog_v1_job_log_service_get_job_reply(call, message) : service_no_memory(call);
 }
 
-const struct crpc_handler get_job_handler = {.first = &START, .state_size = sizeof(struct get_job)};
+const struct crpc_handler get_job_handler = {
+    .first = &START, .state_size = sizeof(struct get_job), .ignores_cancel = true};

@@ -149,4 +149,5 @@ static enum crpc_next get_job_stats_loaded(struct crpc_call *call)
     return joblog_v1_job_log_service_get_job_stats_reply(call, &response);
 }
 
-const struct crpc_handler get_job_stats_handler = {.first = &START, .state_size = sizeof(struct get_job_stats)};
+const struct crpc_handler get_job_stats_handler = {
+    .first = &START, .state_size = sizeof(struct get_job_stats), .ignores_cancel = true};

@@ -112,4 +112,5 @@ static enum crpc_next list_exports_found(struct crpc_call *call)
     return joblog_v1_export_service_list_exports_reply(call, &response);
 }
 
-const struct crpc_handler list_exports_handler = {.first = &START, .state_size = sizeof(struct list_exports)};
+const struct crpc_handler list_exports_handler = {
+    .first = &START, .state_size = sizeof(struct list_exports), .ignores_cancel = true};

@@ -61,4 +61,5 @@ static enum crpc_next list_job_statuses_loaded(struct crpc_call *call)
     return joblog_v1_job_log_service_list_job_statuses_reply(call, &response);
 }
 
-const struct crpc_handler list_job_statuses_handler = {.first = &START, .state_size = sizeof(struct list_job_statuses)};
+const struct crpc_handler list_job_statuses_handler = {
+    .first = &START, .state_size = sizeof(struct list_job_statuses), .ignores_cancel = true};

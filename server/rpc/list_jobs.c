@@ -77,4 +77,5 @@ static enum crpc_next list_jobs_loaded(struct crpc_call *call)
     return joblog_v1_job_log_service_list_jobs_reply(call, &response);
 }
 
-const struct crpc_handler list_jobs_handler = {.first = &START, .state_size = sizeof(struct list_jobs)};
+const struct crpc_handler list_jobs_handler = {
+    .first = &START, .state_size = sizeof(struct list_jobs), .ignores_cancel = true};

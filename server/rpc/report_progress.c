@@ -48,4 +48,5 @@ static enum crpc_next report_progress_taken(struct crpc_call *call)
     return joblog_v1_worker_service_report_progress_reply(call, &response);
 }
 
-const struct crpc_handler report_progress_handler = {.first = &START, .state_size = sizeof(struct report_progress)};
+const struct crpc_handler report_progress_handler = {
+    .first = &START, .state_size = sizeof(struct report_progress), .ignores_cancel = true};

@@ -63,4 +63,5 @@ static enum crpc_next retry_job_loaded(struct crpc_call *call)
     return message ? joblog_v1_job_log_service_retry_job_reply(call, message) : service_no_memory(call);
 }
 
-const struct crpc_handler retry_job_handler = {.first = &START, .state_size = sizeof(struct retry_job)};
+const struct crpc_handler retry_job_handler = {
+    .first = &START, .state_size = sizeof(struct retry_job), .ignores_cancel = true};

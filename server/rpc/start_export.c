@@ -219,4 +219,5 @@ static enum crpc_next start_export_found(struct crpc_call *call)
     return start_export_reply(call, export_load_message(call, &s->replay));
 }
 
-const struct crpc_handler start_export_handler = {.first = &START, .state_size = sizeof(struct start_export)};
+const struct crpc_handler start_export_handler = {
+    .first = &START, .state_size = sizeof(struct start_export), .ignores_cancel = true};

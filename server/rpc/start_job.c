@@ -90,4 +90,5 @@ static enum crpc_next start_job_loaded(struct crpc_call *call)
     return start_job_reply(call, &s->get.job);
 }
 
-const struct crpc_handler start_job_handler = {.first = &START, .state_size = sizeof(struct start_job)};
+const struct crpc_handler start_job_handler = {
+    .first = &START, .state_size = sizeof(struct start_job), .ignores_cancel = true};

@@ -180,6 +180,15 @@ static enum crpc_next defer_start(struct crpc_call *call)
     }
 }
 
+static enum crpc_next persist_start(struct crpc_call *call)
+{
+    static const struct crpc_step answer = {"defer_answer", defer_answer};
+    struct defer *d = crpc_call_state(call);
+    crpc_event_arm(call, &d->event);
+    give_tag(crpc_call_user(call), &d->event.tag);
+    return crpc_await(call, &d->event, &answer);
+}
+
 static void defer_done(struct crpc_call *call)
 {
     struct defer *d = crpc_call_state(call);
@@ -372,12 +381,14 @@ static enum crpc_next chat_start(struct crpc_call *call)
 }
 
 static const struct crpc_step DEFER = {"defer_start", defer_start};
+static const struct crpc_step PERSIST = {"persist_start", persist_start};
 static const struct crpc_step COUNT = {"count_start", count_start};
 static const struct crpc_step SUM = {"sum_start", sum_start};
 static const struct crpc_step CHAT = {"chat_start", chat_start};
 static const struct crpc_test_v1_echo_service_handlers HANDLERS = {
     .say = {.simple = say},
     .defer = {.first = &DEFER, .state_size = sizeof(struct defer), .done = defer_done},
+    .persist = {.first = &PERSIST, .state_size = sizeof(struct defer), .ignores_cancel = true, .done = call_done},
     .count = {.first = &COUNT, .state_size = sizeof(struct count), .done = count_done},
     .sum = {.first = &SUM, .state_size = sizeof(struct sum), .done = call_done},
     .chat = {.first = &CHAT, .state_size = sizeof(struct chat), .done = call_done},

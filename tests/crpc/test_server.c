@@ -123,13 +123,16 @@ static void test_mount(void **state)
 {
     (void)state;
     static const struct crpc_handler empty;
-    const struct crpc_handler *none[] = {&empty, &empty, &empty, &empty, &empty};
+    const struct crpc_handler *none[] = {&empty, &empty, &empty, &empty, &empty, &empty};
     struct err err = ERR_NONE;
     struct crpc_server *s = crpc_server_new(NULL, &err);
     assert_int_equal(crpc_server_mount(s, &crpc_test_v1_echo_service, none, NULL, &err), -ERR_INVALID_ARGUMENT);
     static const struct crpc_step step;
     static const struct crpc_handler some = {.first = &step};
-    const struct crpc_handler *all[] = {&some, &some, &some, &some, &some};
+    static const struct crpc_handler deaf = {.first = &step, .ignores_cancel = true};
+    const struct crpc_handler *all[] = {&some, &some, &some, &some, &some, &some};
+    const struct crpc_handler *all_deaf[] = {&deaf, &deaf, &deaf, &deaf, &deaf, &deaf}; /* streams among them */
+    assert_int_equal(crpc_server_mount(s, &crpc_test_v1_echo_service, all_deaf, NULL, &err), -ERR_INVALID_ARGUMENT);
     assert_int_equal(crpc_server_mount(s, &crpc_test_v1_echo_service, all, NULL, &err), 0);
     assert_int_equal(crpc_server_mount(s, &crpc_test_v1_echo_service, all, NULL, &err), -ERR_ALREADY_EXISTS);
     crpc_server_drain(s, 0); /* never started: nothing to do */

@@ -20,6 +20,7 @@ struct waiting {
     defer_request request;
     int64_t timeout_ms;
     int rc;
+    bool persist; /* which method */
     bool ok, cancelled;
     pthread_t thread;
 };
@@ -30,7 +31,8 @@ static void *wait_main(void *arg)
     defer_response *r = NULL;
     struct err err = ERR_NONE;
     struct crpc_call_options o = {.timeout_ms = w->timeout_ms};
-    w->rc = crpc_test_v1_echo_service_defer(w->e->channel, &o, &w->request, &r, &err);
+    w->rc = w->persist ? crpc_test_v1_echo_service_persist(w->e->channel, &o, &w->request, &r, &err)
+                       : crpc_test_v1_echo_service_defer(w->e->channel, &o, &w->request, &r, &err);
     if (w->rc == 0) {
         w->ok = r->ok;
         w->cancelled = r->cancelled;
@@ -129,6 +131,39 @@ static void test_event_after_cancel(void **state)
     assert_int_equal(e->n_cancelled, 1);
 }
 
+/* A handler that ignores cancels goes on to its end, and learns of the cancel only then. */
+static void test_ignored_cancel(void **state)
+{
+    struct echo *e = *state;
+    defer_request q = CRPC__TEST__V1__DEFER_REQUEST__INIT;
+    defer_response *r = NULL;
+    struct err err = ERR_NONE;
+    struct crpc_call_options o = {.timeout_ms = 100};
+    assert_int_equal(crpc_test_v1_echo_service_persist(e->channel, &o, &q, &r, &err), -ERR_DEADLINE_EXCEEDED);
+    echo_wait_tags(e, 1);
+    assert_int_equal(crpc_server_calls(e->server), 1);
+    assert_int_equal(e->n_done, 0);
+    assert_true(echo_post(e, 0, true, true));
+    echo_wait_done(e, 1);
+    assert_int_equal(e->n_cancelled, 1);
+}
+
+static void test_heeded_post(void **state)
+{
+    struct echo *e = *state;
+    defer_request q = CRPC__TEST__V1__DEFER_REQUEST__INIT;
+    struct waiting w = {.e = e, .request = q, .persist = true};
+    pthread_create(&w.thread, NULL, wait_main, &w);
+    echo_wait_tags(e, 1);
+    assert_true(echo_post(e, 0, true, true));
+    pthread_join(w.thread, NULL);
+    assert_int_equal(w.rc, 0);
+    assert_true(w.ok);
+    assert_false(w.cancelled);
+    echo_wait_done(e, 1);
+    assert_int_equal(e->n_cancelled, 0);
+}
+
 /* ---- many at once, from several threads ---- */
 
 enum { MANY = 400, POSTERS = 4 };
@@ -206,6 +241,8 @@ int main(void)
         T(test_signal_before_timer),
         T(test_event_after_cancel),
         T(test_cancel_with_timer),
+        T(test_ignored_cancel),
+        T(test_heeded_post),
 #undef T
         cmocka_unit_test(test_many),
     };

@@ -360,9 +360,10 @@ void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_b
         call->lanes[i].call = call;
     start_arenas(call);
 
-    /* A simple handler answers before anything else can happen, so the news of a cancel may come with the answer: one
-     * batch less for each call. */
-    call->close_late = method && method->handler->simple && call->server->close_with_status;
+    /* Who does not look at cancellation (a simple handler cannot) gets its news with the status: one batch less for
+     * each call. */
+    const struct crpc_handler *h = method ? method->handler : NULL;
+    call->close_late = h && (h->simple || h->ignores_cancel) && call->server->close_with_status;
     if (!call->close_late) {
         grpc_op op = close_op(call);
         call_batch(call, &op, 1, &call->op_close);

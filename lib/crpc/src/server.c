@@ -146,6 +146,8 @@ static int check_handler(const struct crpc_method *m, const struct crpc_handler 
         return err_set(ret_err, ERR_INVALID_ARGUMENT, NULL, "no handler for %s", m->path);
     if (h->simple && (h->first || m->kind != CRPC_UNARY))
         return err_set(ret_err, ERR_INVALID_ARGUMENT, NULL, "%s: simple is for unary methods, and alone", m->path);
+    if (h->ignores_cancel && m->kind != CRPC_UNARY)
+        return err_set(ret_err, ERR_INVALID_ARGUMENT, NULL, "%s: only a unary method can ignore cancels", m->path);
     return 0;
 }
 

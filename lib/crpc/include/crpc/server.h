@@ -164,6 +164,8 @@ struct crpc_handler {
                   struct err *ret_err); /* answers at once: 0, or -code with ret_err. ret_response is initialized; give
                                            it memory of crpc_call_arena. Must not block. */
     size_t state_size;                  /* of crpc_call_state */
+    bool ignores_cancel; /* unary only: its steps end soon whatever the client does. crpc_call_cancelled stays false,
+                            and a call costs one batch less. */
     void (*done)(struct crpc_call *call); /* optional: once, after the last step, before the call is freed */
 };
 
