@@ -118,14 +118,19 @@ static void apply_leased(struct writer *w, struct effect *e)
 {
     struct lease *l = e->lease;
     struct job_snapshot *snapshot = job_snapshot_ref(l->base);
-    int64_t id = l->job_id, token = l->token;
+    bool known = leases_add(w, l);
 
-    if (!leases_add(w, l)) {
-        log_error("out of memory for a lease, it will be read when it is needed job=%lld", (long long)id);
+    if (!known) {
+        log_error("out of memory for a lease job=%lld", (long long)l->job_id);
         lease_free(l);
     }
-    if (e->session)
-        session_push(e->session, DELIVERY_LEASE, id, token, snapshot);
+    if (e->session && (!known || !session_push(e->session, DELIVERY_LEASE, l->job_id, l->token, snapshot))) {
+        /* The worker never hears of it, but lives, and the lease with it: it is given back as any that nobody knows. */
+        if (known)
+            leases_forget(w, l);
+        match_credit(e->session, 1);
+        w->unknown = true;
+    }
     tell(w, &snapshot->job, snapshot, true);
     job_snapshot_unref(snapshot);
 }
@@ -445,11 +450,11 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
         upkeep_plan(w, upkeep);
     }
     rc = commit(w, ret_err);
+    if (rc == 0 && upkeep && w->batch.sent_lost)
+        w->unknown = false;
     if (rc == 0)
         batch_apply(w);
     else
         batch_drop(w);
-    if (rc == 0 && upkeep && w->batch.sent_lost)
-        w->unknown = false;
     return rc;
 }

@@ -190,7 +190,8 @@ static inline int32_t session_credit(const struct store_session *s)
 }
 /* A session of the lane with credit, in turn, and takes one credit. NULL: none. */
 struct store_session *match_take(struct lane *lane);
-void session_push(struct store_session *session, enum delivery_kind kind, int64_t job_id, int64_t token,
+/* False: out of memory. */
+bool session_push(struct store_session *session, enum delivery_kind kind, int64_t job_id, int64_t token,
                   struct job_snapshot *snapshot /* borrowed */);
 
 /* ---- a batch ---- */
@@ -316,7 +317,7 @@ struct writer {
     unsigned claim_turn;
     int64_t purge_block; /* of the request ids: where the next look for old ones begins */
     bool final;          /* the last batch: only writes what waits in memory */
-    bool unknown;        /* a batch was given up without knowing its fate: leases may stand that memory does not know */
+    bool unknown; /* leases may stand that memory does not know: of a batch whose fate is unknown, or it ran out */
     struct pg_params params;
 };
 

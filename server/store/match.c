@@ -107,15 +107,14 @@ struct store_session *match_take(struct lane *lane)
     return NULL;
 }
 
-void session_push(struct store_session *session, enum delivery_kind kind, int64_t job_id, int64_t token,
+bool session_push(struct store_session *session, enum delivery_kind kind, int64_t job_id, int64_t token,
                   struct job_snapshot *snapshot)
 {
     struct delivery *d = mem_zalloc(sizeof *d);
 
     if (!d) {
-        /* The lease stands in the database; without news of it the worker cannot keep it and it will be lost. */
         log_error("out of memory for a delivery job=%lld", (long long)job_id);
-        return;
+        return false;
     }
     d->kind = kind;
     d->job_id = job_id;
@@ -123,6 +122,7 @@ void session_push(struct store_session *session, enum delivery_kind kind, int64_
     d->snapshot = snapshot ? job_snapshot_ref(snapshot) : NULL;
     if (mpsc_push(&session->out, &d->node))
         tag_post(session->wake, true);
+    return true;
 }
 
 struct delivery *store_session_take(struct store_session *session)

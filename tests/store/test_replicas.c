@@ -1,10 +1,12 @@
 /* Several stores on one database, and leases that outlive the stream, the process or the memory that held them. */
 #include "store_fixture.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 enum { LEASE_MS = 600 };
@@ -310,6 +312,38 @@ static void test_old_request_ids_are_purged(void **state)
     store_close(s);
 }
 
+static atomic_int refuse_deliveries;
+
+static bool refuse_delivery(size_t size)
+{
+    return size != sizeof(struct delivery) || atomic_load(&refuse_deliveries) == 0 ||
+           atomic_fetch_sub(&refuse_deliveries, 1) <= 0;
+}
+
+/* Memory runs out just when a worker is to be told of its lease: the job does not stay with a worker that never heard of
+ * it, though that one lives on. */
+static void test_delivery_without_memory(void **state)
+{
+    struct store *s;
+    struct worker w;
+    int64_t id;
+
+    (void)state;
+    mem_set_gate(refuse_delivery);
+    s = store_fresh(NULL);
+    w = worker_open(s, "w1", "q");
+    worker_credit(&w, 1);
+    atomic_store(&refuse_deliveries, 1);
+    id = dispatch_ok(s, a_job("mail"));
+    expect(&w, 5000, DELIVERY_LEASE, id);
+    assert_int_equal(store_session_leases(w.session), 1);
+    assert_int_equal(get_ok(s, id).attempts[0].outcome, ATTEMPT_RELEASED);
+    assert_counters_exact();
+    worker_close(&w, false);
+    store_close(s);
+    mem_set_gate(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_end_knows_the_progress),
         cmocka_unit_test(test_start_replayed_after_a_restart),
         cmocka_unit_test(test_old_request_ids_are_purged),
+        cmocka_unit_test(test_delivery_without_memory),
     };
 
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
