@@ -320,8 +320,7 @@ static bool refuse_delivery(size_t size)
            atomic_fetch_sub(&refuse_deliveries, 1) <= 0;
 }
 
-/* Memory runs out just when a worker is to be told of its lease: the job does not stay with a worker that never heard of
- * it, though that one lives on. */
+/* Memory runs out when a worker is to be told of its lease: the job does not stay with one that never heard of it. */
 static void test_delivery_without_memory(void **state)
 {
     struct store *s;
