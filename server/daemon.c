@@ -52,7 +52,7 @@ static int start_exports(struct daemon *d, struct err *ret_err)
                                      .types = d->types,
                                      .n_workers = (unsigned)d->cfg->export_workers,
                                      .ttl_ms = d->cfg->export_ttl_hours * HOUR_MS};
-    return d->types ? export_start(&options, &d->service.exports, ret_err) : 0;
+    return export_start(&options, &d->service.exports, ret_err);
 }
 
 static int listen_all(struct daemon *d, struct err *ret_err)
@@ -130,7 +130,7 @@ int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_
     drain_init(&d->service.drain);
     d->uri = cfg->database;
     /* Before any thread: the child is tied to the life of the one that made it. */
-    if (cfg->export_types && (rc = export_types_load(cfg->export_types, &d->types, ret_err)) != 0) {
+    if ((rc = export_types_load(cfg->export_types, &d->types, ret_err)) != 0) {
         ret_err->code = ERR_INVALID_ARGUMENT; /* the setting is at fault, whatever is wrong with the file */
         snprintf(ret_err->field, sizeof ret_err->field, "export-types");
         rc = -ERR_INVALID_ARGUMENT;

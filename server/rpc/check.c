@@ -46,6 +46,14 @@ int check_name(const char *text, size_t max, const char *prefix, const char *nam
     return check_text(text, max, prefix, name, ret, ret_err);
 }
 
+int check_not_reserved(struct span text, const char *prefix, const char *name, struct err *ret_err)
+{
+    static const struct span own = SPAN_LIT("joblog.");
+    if (text.len < own.len || memcmp(text.data, own.data, own.len) != 0)
+        return 0;
+    return check_bad(ret_err, prefix, name, "must not begin with \"joblog.\": such names are the server's own");
+}
+
 int check_names(char *const *texts, size_t n, size_t max_n, const char *prefix, const char *name, struct arena *arena,
                 const struct span **ret, struct err *ret_err)
 {

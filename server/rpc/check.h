@@ -34,6 +34,8 @@ int check_name(const char *text, size_t max, const char *prefix, const char *nam
 /* n of them, none empty. */
 int check_names(char *const *texts, size_t n, size_t max_n, const char *prefix, const char *name, struct arena *arena,
                 const struct span **ret, struct err *ret_err);
+/* Names that begin with "joblog." are the server's own: whose jobs run within it nobody else dispatches or runs. */
+int check_not_reserved(struct span text, const char *prefix, const char *name, struct err *ret_err);
 int check_id(int64_t id, const char *name, struct err *ret_err);
 int check_view(Joblog__V1__JobView view, enum job_view *ret_view, struct err *ret_err);
 /* 0 means PAGE_DEFAULT, above PAGE_MAX means PAGE_MAX. */

@@ -84,7 +84,9 @@ int check_job_spec(const Joblog__V1__JobSpec *m, struct arena *arena, struct job
     if (!m)
         return check_bad(ret_err, "", "job", "must be set");
     if ((rc = check_name(m->job_name, NAME_MAX_BYTES, prefix, "job_name", &job.name, ret_err)) != 0 ||
+        (rc = check_not_reserved(job.name, prefix, "job_name", ret_err)) != 0 ||
         (rc = check_text(m->queue, NAME_MAX_BYTES, prefix, "queue", &job.queue, ret_err)) != 0 ||
+        (rc = check_not_reserved(job.queue, prefix, "queue", ret_err)) != 0 ||
         (rc = check_text(m->owner, NAME_MAX_BYTES, prefix, "owner", &job.owner, ret_err)) != 0 ||
         (rc = spec_labels(m, arena, &job, ret_err)) != 0 ||
         (rc = check_json(m->payload, true, prefix, "payload", &job.payload, ret_err)) != 0 ||

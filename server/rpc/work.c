@@ -67,6 +67,9 @@ static int work_check_hello(struct crpc_call *call, const Joblog__V1__WorkerHell
         (rc = check_names(hello->queues, hello->n_queues, HELLO_VALUES_MAX, "hello.", "queues", arena, &open->queues,
                           ret_err)) != 0)
         return rc;
+    for (size_t i = 0; i < hello->n_queues; i++)
+        if ((rc = check_not_reserved(open->queues[i], "hello.", "queues", ret_err)) != 0)
+            return rc;
     if (!keep_texts(arena, texts, 3) || !keep_texts(arena, (struct span *)open->names, hello->n_job_names) ||
         !keep_texts(arena, (struct span *)open->queues, hello->n_queues))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");

@@ -150,9 +150,27 @@ static void own_work_that_goes_silent_is_lost(void **state)
     crpc_message_free(&started->base);
 }
 
+/* Only the server dispatches and runs the jobs that run within it: an export has an owner that nobody may forge. */
+static void the_servers_own_names_are_refused(void **state)
+{
+    (void)state;
+    struct err err = ERR_NONE;
+    Joblog__V1__JobSpec name = spec_of("joblog.export", "q"), queue = spec_of("export", "joblog.exports");
+    assert_null(call_dispatch(channel, &name, NULL, &err));
+    assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "job.job_name");
+    assert_null(call_dispatch(channel, &queue, NULL, &err));
+    assert_string_equal(err.field, "job.queue");
+    assert_null(start_job("joblog.export", "", &err));
+    assert_string_equal(err.field, "job.job_name");
+    Joblog__V1__JobSpec near = spec_of("joblog", "joblogs");
+    assert_true(must_dispatch(channel, &near) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_servers_own_names_are_refused),
         cmocka_unit_test(own_work_is_logged),
         cmocka_unit_test(own_work_fails),
         cmocka_unit_test(a_repeated_start_gives_the_same_lease),

@@ -374,6 +374,9 @@ static void who_breaks_the_protocol_is_cut_off(void **state)
     first.hello = &hello;
     expect_stream_error(&first, NULL, "hello.name");
     hello.name = (char *)"w";
+    queue = (char *)"joblog.exports";
+    expect_stream_error(&first, NULL, "hello.queues");
+    queue = (char *)"protocol";
     expect_stream_error(&first, &first, "hello");
     second.add_credit = -1;
     expect_stream_error(&first, &second, "add_credit");
