@@ -304,11 +304,14 @@ static void ask(struct writer *w, bool upkeep)
 {
     struct batch *b = &w->batch;
     struct rows *r = &b->rows;
-    bool requests = r->request.n > 0, removes, loads, promotes = false;
+    bool requests = r->request.n > 0 && w->asks_requests, removes, loads, promotes = false;
     struct pg_result *found;
 
-    if (requests) {
+    if (r->request.n > 0)
         pg_add_time(&r->request, b->now_us);
+    if (r->request.n > 0 && !requests)
+        dispatch_answers(w, NULL); /* they are new, or request_put says otherwise */
+    if (requests) {
         send(w, SQL_REQUEST_INSERT, &r->request);
         send(w, SQL_REQUEST_FIND, &r->request_find);
     }

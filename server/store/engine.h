@@ -315,6 +315,7 @@ struct writer {
     int64_t *stale; /* the same, without leases */
     size_t n_stale;
     unsigned claim_turn;
+    bool asks_requests;  /* this batch asks who holds its request ids instead of taking them for new */
     int64_t purge_block; /* of the request ids: where the next look for old ones begins */
     bool final;          /* the last batch: only writes what waits in memory */
     bool unknown; /* leases may stand that memory does not know: of a batch whose fate is unknown, or it ran out */

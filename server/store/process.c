@@ -73,6 +73,10 @@ void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep)
 
     do {
         rc = batch_run(w, units, n, upkeep, &err);
+        if (rc < 0 && err.code == ERR_ALREADY_EXISTS && !w->asks_requests) {
+            w->asks_requests = true; /* a request id was used before: from here on to the end of the batch's units */
+            rc = batch_run(w, units, n, upkeep, &err);
+        }
     } while (rc < 0 && strcmp(err.reason, "DATABASE_RECONNECTED") == 0 && tries++ < 5);
     if (rc == 0)
         return;

@@ -374,6 +374,8 @@ void rows_send(struct writer *w)
 {
     struct rows *r = &w->batch.rows;
 
+    if (!w->asks_requests)
+        send(w, SQL_REQUEST_PUT, &r->request);
     send(w, SQL_SESSION_PUT, &r->session);
     send(w, SQL_JOB_INSERT, &r->job);
     send(w, SQL_WAITING_INSERT, &r->waiting);

@@ -219,6 +219,7 @@ void *writer_main(void *arg)
         }
         gather(w);
         if (w->n_units || upkeep) {
+            w->asks_requests = false;
             batch_process(w, w->units, w->n_units, true);
             settle(w);
         }
