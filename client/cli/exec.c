@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 enum {
-    TICK_MS = 100 /* how soon a cancel is seen: the library has a flag for it, not an event */
+    TICK_MS = 100,   /* how soon a cancel is seen: the library has a flag for it, not an event */
+    READ_MAX = 65536 /* at a time, as much as a pipe holds: who prints without end can be stopped all the same */
 };
 
 /* Bytes of a stream up to the next line feed. */
@@ -125,10 +126,10 @@ static void hand_on(struct run *run, struct lines *lines, bool error, bool all)
     lines->len -= start;
 }
 
-/* Reads what there is; closes the stream at its end. */
+/* Reads what there is, up to READ_MAX; closes the stream at its end. */
 static void read_stream(struct run *run, int *fd, struct lines *lines, bool error)
 {
-    for (;;) {
+    for (size_t sum = 0; sum < READ_MAX;) {
         if (lines->size - lines->len < 4097) {
             lines->size = lines->size ? 2 * lines->size : 16384;
             lines->text = heap_resize(lines->text, lines->size, 1);
@@ -146,6 +147,7 @@ static void read_stream(struct run *run, int *fd, struct lines *lines, bool erro
         if (error)
             keep_tail(run->result, lines->text + lines->len, (size_t)n);
         lines->len += (size_t)n;
+        sum += (size_t)n;
         hand_on(run, lines, error, false);
     }
 }

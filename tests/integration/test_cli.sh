@@ -274,6 +274,10 @@ slow)
     sleep 300 &
     wait $!
     ;;
+loud)
+    echo "::progress 10 sleeping"
+    exec yes
+    ;;
 wrong)
     echo "::result {not json"
     ;;
@@ -323,23 +327,26 @@ json attempts.1.outcome completed
 expect 0 joblog watch "$id"
 says "Completed"
 
-# A cancel reaches the command. The watch tells when it runs, so that nothing waits for a time.
-expect 0 joblog dispatch slow --queue work --json
-id=$(value id)
-cancelled=no
-while IFS= read -r line; do
-    if [[ $line == *'"step":"sleeping"'* && $cancelled = no ]]; then
-        cancelled=yes
-        expect 0 joblog cancel "$id" --reason "enough"
+# A cancel reaches the command, also one that prints without end. The watch tells when it runs, so that nothing waits
+# for a time.
+for name in slow loud; do
+    expect 0 joblog dispatch $name --queue work --json
+    id=$(value id)
+    cancelled=no
+    while IFS= read -r line; do
+        if [[ $line == *'"step":"sleeping"'* && $cancelled = no ]]; then
+            cancelled=yes
+            expect 0 joblog cancel "$id" --reason "enough"
+        fi
+    done < <(timeout 15 "$bin/joblog" watch "$id" --json)
+    if [ $cancelled = no ]; then
+        fail "the step never came"
+        joblog cancel "$id"
+        timeout 60 "$bin/joblog" watch "$id"
     fi
-done < <(timeout 15 "$bin/joblog" watch "$id" --json)
-if [ $cancelled = no ]; then
-    fail "the step never came"
-    joblog cancel "$id"
-    timeout 60 "$bin/joblog" watch "$id"
-fi
-expect 0 joblog show "$id" --json
-json status cancelled
+    expect 0 joblog show "$id" --json
+    json status cancelled
+done
 
 # ---- watch by filter, and its end by a signal
 
