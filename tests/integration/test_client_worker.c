@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "support/beside.h"
 #include "support/pg_fixture.h"
 #include "support/server_fixture.h"
 
@@ -26,96 +27,6 @@ static struct joblog_error error;
         if ((call) < 0)                                                                                                \
             fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
     } while (0)
-
-/* ---- a worker beside the test ---- */
-
-struct hooked {
-    int64_t id;
-    int attempt;
-    enum joblog_status status;
-};
-
-struct beside {
-    struct joblog_worker *worker;
-    pthread_t thread;
-    int result;
-    sem_t ready, lost;
-    pthread_mutex_t lock;
-    struct hooked hooked[32];
-    int n_hooked;
-    sem_t hooks;
-};
-
-static void on_ready(void *user)
-{
-    sem_post(&((struct beside *)user)->ready);
-}
-
-static void on_lost(void *user, const struct joblog_error *why)
-{
-    assert_int_not_equal(why->code, JOBLOG_OK);
-    sem_post(&((struct beside *)user)->lost);
-}
-
-static void on_finished(void *user, const struct joblog_job *job, enum joblog_status status)
-{
-    struct beside *b = user;
-    pthread_mutex_lock(&b->lock);
-    b->hooked[b->n_hooked++] = (struct hooked){job->id, job->attempt, status};
-    pthread_mutex_unlock(&b->lock);
-    sem_post(&b->hooks);
-}
-
-static void *run(void *user)
-{
-    struct beside *b = user;
-    b->result = joblog_worker_run(b->worker, NULL);
-    return NULL;
-}
-
-/* Waits for an event, but not for ever. */
-static void await(sem_t *sem)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 30;
-    if (sem_timedwait(sem, &until) != 0)
-        fail_msg("what the test waits for does not happen");
-}
-
-static void make(struct beside *b, const char *queue, int concurrency, int prefetch, bool hooks)
-{
-    *b = (struct beside){.result = 1};
-    sem_init(&b->ready, 0, 0);
-    sem_init(&b->lost, 0, 0);
-    sem_init(&b->hooks, 0, 0);
-    pthread_mutex_init(&b->lock, NULL);
-    struct joblog_worker_options options = {.name = "tester",
-                                            .queues = &queue,
-                                            .n_queues = 1,
-                                            .concurrency = concurrency,
-                                            .prefetch = prefetch,
-                                            .on_ready = on_ready,
-                                            .on_lost = on_lost,
-                                            .on_finished = hooks ? on_finished : NULL,
-                                            .hook_user = b};
-    b->worker = joblog_worker_new(client, &options, &error);
-    assert_non_null(b->worker);
-}
-
-static void begin(struct beside *b)
-{
-    assert_int_equal(pthread_create(&b->thread, NULL, run, b), 0);
-    await(&b->ready);
-}
-
-static void end(struct beside *b)
-{
-    joblog_worker_stop(b->worker);
-    pthread_join(b->thread, NULL);
-    assert_int_equal(b->result, 0);
-    joblog_worker_free(b->worker);
-}
 
 static int64_t dispatch(const char *queue, const char *name, const char *payload, int max_attempts)
 {
@@ -153,7 +64,7 @@ static int handle_gate(struct joblog_context *context, void *user)
     struct gate *gate = user;
     (void)context;
     sem_post(&gate->entered);
-    await(&gate->open);
+    beside_await(&gate->open);
     return 0;
 }
 
@@ -230,12 +141,12 @@ static void test_jobs_run_and_report(void **state)
 {
     (void)state;
     struct beside b;
-    make(&b, "run", 3, 0, false);
+    beside_make(&b, client, "run", 3, 0, false);
     assert_ok(joblog_worker_handle(b.worker, "report", handle_report, NULL, &error));
     assert_ok(joblog_worker_handle(b.worker, "silent", handle_silent, NULL, &error));
     assert_int_equal(joblog_worker_handle(b.worker, "silent", handle_silent, NULL, &error), -JOBLOG_ALREADY_EXISTS);
     int64_t first = dispatch("run", "report", "{\"a\": 0}", 1);
-    begin(&b);
+    beside_begin(&b);
     int64_t second = dispatch("run", "silent", NULL, 1);
     struct joblog_job *job = wait_for(first);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
@@ -250,17 +161,17 @@ static void test_jobs_run_and_report(void **state)
     assert_string_equal(job->error_type, "HandlerFailed");
     assert_non_null(strstr(job->error_message, "-7"));
     joblog_job_free(job);
-    end(&b);
+    beside_end(&b);
 }
 
 static void test_failed_attempts_are_kept_and_tried_again(void **state)
 {
     (void)state;
     struct beside b;
-    make(&b, "retry", 1, 0, true);
+    beside_make(&b, client, "retry", 1, 0, true);
     assert_ok(joblog_worker_handle(b.worker, "flaky", handle_flaky, NULL, &error));
     assert_ok(joblog_worker_handle(b.worker, "hopeless", handle_hopeless, NULL, &error));
-    begin(&b);
+    beside_begin(&b);
     int64_t id = dispatch("retry", "flaky", NULL, 3);
     struct joblog_job *job = wait_for(id);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
@@ -272,21 +183,21 @@ static void test_failed_attempts_are_kept_and_tried_again(void **state)
     assert_non_null(strstr(job->attempts[0].stack_trace, "handle_flaky"));
     assert_string_equal(job->attempts[1].outcome, "completed");
     joblog_job_free(job);
-    await(&b.hooks);
-    await(&b.hooks);
+    beside_await(&b.hooks);
+    beside_await(&b.hooks);
     int64_t hopeless = dispatch("retry", "hopeless", NULL, 5);
     job = wait_for(hopeless);
     assert_int_equal(job->status, JOBLOG_FAILED);
     assert_int_equal(job->attempt, 1);
     joblog_job_free(job);
-    await(&b.hooks);
+    beside_await(&b.hooks);
     assert_int_equal(b.n_hooked, 3);
     assert_int_equal(b.hooked[0].id, id);
     assert_int_equal(b.hooked[0].status, JOBLOG_PENDING);
     assert_int_equal(b.hooked[1].status, JOBLOG_COMPLETED);
     assert_int_equal(b.hooked[1].attempt, 2);
     assert_int_equal(b.hooked[2].status, JOBLOG_FAILED);
-    end(&b);
+    beside_end(&b);
 }
 
 static void test_running_job_is_cancelled(void **state)
@@ -295,11 +206,11 @@ static void test_running_job_is_cancelled(void **state)
     struct beside b;
     sem_t entered;
     sem_init(&entered, 0, 0);
-    make(&b, "cancel", 1, 0, true);
+    beside_make(&b, client, "cancel", 1, 0, true);
     assert_ok(joblog_worker_handle(b.worker, "long", handle_until_cancelled, &entered, &error));
-    begin(&b);
+    beside_begin(&b);
     int64_t id = dispatch("cancel", "long", NULL, 5);
-    await(&entered);
+    beside_await(&entered);
     struct joblog_job *job = NULL;
     assert_ok(joblog_cancel(client, id, "changed my mind", &job, &error));
     if (job->status == JOBLOG_RUNNING) { /* else the worker was quick */
@@ -312,9 +223,9 @@ static void test_running_job_is_cancelled(void **state)
     assert_int_equal(job->n_attempts, 1);
     assert_string_equal(job->attempts[0].outcome, "cancelled");
     joblog_job_free(job);
-    await(&b.hooks);
+    beside_await(&b.hooks);
     assert_int_equal(b.hooked[0].status, JOBLOG_STATUS_CANCELLED);
-    end(&b);
+    beside_end(&b);
 }
 
 /* Waits in the worker behind another: its handler is not called for it any more. */
@@ -324,11 +235,11 @@ static void test_job_cancelled_before_its_start_is_not_run(void **state)
     struct beside b;
     sem_t entered;
     sem_init(&entered, 0, 0);
-    make(&b, "early", 1, 4, true);
+    beside_make(&b, client, "early", 1, 4, true);
     assert_ok(joblog_worker_handle(b.worker, "long", handle_until_cancelled, &entered, &error));
     int64_t first = dispatch("early", "long", NULL, 1), second = dispatch("early", "long", NULL, 1);
-    begin(&b);
-    await(&entered);
+    beside_begin(&b);
+    beside_await(&entered);
     struct joblog_watch *watch = joblog_watch_job(client, second, 0, &error);
     const struct joblog_job *seen = NULL;
     do
@@ -341,23 +252,23 @@ static void test_job_cancelled_before_its_start_is_not_run(void **state)
     struct joblog_job *job = wait_for(second);
     assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
     joblog_job_free(job);
-    await(&b.hooks);
-    await(&b.hooks);
+    beside_await(&b.hooks);
+    beside_await(&b.hooks);
     assert_int_equal(b.hooked[0].id, first);
     assert_int_equal(b.hooked[1].id, second);
     assert_int_equal(b.hooked[1].status, JOBLOG_STATUS_CANCELLED);
     assert_int_equal(sem_trywait(&entered), -1);
-    end(&b);
+    beside_end(&b);
 }
 
 static void test_bad_text_and_large_patches_do_no_harm(void **state)
 {
     (void)state;
     struct beside b;
-    make(&b, "text", 1, 0, false);
+    beside_make(&b, client, "text", 1, 0, false);
     assert_ok(joblog_worker_handle(b.worker, "bad_text", handle_bad_text, NULL, &error));
     assert_ok(joblog_worker_handle(b.worker, "large", handle_large_patches, NULL, &error));
-    begin(&b);
+    beside_begin(&b);
     struct joblog_job *job = wait_for(dispatch("text", "bad_text", NULL, 1));
     assert_int_equal(job->status, JOBLOG_FAILED);
     assert_string_equal(job->step, "caf?");
@@ -374,7 +285,7 @@ static void test_bad_text_and_large_patches_do_no_harm(void **state)
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     assert_true(strlen(job->payload) > 400000);
     joblog_job_free(job);
-    end(&b);
+    beside_end(&b);
 }
 
 static void test_drain_gives_back_what_has_not_started(void **state)
@@ -383,13 +294,13 @@ static void test_drain_gives_back_what_has_not_started(void **state)
     struct beside b;
     struct gate gate;
     gate_init(&gate);
-    make(&b, "drain", 1, 4, false);
+    beside_make(&b, client, "drain", 1, 4, false);
     assert_ok(joblog_worker_handle(b.worker, "gated", handle_gate, &gate, &error));
     int64_t ids[3];
     for (int i = 0; i < 3; i++)
         ids[i] = dispatch("drain", "gated", NULL, 1);
-    begin(&b);
-    await(&gate.entered);
+    beside_begin(&b);
+    beside_await(&gate.entered);
     /* All three are leased: two wait in the worker. */
     struct joblog_filter filter = {.ids = ids, .n_ids = 3};
     struct joblog_watch *watch = joblog_watch_jobs(client, &filter, false, &error);
@@ -409,7 +320,7 @@ static void test_drain_gives_back_what_has_not_started(void **state)
     }
     joblog_watch_free(watch);
     sem_post(&gate.open);
-    end(&b);
+    beside_end(&b);
     struct joblog_job *job = NULL;
     assert_ok(joblog_get(client, ids[0], &job, &error));
     assert_int_equal(job->status, JOBLOG_COMPLETED);
@@ -426,20 +337,20 @@ static void test_end_reaches_a_server_that_was_away(void **state)
     struct beside b;
     struct gate gate;
     gate_init(&gate);
-    make(&b, "away", 2, -1, true);
+    beside_make(&b, client, "away", 2, -1, true);
     assert_ok(joblog_worker_handle(b.worker, "gated", handle_gate, &gate, &error));
-    begin(&b);
+    beside_begin(&b);
     int64_t ended_away = dispatch("away", "gated", NULL, 1), ended_after = dispatch("away", "gated", NULL, 1);
-    await(&gate.entered);
-    await(&gate.entered);
+    beside_await(&gate.entered);
+    beside_await(&gate.entered);
     server_fixture_kill(server);
-    await(&b.lost);
+    beside_await(&b.lost);
     sem_post(&gate.open); /* one ends while there is no server */
     assert_true(server_fixture_restart(server));
-    await(&b.ready);
+    beside_await(&b.ready);
     sem_post(&gate.open);
-    await(&b.hooks);
-    await(&b.hooks);
+    beside_await(&b.hooks);
+    beside_await(&b.hooks);
     struct joblog_job *job = wait_for(ended_away);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     assert_int_equal(job->n_attempts, 1);
@@ -454,7 +365,7 @@ static void test_end_reaches_a_server_that_was_away(void **state)
     job = wait_for(next);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     joblog_job_free(job);
-    end(&b);
+    beside_end(&b);
 }
 
 static void test_many_jobs(void **state)
@@ -462,9 +373,9 @@ static void test_many_jobs(void **state)
     (void)state;
     enum { JOBS = 500 };
     struct beside b;
-    make(&b, "many", 8, 0, false);
+    beside_make(&b, client, "many", 8, 0, false);
     assert_ok(joblog_worker_handle(b.worker, NULL, handle_flaky, NULL, &error));
-    begin(&b);
+    beside_begin(&b);
     struct joblog_filter filter = {.batch = "many"};
     struct joblog_spec spec = {
         .job_name = "anything", .queue = "many", .batch = "many", .max_attempts = 2, .initial_backoff_ms = 1};
@@ -480,7 +391,7 @@ static void test_many_jobs(void **state)
     assert_int_equal(rc, 0);
     assert_int_equal(completed, JOBS);
     joblog_watch_free(watch);
-    end(&b);
+    beside_end(&b);
 }
 
 static void test_server_refuses_a_worker(void **state)
