@@ -74,8 +74,9 @@ static void report(struct load *load, int in_flight, int64_t took_us)
 
     qsort(load->latencies, n, sizeof *load->latencies, by_value);
     printf("figure dispatch_%d %.0f jobs/s\n", in_flight, (double)load->n_done * 1e6 / (double)took_us);
-    printf("figure dispatch_%d_p50 %.3f ms\n", in_flight, load->latencies[n / 2] / 1e3);
-    printf("figure dispatch_%d_p99 %.3f ms\n", in_flight, load->latencies[n - 1 - n / 100] / 1e3);
+    size_t half = n / 2, most = n - 1 - n / 100;
+    printf("figure dispatch_%d_p50 %.3f ms\n", in_flight, load->latencies[half] / 1e3);
+    printf("figure dispatch_%d_p99 %.3f ms\n", in_flight, load->latencies[most] / 1e3);
 }
 
 static int run(const char *server, int in_flight, int seconds)
@@ -102,7 +103,7 @@ static int run(const char *server, int in_flight, int seconds)
     load.loop = crpc_loop_new();
     if (!slots || !load.latencies || !load.channel || !load.loop) {
         fprintf(stderr, "bench_dispatch: could not start: %s\n", err.msg);
-        return 1;
+        exit(1);
     }
     began = clock_mono_us();
     load.end_us = began + (int64_t)seconds * 1000000;

@@ -108,7 +108,7 @@ static int run(const char *server, int jobs)
     if (!worker || !taken || joblog_worker_handle(worker, "bench.latency", handler, &m, &error) < 0 ||
         pthread_create(&thread, NULL, run_worker, worker) != 0) {
         fprintf(stderr, "bench_latency: could not start: %s\n", error.message);
-        return 1;
+        exit(1);
     }
     for (int i = 0; i < 50 && !bad; i++) /* warm caches and plans */
         bad = once(client, &m) < 0;
@@ -118,8 +118,9 @@ static int run(const char *server, int jobs)
     pthread_join(thread, NULL);
     if (!bad) {
         qsort(taken, (size_t)jobs, sizeof *taken, by_value);
-        printf("figure dispatch_to_start_p50 %.3f ms\n", (double)taken[jobs / 2] / 1e6);
-        printf("figure dispatch_to_start_p99 %.3f ms\n", (double)taken[jobs - 1 - jobs / 100] / 1e6);
+        int half = jobs / 2, most = jobs - 1 - jobs / 100;
+        printf("figure dispatch_to_start_p50 %.3f ms\n", (double)taken[half] / 1e6);
+        printf("figure dispatch_to_start_p99 %.3f ms\n", (double)taken[most] / 1e6);
     }
     joblog_worker_free(worker);
     joblog_close(client);

@@ -93,8 +93,9 @@ static void report_latency(struct bench *b, const char *name)
     if (b->n_latencies == 0)
         return;
     qsort(b->latencies, b->n_latencies, sizeof *b->latencies, compare);
-    printf("figure %s_p50 %.3f ms\n", name, b->latencies[b->n_latencies / 2] / 1000.0);
-    printf("figure %s_p99 %.3f ms\n", name, b->latencies[b->n_latencies * 99 / 100] / 1000.0);
+    size_t half = b->n_latencies / 2, most = b->n_latencies * 99 / 100;
+    printf("figure %s_p50 %.3f ms\n", name, b->latencies[half] / 1000.0);
+    printf("figure %s_p99 %.3f ms\n", name, b->latencies[most] / 1000.0);
 }
 
 static void bench_dispatch(struct bench *b, struct slot *slots, int in_flight, double seconds)
@@ -273,7 +274,7 @@ int main(int argc, char **argv)
     struct embedded_pg *pg = NULL;
     struct err err = ERR_NONE;
     struct bench b = {0};
-    struct slot *slots = calloc(SLOTS_MAX, sizeof *slots);
+    struct slot *slots;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'd')
@@ -291,7 +292,10 @@ int main(int argc, char **argv)
         uri = embedded_pg_uri(pg);
     }
     sem_init(&b.wake, 0, 0);
+    slots = calloc(SLOTS_MAX, sizeof *slots);
     b.latencies = malloc(LATENCIES_MAX * sizeof *b.latencies);
+    if (!slots || !b.latencies)
+        exit(1);
     for (int i = 0; i < SLOTS_MAX; i++) {
         slots[i].tag.post = on_done;
         slots[i].bench = &b;

@@ -104,7 +104,7 @@ static int time_zone(const char *text, struct tm *tm, int64_t *ret_s)
     int minutes = time_digits(&text, 2, 0, 59);
     if (minutes < 0 || *text)
         return -1;
-    *ret_s -= sign * (hours * 3600 + minutes * 60);
+    *ret_s -= sign * (hours * 3600L + minutes * 60L);
     return 0;
 }
 

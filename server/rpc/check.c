@@ -17,7 +17,7 @@ int check_bad(struct err *ret_err, const char *prefix, const char *name, const c
     va_list ap;
     snprintf(field, sizeof field, "%s%s", prefix, name);
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap); /* NOLINT(clang-analyzer-valist.Uninitialized): it is, the line above */
     va_end(ap);
     return err_field(ret_err, field, "%s %s", field, text);
 }

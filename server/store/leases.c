@@ -1,6 +1,7 @@
 /* The leases of this process in memory: the job as it was when the attempt began, and what has changed since. Progress
  * lives here and is written later. Writer thread. */
 #include "store/engine.h"
+#include <assert.h>
 
 /* A lease carries the payload: with all else it must fit into the 4 MiB that a client of gRPC takes by default. */
 enum { PAYLOAD_MAX_BYTES = 1024 * 1024 };
@@ -118,6 +119,7 @@ void leases_forget(struct writer *w, struct lease *l)
 {
     lease_clean(w, l);
     unlink_session(l);
+    assert(w->leases.map); /* it is in there */
     HASH_DELETE(hh, w->leases.map, l);
     lease_free(l);
 }

@@ -1,5 +1,6 @@
 /* One job, and in the FULL view its attempts and transitions: those that are recorded, and those that follow from the
  * record (dispatch, starts, completion). A reader's thread. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -126,6 +127,7 @@ static int read_life(struct reader *r, struct store_get *cmd, struct err *ret_er
 
     if (rc < 0)
         return rc;
+    assert(attempts);
     if (j->status == JOB_RUNNING || j->status == JOB_COMPLETED) {
         bool running = j->status == JOB_RUNNING;
         attempts[n] = (struct attempt){

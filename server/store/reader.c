@@ -74,7 +74,7 @@ static void serve(struct reader *r, struct store_cmd *cmd)
             break;
     }
     if (r->pg && pg_lost(r->pg) && rc < 0)
-        connect(r, NULL);
+        (void)connect(r, NULL); /* in vain: the next command tries again */
     cmd->err = rc < 0 ? err : ERR_NONE;
 }
 

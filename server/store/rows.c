@@ -1,5 +1,7 @@
 /* The rows that a batch writes, gathered as arrays in the order of the statements' parameters (server/store/sql), and
  * their sending. Writer thread. */
+#include <assert.h>
+
 #include "store/engine.h"
 
 #define ARRAYS(p, ...)                                                                                                 \
@@ -22,6 +24,7 @@ void rows_clear(struct rows *r)
 {
     struct pg_params *p;
 
+    assert(r);
     for (size_t i = 0; (p = each(r, i)); i++)
         pg_params_clear(p);
     r->update_lo = r->patch_lo = INT64_MAX;

@@ -373,11 +373,12 @@ void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_b
     if (prepare(call, payload, refusal, &err) != 0) {
         call_end(call, &err, NULL);
     } else {
+        assert(h); /* a call without a method has a refusal */
         call->started = true;
-        if (method->handler->simple)
+        if (h->simple)
             run_simple(call);
         else
-            chain_start(call, method->handler->first);
+            chain_start(call, h->first);
     }
     if (payload)
         grpc_byte_buffer_destroy(payload);
