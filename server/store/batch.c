@@ -216,27 +216,26 @@ static void batch_drop(struct writer *w)
 
 /* ---- steps ---- */
 
-/* Does the unit wait for the next batch because an earlier command of this one changes the same job? */
-static bool must_wait(struct writer *w, const struct unit *u)
+bool batch_takes(struct writer *w, const struct store_cmd *cmd)
 {
-    switch (u->cmd->op) {
+    switch (cmd->op) {
     case STORE_FINISH:
-        return !batch_own(w, ((struct store_finish *)u->cmd)->job_id);
+        return batch_own(w, ((const struct store_finish *)cmd)->job_id);
     case STORE_PROGRESS:
-        return !batch_own(w, ((struct store_progress *)u->cmd)->job_id);
+        return batch_own(w, ((const struct store_progress *)cmd)->job_id);
     case STORE_CANCEL:
-        return !batch_own(w, ((struct store_cancel *)u->cmd)->job_id);
+        return batch_own(w, ((const struct store_cancel *)cmd)->job_id);
     case STORE_RETRY:
-        return !batch_own(w, ((struct store_retry *)u->cmd)->job_id);
+        return batch_own(w, ((const struct store_retry *)cmd)->job_id);
     default:
-        return false;
+        return true;
     }
 }
 
 static void prepare(struct writer *w, struct unit *u)
 {
     u->cmd->err = ERR_NONE;
-    u->deferred = must_wait(w, u);
+    u->deferred = !batch_takes(w, u->cmd);
     if (u->deferred)
         return;
     switch (u->cmd->op) {

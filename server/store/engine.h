@@ -345,6 +345,8 @@ struct effect *batch_effect(struct writer *w, enum effect_kind kind);
 struct job *batch_job(struct writer *w, const struct job *job);
 /* Marks a job as being changed by this batch. False when it is already: the command must wait for the next. */
 bool batch_own(struct writer *w, int64_t job_id);
+/* The same for the job of a command, if it changes one that was there before. */
+bool batch_takes(struct writer *w, const struct store_cmd *cmd);
 
 /* ---- rows of the batch (rows.c) ---- */
 

@@ -136,18 +136,28 @@ static bool reserve_unit(struct writer *w)
     return true;
 }
 
-/* From the commands that wait, as many as a batch holds; at least one. */
+/* From the commands that wait, as many as a batch holds; at least one. One whose job is in the hands of an earlier one
+ * stays where it is and takes no room: a worker that writes a thousand times about one job holds up nobody else. */
 static void gather(struct writer *w)
 {
+    struct mpsc_node **link = &w->pending;
     size_t bytes = 0, items = 0;
 
     w->n_units = 0;
-    while (w->pending) {
-        struct store_cmd *cmd = cmd_of(w->pending);
+    while (*link) {
+        struct store_cmd *cmd = cmd_of(*link);
         uint32_t n;
         size_t more = weight(cmd, &n);
         if (w->n_units && (items + n > w->options->batch_max || bytes + more > BATCH_BYTES_MAX))
             return;
+        if (!batch_takes(w, cmd)) {
+            if (!w->batch.failed_memory) {
+                link = &(*link)->next;
+                continue;
+            }
+            if (w->n_units)
+                return;
+        }
         if (!reserve_unit(w)) {
             if (w->n_units)
                 return;
@@ -155,9 +165,9 @@ static void gather(struct writer *w)
         } else {
             w->units[w->n_units++] = (struct unit){.cmd = cmd, .hi = n};
         }
-        w->pending = w->pending->next;
-        if (!w->pending)
-            w->pending_end = &w->pending;
+        *link = cmd->node.next;
+        if (!*link)
+            w->pending_end = link;
         if (cmd->err.code != ERR_OK)
             post(w, cmd);
         bytes += more;

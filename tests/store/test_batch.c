@@ -126,6 +126,56 @@ static void test_commands_for_one_job_in_one_batch(void **state)
     store_close(s);
 }
 
+/* Counts the answers that came before its own; they all come from the store's one thread. */
+struct counted {
+    struct tag tag;
+    struct waiter *waiter;
+    int *answers;
+    int before;
+};
+
+static void counted_post(struct tag *tag, bool ok)
+{
+    struct counted *c = (struct counted *)tag;
+
+    c->before = (*c->answers)++;
+    tag_post(&c->waiter->tag, ok);
+}
+
+static void test_writes_about_one_job_hold_up_nobody_else(void **state)
+{
+    enum { WRITES = 100 };
+    struct store_options o = {.batch_max = 10};
+    struct store *s = store_fresh(&o);
+    struct waiter *w = waiter_new();
+    struct dispatch_item item = {.job = a_job("mail")};
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = &item, .n_items = 1};
+    struct store_finish f[WRITES];
+    struct counted c[WRITES + 1];
+    int answers = 0;
+    struct err err;
+
+    (void)state;
+    for (int i = 0; i <= WRITES; i++) {
+        struct store_cmd *cmd = i == WRITES ? &d.cmd : &f[i].cmd;
+        c[i] = (struct counted){.tag.post = counted_post, .waiter = w, .answers = &answers};
+        if (i < WRITES)
+            f[i] = (struct store_finish){.cmd.op = STORE_FINISH, .job_id = 5, .token = 7, .outcome = ATTEMPT_COMPLETED};
+        cmd->done = &c[i].tag;
+        assert_int_equal(store_submit(s, cmd, &err), 0);
+    }
+    for (int i = 0; i <= WRITES; i++)
+        assert_true(waiter_wait(w));
+    assert_int_equal(d.cmd.err.code, ERR_OK);
+    assert_true(c[WRITES].before < WRITES / 2);
+    for (int i = 0; i < WRITES; i++) {
+        assert_string_equal(f[i].cmd.err.reason, "LEASE_LOST");
+        assert_true(i == 0 || c[i].before > c[i - 1].before);
+    }
+    waiter_free(w);
+    store_close(s);
+}
+
 static void test_poisoned_finish_hurts_only_itself(void **state)
 {
     struct store *s = store_fresh(NULL);
@@ -260,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_request_id_twice_in_one_batch),
         cmocka_unit_test(test_poisoned_item_hurts_only_itself),
         cmocka_unit_test(test_commands_for_one_job_in_one_batch),
+        cmocka_unit_test(test_writes_about_one_job_hold_up_nobody_else),
         cmocka_unit_test(test_poisoned_finish_hurts_only_itself),
         cmocka_unit_test(test_row_changed_behind_the_store),
         cmocka_unit_test(test_bulk_is_cut_into_batches),
