@@ -101,10 +101,21 @@ static int save(struct joblog_client *client, int64_t id, const char *path, cons
     return rc;
 }
 
+/* A device, a pipe or a directory is no place to rename a file to: as root /dev/null itself would be replaced. */
+static int check_place(const char *path, struct err *ret_err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode))
+        return 0;
+    return err_set(ret_err, ERR_FAILED_PRECONDITION, "FILE", "%s is there and is not a regular file", path);
+}
+
 int joblog_export_save(struct joblog_client *client, int64_t id, const char *path, struct joblog_export **ret_export,
                        struct joblog_error *error)
 {
     struct err e = ERR_NONE;
+    if (check_place(path, &e) < 0)
+        return error_give(error, &e);
     size_t len = strlen(path);
     char *part = mem_alloc(len + sizeof ".part");
     if (!part) {

@@ -435,6 +435,12 @@ expect 5 joblog export start functions -f colour=red
 complains "(INVALID_ARGUMENT, field filters"
 expect 5 joblog export start nonsense
 complains "field export_type"
+mkfifo "$dir/pipe"
+for place in "$dir/pipe" "$dir"; do # neither is replaced by a file
+    expect 5 joblog export download "$id" --output "$place"
+    complains "is not a regular file"
+done
+[ -p "$dir/pipe" ] && [ ! -e "$dir/pipe.part" ] || fail "a download replaced a pipe"
 expect 3 joblog export download 123 --output "$dir/none"
 expect 3 joblog export watch 123
 [ ! -e "$dir/none" ] || fail "a file although there is no export"
