@@ -159,6 +159,8 @@ pid_t daemon_postgres_pid(const struct daemon *d)
 
 void daemon_stop(struct daemon *d)
 {
+    if (d->service.store)
+        store_hurry(d->service.store);
     if (d->server) {
         crpc_health_stop(d->health);
         drain_begin(&d->service.drain);

@@ -376,7 +376,7 @@ static int recover(struct writer *w, bool in_flight, struct err *ret_err)
 
     while ((rc = writer_connect(w, in_flight, ret_err)) < 0) {
         int64_t patience_ms = w->options->reconnect_ms;
-        if (atomic_load(&w->store->closing) && patience_ms > CLOSING_MS)
+        if (atomic_load(&w->store->hurried) && patience_ms > CLOSING_MS)
             patience_ms = CLOSING_MS;
         if (clock_mono_us() - start > patience_ms * 1000)
             return rc;

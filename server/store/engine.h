@@ -283,7 +283,7 @@ struct store {
     struct mpsc in;
     int wake_fd;
     atomic_uint n_queued;
-    atomic_bool closing;
+    atomic_bool closing, hurried;
     pthread_t writer_thread;
     struct writer *writer;
     struct readers *readers;

@@ -143,10 +143,16 @@ static void wake(struct store *store)
     }
 }
 
+void store_hurry(struct store *store)
+{
+    atomic_store(&store->hurried, true);
+}
+
 void store_close(struct store *store)
 {
     if (!store)
         return;
+    store_hurry(store);
     atomic_store(&store->closing, true);
     wake(store);
     pthread_join(store->writer_thread, NULL);

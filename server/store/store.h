@@ -56,6 +56,8 @@ struct store_options {
 /* Connects, migrates (under an advisory lock), takes a replica number, starts the threads. NULL and *ret_err on
  * failure. */
 struct store *store_open(const struct store_options *options, struct err *ret_err);
+/* Any thread. The end is near: a database that is away is waited for only 3 s from now on. */
+void store_hurry(struct store *store);
 /* Finishes what was submitted, then ends the threads. Takes NULL. */
 void store_close(struct store *store);
 int64_t store_lease_timeout_ms(const struct store *store);

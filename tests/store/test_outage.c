@@ -217,6 +217,21 @@ static void test_leases_survive_a_restart(void **state)
     store_close(s);
 }
 
+static void test_the_end_does_not_wait_for_the_database(void **state)
+{
+    struct store *s = fresh();
+    struct dispatch_item item = {.job = a_job("mail")};
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = &item, .n_items = 1};
+
+    (void)state;
+    shell("pg_ctl -D pg -m immediate -w stop");
+    store_hurry(s);
+    /* Sooner than a waiter loses its patience, which is before reconnect_ms. */
+    assert_int_equal(run_cmd(s, &d.cmd), -ERR_UNAVAILABLE);
+    store_close(s);
+    shell("pg_ctl -D pg -l pg.log -w start");
+}
+
 static void test_database_stays_away(void **state)
 {
     struct store_options o = {.reconnect_ms = 300};
@@ -268,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_connection_is_cut_again_and_again),
         cmocka_unit_test(test_postgres_restarts),
         cmocka_unit_test(test_leases_survive_a_restart),
+        cmocka_unit_test(test_the_end_does_not_wait_for_the_database),
         cmocka_unit_test(test_database_stays_away),
     };
 
