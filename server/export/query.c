@@ -64,6 +64,8 @@ static int check_filter(const struct export_type *type, const struct export_filt
     enum export_op op = filter->op == EXPORT_OP_DEFAULT ? granted->ops[0] : filter->op;
     if (!grants(granted, op)) {
         snprintf(field, sizeof field, "filters[%zu].operator", index);
+        if ((int)op < 0 || (int)op >= EXPORT_OP_COUNT)
+            return err_field(err, field, "there is no operator %d", (int)op);
         return err_field(err, field, "filter \"%s\" does not take operator %s", granted->field, export_op_name(op));
     }
     *ret_granted = granted;

@@ -157,6 +157,11 @@ static void unknown_fields_operators_and_counts(void **state)
     refuse("age", EXPORT_OP_IN, SPAN_LIT("1"), "filters[0].operator");
     refuse("age", (enum export_op)99, SPAN_LIT("1"), "filters[0].operator");
     struct err err = ERR_NONE;
+    struct buf unused = BUF_INIT;
+    build("age", (enum export_op)99, SPAN_LIT("1"), &unused, &err);
+    assert_string_equal(err.msg, "there is no operator 99");
+    buf_done(&unused);
+    err = ERR_NONE;
     struct buf out = BUF_INIT;
     struct export_filter filters[EXPORT_FILTERS_MAX + 1];
     for (size_t i = 0; i <= EXPORT_FILTERS_MAX; i++)
