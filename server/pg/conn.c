@@ -24,8 +24,11 @@ static void log_result(const PGresult *r)
     const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
 
-    log_warning("statement failed sqlstate=%s text=\"%s\" detail=\"%s\"", state ? state : "", text ? text : "",
-                detail ? detail : "");
+    /* Collisions are part of the store's way of working: it takes a request id for new, and runs again when it is not.
+     */
+    bool expected = state && (strcmp(state, "23505") == 0 || strcmp(state, "JL001") == 0);
+    log_write(expected ? LOG_DEBUG : LOG_WARNING, "statement failed sqlstate=%s text=\"%s\" detail=\"%s\"",
+              state ? state : "", text ? text : "", detail ? detail : "");
 }
 
 static void set_lost(struct pg_conn *pg, const char *doing)
