@@ -34,7 +34,9 @@ int error_no_memory(struct err *ret_err);
  * *ret_err. */
 int call_unary(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
                int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err);
-/* The same, with another time limit. */
+/* The rest between two tries: blocks the calling thread. */
+void call_pause(int64_t ms);
+/* As call_unary, with another time limit. */
 int call_unary_within(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
                       int64_t timeout_ms, int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err);
 /* True when the call may succeed later although nothing is changed. */

@@ -1,8 +1,6 @@
 /* Downloading an export: a server stream that is opened again where it was cut. Runs on the caller's thread, and calls
  * the sink there. */
-#include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/crc32c.h"
@@ -96,9 +94,7 @@ int download_run(struct download *d, struct err *ret_err)
             *ret_err = e;
             return -(int)e.code;
         }
-        struct timespec t = {.tv_sec = pause / 1000, .tv_nsec = pause % 1000 * 1000000};
-        while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR) {
-        }
+        call_pause(pause);
     }
     char sum[SHA256_HEX_SIZE];
     if (d->digest && (!sha256_hex(d->digest, sum) || strcmp(sum, p.sha256) != 0))

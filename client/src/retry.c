@@ -61,7 +61,7 @@ bool stream_was_cut(const struct err *e)
     return call_may_pass(e) || e->code == ERR_ABORTED || e->code == ERR_CANCELLED;
 }
 
-static void pause_ms(int64_t ms)
+void call_pause(int64_t ms)
 {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
     while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR) {
@@ -93,7 +93,7 @@ int call_unary_within(struct joblog_client *client, const struct crpc_method *me
                 *ret_err = e;
             return -(int)e.code;
         }
-        pause_ms(pause);
+        call_pause(pause);
     }
 }
 

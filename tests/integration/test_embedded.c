@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,13 +84,14 @@ static bool exists(const char *name)
 /* Waits until the process is gone; a child of ours is reaped. */
 static void wait_gone(pid_t pid)
 {
-    for (int i = 0; i < 3000; i++) {
-        waitpid(pid, NULL, WNOHANG);
-        if (kill(pid, 0) < 0 && errno == ESRCH)
-            return;
-        usleep(10000);
-    }
-    fail_msg("process %d still runs", (int)pid);
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0 && errno == ESRCH)
+        return;
+    struct pollfd end = {.fd = fd, .events = POLLIN};
+    if (fd < 0 || poll(&end, 1, 30000) != 1)
+        fail_msg("process %d still runs", (int)pid);
+    close(fd);
+    waitpid(pid, NULL, WNOHANG);
 }
 
 static void test_first_start(void **state)
