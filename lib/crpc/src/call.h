@@ -49,6 +49,7 @@ struct crpc_call {
     ProtobufCMessage *request, *received;
     grpc_byte_buffer *in; /* written by core */
     void *state;
+    void *context; /* the interceptors' */
     struct crpc_signal *signals;
     grpc_metadata *initial; /* CALL_METADATA_MAX, in the arena */
     size_t n_initial;

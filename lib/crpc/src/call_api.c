@@ -104,3 +104,13 @@ int crpc_call_add_metadata(struct crpc_call *call, const char *key, struct span 
     call->initial[call->n_initial++] = (grpc_metadata){.key = k, .value = v};
     return 0;
 }
+
+void crpc_call_set_context(struct crpc_call *call, void *context)
+{
+    call->context = context;
+}
+
+void *crpc_call_context(const struct crpc_call *call)
+{
+    return call->context;
+}
