@@ -9,6 +9,7 @@
 #include "bytes.h"
 #include "worker.h"
 
+struct crpc_peer_identity;
 struct crpc_server;
 struct method;
 
@@ -51,7 +52,8 @@ struct crpc_call {
     void *state;
     void *context; /* the interceptors' */
     struct crpc_signal *signals;
-    grpc_metadata *initial; /* CALL_METADATA_MAX, in the arena */
+    struct crpc_peer_identity *identity; /* in the arena, once asked for */
+    grpc_metadata *initial;              /* CALL_METADATA_MAX, in the arena */
     size_t n_initial;
     char *peer;
     uint64_t id;

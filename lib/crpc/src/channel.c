@@ -10,6 +10,7 @@
 #include <grpc/grpc_security.h>
 
 #include "base/alloc.h"
+#include "credentials.h"
 #include "status.h"
 
 enum {
@@ -45,6 +46,7 @@ static bool target_ok(const char *target)
 
 static grpc_channel *create_core(const char *target, const struct crpc_channel_options *o)
 {
+    const char *name = channel_credentials_name(o->credentials);
     int max_reconnect = o->max_reconnect_ms > 0 ? o->max_reconnect_ms : RECONNECT_MS;
     int first = max_reconnect < RECONNECT_FIRST_MS ? max_reconnect : RECONNECT_FIRST_MS;
     size_t max_message = o->max_message_bytes ? o->max_message_bytes : 4 << 20;
@@ -62,9 +64,12 @@ static grpc_channel *create_core(const char *target, const struct crpc_channel_o
         /* Channels of one process do not share connections, nor each other's back-off. */
         int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
         int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
+        /* Last: left out when there is none. */
+        {.type = GRPC_ARG_STRING, .key = (char *)GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, .value.string = (char *)name},
     };
-    grpc_channel_credentials *creds = grpc_insecure_credentials_create();
-    grpc_channel *core = grpc_channel_create(target, creds, &(grpc_channel_args){sizeof args / sizeof *args, args});
+    size_t n_args = sizeof args / sizeof *args - !name;
+    grpc_channel_credentials *creds = channel_credentials_core(o->credentials);
+    grpc_channel *core = grpc_channel_create(target, creds, &(grpc_channel_args){n_args, args});
     grpc_channel_credentials_release(creds);
     return core;
 }
@@ -114,6 +119,10 @@ struct crpc_channel *crpc_channel_new(const char *target, const struct crpc_chan
     struct crpc_channel_options o = options ? *options : (struct crpc_channel_options){0};
     if (!target || !target_ok(target)) {
         err_field(ret_err, "target", "%.100s is no HOST:PORT, unix:PATH or dns:///HOST:PORT", target ? target : "");
+        return NULL;
+    }
+    if (o.credentials && strncmp(target, "unix:", 5) == 0) {
+        err_field(ret_err, "credentials", "TLS is not for unix sockets, which nobody else can read");
         return NULL;
     }
     struct crpc_channel *channel = mem_zalloc(sizeof *channel);

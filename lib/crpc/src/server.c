@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "credentials.h"
 #include "server_priv.h"
 
 /* Keepalive: a client may ping an idle connection every 10 s, so half of that is tolerated; a peer that does not answer
@@ -182,15 +183,18 @@ int crpc_server_mount(struct crpc_server *server, const struct crpc_service *ser
     return 0;
 }
 
-int crpc_server_listen(struct crpc_server *server, const char *address, int *ret_port, struct err *ret_err)
+static int check_listen(const struct crpc_server *server, const char *address, char *ret_core_address, size_t room,
+                        struct err *ret_err)
 {
-    char core_address[300];
     if (server->started)
         return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "the server has been started");
-    int rc = listen_check(address, core_address, sizeof core_address, ret_err);
-    if (rc < 0)
-        return rc;
-    grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
+    return listen_check(address, ret_core_address, room, ret_err);
+}
+
+/* Takes creds. */
+static int add_port(struct crpc_server *server, const char *address, const char *core_address,
+                    grpc_server_credentials *creds, int *ret_port, struct err *ret_err)
+{
     int port = grpc_server_add_http2_port(server->core, core_address, creds);
     grpc_server_credentials_release(creds);
     if (port <= 0)
@@ -198,6 +202,30 @@ int crpc_server_listen(struct crpc_server *server, const char *address, int *ret
     if (ret_port)
         *ret_port = strncmp(address, "unix:", 5) == 0 ? 0 : port;
     return 0;
+}
+
+int crpc_server_listen(struct crpc_server *server, const char *address, int *ret_port, struct err *ret_err)
+{
+    char core_address[300];
+    int rc = check_listen(server, address, core_address, sizeof core_address, ret_err);
+    if (rc < 0)
+        return rc;
+    return add_port(server, address, core_address, grpc_insecure_server_credentials_create(), ret_port, ret_err);
+}
+
+int crpc_server_listen_tls(struct crpc_server *server, const char *address, struct crpc_server_credentials *credentials,
+                           int *ret_port, struct err *ret_err)
+{
+    char core_address[300];
+    if (strncmp(address, "unix:", 5) == 0)
+        return err_field(ret_err, "address", "TLS is not for unix sockets, which nobody else can read");
+    int rc = check_listen(server, address, core_address, sizeof core_address, ret_err);
+    if (rc < 0)
+        return rc;
+    grpc_server_credentials *creds = server_credentials_core(credentials);
+    if (!creds)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    return add_port(server, address, core_address, creds, ret_port, ret_err);
 }
 
 int crpc_server_start(struct crpc_server *server, struct err *ret_err)

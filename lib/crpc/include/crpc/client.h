@@ -17,6 +17,7 @@
 #include "crpc/method.h"
 
 struct crpc_channel;
+struct crpc_channel_credentials;
 struct crpc_stream;
 struct crpc_loop;
 
@@ -31,6 +32,8 @@ struct crpc_channel_options {
     int max_reconnect_ms;                 /* longest pause between connection attempts; 0: 5000 */
     const struct crpc_metadata *metadata; /* sent with every call; copied */
     size_t n_metadata;
+    /* TLS (crpc/credentials.h); borrowed while the channel is made. NULL: plaintext. */
+    const struct crpc_channel_credentials *credentials;
 };
 
 /* "HOST:PORT", "unix:PATH", "dns:///HOST:PORT". Connects on the first call. options NULL: defaults. NULL and *ret_err
