@@ -52,7 +52,7 @@ bool job_filter_matches(const struct job_filter *f, const struct job *job)
         if (!has_label(job, &f->labels[i]))
             return false;
     }
-    return true;
+    return job_scope_holds(&f->scope, job->queue, job->name, job->owner);
 }
 
 static bool copy_span(struct arena *arena, struct span from, struct span *to)
@@ -99,7 +99,8 @@ bool job_filter_copy(struct arena *arena, const struct job_filter *from, struct 
         !copy_spans(arena, from->queues, from->n_queues, &f.queues) ||
         !copy_labels(arena, from->labels, from->n_labels, &f.labels) ||
         !copy_span(arena, from->source_type, &f.source_type) || !copy_span(arena, from->source_id, &f.source_id) ||
-        !copy_span(arena, from->owner, &f.owner) || !copy_span(arena, from->batch, &f.batch))
+        !copy_span(arena, from->owner, &f.owner) || !copy_span(arena, from->batch, &f.batch) ||
+        !job_scope_copy(arena, &from->scope, &f.scope))
         return false;
     *ret_filter = f;
     return true;
@@ -125,6 +126,25 @@ static void hash_span(uint64_t *h, struct span s)
     hash_bytes(h, s.data, s.len);
 }
 
+static void hash_spans(uint64_t *h, const struct span *spans, size_t n)
+{
+    hash_number(h, n);
+    for (size_t i = 0; i < n; i++)
+        hash_span(h, spans[i]);
+}
+
+/* Nothing for an unbounded one. */
+static void hash_scope(uint64_t *h, const struct job_scope *s)
+{
+    if (!s->bounded)
+        return;
+    hash_number(h, s->own_only ? 2 : 1);
+    hash_span(h, s->own);
+    hash_spans(h, s->queues, s->n_queues);
+    hash_spans(h, s->job_names, s->n_job_names);
+    hash_spans(h, s->owners, s->n_owners);
+}
+
 uint64_t job_filter_hash(const struct job_filter *f)
 {
     uint64_t h = UINT64_C(14695981039346656037);
@@ -132,12 +152,8 @@ uint64_t job_filter_hash(const struct job_filter *f)
     hash_number(&h, f->n_ids);
     for (size_t i = 0; i < f->n_ids; i++)
         hash_number(&h, (uint64_t)f->ids[i]);
-    hash_number(&h, f->n_names);
-    for (size_t i = 0; i < f->n_names; i++)
-        hash_span(&h, f->names[i]);
-    hash_number(&h, f->n_queues);
-    for (size_t i = 0; i < f->n_queues; i++)
-        hash_span(&h, f->queues[i]);
+    hash_spans(&h, f->names, f->n_names);
+    hash_spans(&h, f->queues, f->n_queues);
     hash_number(&h, f->status_mask);
     hash_span(&h, f->source_type);
     hash_span(&h, f->source_id);
@@ -150,5 +166,6 @@ uint64_t job_filter_hash(const struct job_filter *f)
     }
     hash_number(&h, (uint64_t)f->create_from_us);
     hash_number(&h, (uint64_t)f->create_before_us);
+    hash_scope(&h, &f->scope);
     return h;
 }

@@ -22,6 +22,7 @@
 
 #include "base/arena.h"
 #include "base/span.h"
+#include "core/scope.h"
 
 /* Numbers equal those of joblog.v1.JobStatus and of the database. */
 enum job_status { JOB_PENDING = 1, JOB_RUNNING = 2, JOB_COMPLETED = 3, JOB_FAILED = 4, JOB_CANCELLED = 5 };
@@ -164,6 +165,7 @@ struct job_filter {
     const struct label *labels;
     size_t n_labels;
     int64_t create_from_us, create_before_us; /* 0: open */
+    struct job_scope scope;                   /* what the caller may see */
 };
 
 bool job_filter_matches(const struct job_filter *filter, const struct job *job);

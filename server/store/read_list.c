@@ -6,6 +6,18 @@
 
 enum { FINISHED_WELL = 1u << JOB_COMPLETED, ANY_STATUS = 0x3e };
 
+/* Owners whose jobs alone can be meant, in the filter's stead: of a scope that names them without a '*'. */
+static bool owners_are_known(const struct job_filter *f)
+{
+    const struct job_scope *s = &f->scope;
+
+    for (size_t i = 0; s->bounded && i < s->n_owners; i++) {
+        if (s->owners[i].len == 0 || !pattern_is_literal(s->owners[i]))
+            return false;
+    }
+    return f->owner.len || (s->bounded && s->n_owners);
+}
+
 /* By how few jobs each is likely to leave. */
 static enum sql_id statement_for(const struct job_filter *f, bool lanes)
 {
@@ -15,39 +27,13 @@ static enum sql_id statement_for(const struct job_filter *f, bool lanes)
         return SQL_LIST_BY_BATCH;
     if (f->source_type.len)
         return f->source_id.len ? SQL_LIST_BY_SOURCE_ID : SQL_LIST_BY_SOURCE;
-    if (f->owner.len)
+    if (owners_are_known(f))
         return SQL_LIST_BY_OWNER;
-    if (f->status_mask && !(f->status_mask & FINISHED_WELL) && !f->source_id.len)
+    if (f->status_mask && !(f->status_mask & FINISHED_WELL) && !f->source_id.len && !job_scope_names_owners(&f->scope))
         return SQL_LIST_BY_STATUS;
     if (f->n_labels)
         return SQL_LIST_BY_LABELS;
     return lanes ? SQL_LIST_BY_LANE : SQL_LIST_ALL;
-}
-
-static void add_texts(struct pg_params *p, const struct span *texts, size_t n)
-{
-    struct pg_param *a;
-
-    if (n == 0) {
-        pg_add_null(p);
-        return;
-    }
-    a = pg_add_array(p, PG_TEXT);
-    for (size_t i = 0; i < n; i++)
-        pg_put_text(a, texts[i]);
-}
-
-/* Lanes of the filter's names and queues; *ret_lanes is NULL when it has none. Gives it (pg_free). */
-static int find_lanes(struct reader *r, const struct job_filter *f, struct pg_result **ret_lanes, struct err *ret_err)
-{
-    *ret_lanes = NULL;
-    if (f->n_names == 0 && f->n_queues == 0)
-        return 0;
-    pg_params_clear(&r->params);
-    add_texts(&r->params, f->names, f->n_names);
-    add_texts(&r->params, f->queues, f->n_queues);
-    *ret_lanes = read_rows(r, SQL_LANE_MATCH, ret_err);
-    return *ret_lanes ? 0 : -(int)ret_err->code;
 }
 
 static void add_labels(struct pg_params *p, const struct label *labels, size_t n)
@@ -71,12 +57,34 @@ static void add_labels(struct pg_params *p, const struct label *labels, size_t n
     buf_done(&json);
 }
 
-static struct pg_result *read_ids(struct reader *r, const struct store_list *cmd, const struct pg_result *lanes,
-                                  struct err *ret_err)
+static void add_ids(struct pg_params *p, const int64_t *ids, size_t n)
 {
-    const struct job_filter *f = &cmd->filter;
+    struct pg_param *a = pg_add_array(p, PG_INT8);
+
+    for (size_t i = 0; i < n; i++)
+        pg_put_int8(a, ids[i]);
+}
+
+/* The filter's, or those of the scope and, for the server's own jobs, the caller itself. */
+static void add_owners(struct pg_params *p, const struct job_filter *f)
+{
+    struct pg_param *a = pg_add_array(p, PG_TEXT);
+
+    if (f->owner.len) {
+        pg_put_text(a, f->owner);
+        return;
+    }
+    for (size_t i = 0; i < f->scope.n_owners; i++)
+        pg_put_text(a, f->scope.owners[i]);
+    if (f->scope.own.len)
+        pg_put_text(a, f->scope.own);
+}
+
+static struct pg_result *read_ids(struct reader *r, const struct store_list *cmd, const struct job_filter *f,
+                                  const struct lane_set *lanes, struct err *ret_err)
+{
     struct pg_params *p = &r->params;
-    enum sql_id id = statement_for(f, lanes != NULL);
+    enum sql_id id = statement_for(f, lanes->restricts);
     int64_t before = cmd->before_id > 0 ? cmd->before_id : INT64_MAX;
     int64_t create_before = f->create_before_us ? id_floor(f->create_before_us) : INT64_MAX;
 
@@ -85,23 +93,25 @@ static struct pg_result *read_ids(struct reader *r, const struct store_list *cmd
     pg_add_int8(p, f->create_from_us ? id_floor(f->create_from_us) : 0);
     pg_add_int4(p, cmd->limit + 1);
     pg_add_int4(p, (f->status_mask & ANY_STATUS) == ANY_STATUS ? 0 : (int32_t)f->status_mask);
-    if (lanes) {
-        struct pg_param *a = pg_add_array(p, PG_INT4);
-        for (int i = 0; i < pg_rows(lanes); i++)
-            pg_put_int4(a, (int32_t)pg_int(lanes, i, 0));
-    } else {
+    if (lanes->restricts)
+        add_lanes(p, lanes, LANES_OPEN | LANES_RESERVED);
+    else
         pg_add_null(p);
-    }
     pg_add_text_or_null(p, f->owner);
     pg_add_text_or_null(p, f->source_type);
     pg_add_text_or_null(p, f->source_id);
     pg_add_text_or_null(p, f->batch);
     add_labels(p, f->labels, f->n_labels);
-    if (f->n_ids) {
-        struct pg_param *a = pg_add_array(p, PG_INT8);
-        for (size_t i = 0; i < f->n_ids; i++)
-            pg_put_int8(a, f->ids[i]);
-    }
+    if (f->scope.bounded)
+        add_lanes(p, lanes, LANES_RESERVED);
+    else
+        pg_add_null(p);
+    pg_add_text_or_null(p, f->scope.own);
+    add_patterns(p, f->scope.owners, f->scope.bounded ? f->scope.n_owners : 0);
+    if (id == SQL_LIST_BY_IDS)
+        add_ids(p, f->ids, f->n_ids);
+    else if (id == SQL_LIST_BY_OWNER)
+        add_owners(p, f);
     return read_rows(r, id, ret_err);
 }
 
@@ -143,9 +153,23 @@ static int read_jobs(struct reader *r, struct store_list *cmd, const struct pg_r
     return 0;
 }
 
+/* The filter with an owner, when the scope holds only the caller's own. False: nothing can match. */
+static bool narrow_owner(struct job_filter *f)
+{
+    if (!f->scope.bounded || !f->scope.own_only)
+        return true;
+    if (f->scope.own.len == 0 || (f->owner.len && !span_eq(f->owner, f->scope.own)))
+        return false;
+    f->owner = f->scope.own;
+    return true;
+}
+
 int read_list(struct reader *r, struct store_list *cmd, struct err *ret_err)
 {
-    struct pg_result *lanes, *ids;
+    struct job_filter f = cmd->filter;
+    struct lane_query query = {f.names, f.queues, f.n_names, f.n_queues, &f.scope, false};
+    struct lane_set lanes;
+    struct pg_result *ids;
     int rc;
 
     cmd->jobs = NULL;
@@ -153,11 +177,13 @@ int read_list(struct reader *r, struct store_list *cmd, struct err *ret_err)
     cmd->more = false;
     if (cmd->limit < 1 || cmd->limit > 1000)
         return err_field(ret_err, "page_size", "page_size: must be from 1 to 1000");
-    rc = find_lanes(r, &cmd->filter, &lanes, ret_err);
+    if (!narrow_owner(&f))
+        return 0;
+    rc = read_lanes(r, &query, &lanes, ret_err);
     if (rc < 0)
         return rc;
-    ids = read_ids(r, cmd, lanes, ret_err);
-    pg_free(lanes);
+    ids = read_ids(r, cmd, &f, &lanes, ret_err);
+    pg_free(lanes.rows);
     if (!ids)
         return -(int)ret_err->code;
     cmd->more = pg_rows(ids) > cmd->limit;

@@ -1,19 +1,6 @@
 /* Statistics from the counters; no job is looked at. A reader's thread. */
 #include "store/reader.h"
 
-static void add_texts(struct pg_params *p, const struct span *texts, size_t n)
-{
-    struct pg_param *a;
-
-    if (n == 0) {
-        pg_add_null(p);
-        return;
-    }
-    a = pg_add_array(p, PG_TEXT);
-    for (size_t i = 0; i < n; i++)
-        pg_put_text(a, texts[i]);
-}
-
 struct table {
     struct arena *arena;
     struct stats_row *rows;
@@ -56,20 +43,25 @@ static struct stats_row *row_for(struct table *t, size_t *at, struct span queue,
     return row->queue.data && row->name.data ? row : NULL;
 }
 
-static void start(struct reader *r, const struct store_stats *cmd)
+static void start(struct reader *r, const struct store_stats *cmd, const struct lane_set *lanes)
 {
     pg_params_clear(&r->params);
     add_texts(&r->params, cmd->names, cmd->n_names);
     add_texts(&r->params, cmd->queues, cmd->n_queues);
+    if (lanes->bounded)
+        add_lanes(&r->params, lanes, LANES_OPEN);
+    else
+        pg_add_null(&r->params);
 }
 
-static int read_now(struct reader *r, const struct store_stats *cmd, struct table *t, struct err *ret_err)
+static int read_now(struct reader *r, const struct store_stats *cmd, const struct lane_set *lanes, struct table *t,
+                    struct err *ret_err)
 {
     struct pg_result *rows;
     size_t at = 0;
     bool good = true;
 
-    start(r, cmd);
+    start(r, cmd, lanes);
     rows = read_rows(r, SQL_STATS_NOW, ret_err);
     if (!rows)
         return -(int)ret_err->code;
@@ -84,13 +76,14 @@ static int read_now(struct reader *r, const struct store_stats *cmd, struct tabl
     return good ? 0 : read_out_of_memory(ret_err);
 }
 
-static int read_range(struct reader *r, const struct store_stats *cmd, struct table *t, struct err *ret_err)
+static int read_range(struct reader *r, const struct store_stats *cmd, const struct lane_set *lanes, struct table *t,
+                      struct err *ret_err)
 {
     struct pg_result *rows;
     size_t at = 0;
     bool good = true;
 
-    start(r, cmd);
+    start(r, cmd, lanes);
     pg_add_time(&r->params, cmd->from_us);
     pg_add_time(&r->params, cmd->to_us);
     rows = read_rows(r, SQL_STATS_RANGE, ret_err);
@@ -119,10 +112,15 @@ static int read_range(struct reader *r, const struct store_stats *cmd, struct ta
 int read_stats(struct reader *r, struct store_stats *cmd, struct err *ret_err)
 {
     struct table t = {.arena = cmd->arena};
-    int rc = read_now(r, cmd, &t, ret_err);
+    struct lane_query query = {cmd->names, cmd->queues, cmd->n_names, cmd->n_queues, &cmd->scope, true};
+    struct lane_set lanes = {.restricts = false};
+    int rc = cmd->scope.bounded ? read_lanes(r, &query, &lanes, ret_err) : 0;
 
     if (rc == 0)
-        rc = read_range(r, cmd, &t, ret_err);
+        rc = read_now(r, cmd, &lanes, &t, ret_err);
+    if (rc == 0)
+        rc = read_range(r, cmd, &lanes, &t, ret_err);
+    pg_free(lanes.rows);
     cmd->rows = t.rows;
     cmd->n_rows = rc == 0 ? t.n : 0;
     return rc;

@@ -24,4 +24,28 @@ int read_export_chunk(struct reader *r, struct store_export_chunk *cmd, struct e
 struct pg_result *read_rows(struct reader *r, enum sql_id id, struct err *ret_err);
 int read_out_of_memory(struct err *ret_err);
 
+/* ---- parameters (read_scope.c) ---- */
+
+/* Arrays of texts; null when there are none. A pattern is one of core/scope.h, the parameter is for LIKE ANY. */
+void add_texts(struct pg_params *p, const struct span *texts, size_t n);
+void add_patterns(struct pg_params *p, const struct span *patterns, size_t n);
+
+/* Lanes of any of these names and queues (none: all) that the scope's patterns let in; and those of the server's own.
+ */
+struct lane_query {
+    const struct span *names, *queues;
+    size_t n_names, n_queues;
+    const struct job_scope *scope;
+    bool all; /* all of them are wanted even when nothing restricts them, if the scope is bounded */
+};
+struct lane_set {
+    struct pg_result *rows; /* lane_id, is_reserved; pg_free. NULL: not asked for, nothing restricts them */
+    bool restricts;         /* only jobs of these lanes are meant; else rows has no more than the server's own */
+    bool bounded;           /* the scope is: of the server's own lanes only the caller's jobs are meant */
+};
+enum { LANES_OPEN = 1, LANES_RESERVED = 2 };
+int read_lanes(struct reader *r, const struct lane_query *query, struct lane_set *ret, struct err *ret_err);
+/* Those of a kind, or of both, as an array. */
+void add_lanes(struct pg_params *p, const struct lane_set *lanes, unsigned which);
+
 #endif

@@ -237,6 +237,7 @@ struct store_stats {
     struct store_cmd cmd;
     const struct span *names, *queues;
     size_t n_names, n_queues;
+    struct job_scope scope; /* must not name owners (job_scope_names_owners): the counters do not know them */
     int64_t from_us, to_us;
     struct arena *arena;
     /* out: by name and queue, sorted */

@@ -1,36 +1,48 @@
 -- One page of ids, newest first, for statuses other than completed: each from the place where such jobs are found.
 -- $1 only below this id, $2 only from this id on, $3 how many at most, $4 bits of statuses; $5 lanes and $10 labels restrict
--- where they are not null; $6 to $9 must be null. Rows: id.
+-- where they are not null; $6 to $9 and $13 must be null. Rows: id.
+-- The caller's scope: $11 lanes of which it sees only the owner $12's.
 SELECT t.id FROM (
     (SELECT w.id FROM joblog.waiting w
      WHERE $4::int & 2 <> 0 AND w.id < $1::int8 AND w.id >= $2::int8
        AND ($5::int[] IS NULL OR w.lane_id = ANY ($5::int[]))
+       AND ($11::int[] IS NULL OR w.lane_id <> ALL ($11::int[])
+            OR EXISTS (SELECT FROM joblog.job j WHERE j.id = w.id AND j.owner = $12::text))
        AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = w.id AND j.labels @> $10::jsonb))
      ORDER BY w.id DESC LIMIT $3::int)
     UNION ALL
     (SELECT s.id FROM joblog.scheduled s
      WHERE $4::int & 2 <> 0 AND s.id < $1::int8 AND s.id >= $2::int8
        AND ($5::int[] IS NULL OR s.lane_id = ANY ($5::int[]))
+       AND ($11::int[] IS NULL OR s.lane_id <> ALL ($11::int[])
+            OR EXISTS (SELECT FROM joblog.job j WHERE j.id = s.id AND j.owner = $12::text))
        AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = s.id AND j.labels @> $10::jsonb))
      ORDER BY s.id DESC LIMIT $3::int)
     UNION ALL
     (SELECT l.job_id FROM joblog.lease l
      WHERE $4::int & 4 <> 0 AND l.job_id < $1::int8 AND l.job_id >= $2::int8
        AND ($5::int[] IS NULL OR l.lane_id = ANY ($5::int[]))
+       AND ($11::int[] IS NULL OR l.lane_id <> ALL ($11::int[])
+            OR EXISTS (SELECT FROM joblog.job j WHERE j.id = l.job_id AND j.owner = $12::text))
        AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = l.job_id AND j.labels @> $10::jsonb))
      ORDER BY l.job_id DESC LIMIT $3::int)
     UNION ALL
     (SELECT b.id FROM joblog.job_state b
      WHERE $4::int & 16 <> 0 AND b.status = 4 AND b.id < $1::int8 AND b.id >= $2::int8
        AND ($5::int[] IS NULL OR b.lane_id = ANY ($5::int[]))
+       AND ($11::int[] IS NULL OR b.lane_id <> ALL ($11::int[])
+            OR EXISTS (SELECT FROM joblog.job j WHERE j.id = b.id AND j.owner = $12::text))
        AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = b.id AND j.labels @> $10::jsonb))
      ORDER BY b.id DESC LIMIT $3::int)
     UNION ALL
     (SELECT b.id FROM joblog.job_state b
      WHERE $4::int & 32 <> 0 AND b.status = 5 AND b.id < $1::int8 AND b.id >= $2::int8
        AND ($5::int[] IS NULL OR b.lane_id = ANY ($5::int[]))
+       AND ($11::int[] IS NULL OR b.lane_id <> ALL ($11::int[])
+            OR EXISTS (SELECT FROM joblog.job j WHERE j.id = b.id AND j.owner = $12::text))
        AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = b.id AND j.labels @> $10::jsonb))
      ORDER BY b.id DESC LIMIT $3::int)
 ) t
-WHERE ($6::text IS NULL AND $7::text IS NULL AND $8::text IS NULL AND $9::text IS NULL)
+WHERE ($6::text IS NULL AND $7::text IS NULL AND $8::text IS NULL AND $9::text IS NULL
+       AND $13::text[] IS NULL)
 ORDER BY t.id DESC LIMIT $3::int
