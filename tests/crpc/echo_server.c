@@ -396,7 +396,16 @@ static const struct crpc_test_v1_echo_service_handlers HANDLERS = {
 
 /* ---- fixture ---- */
 
-void echo_start(struct echo *e, const struct crpc_server_options *options, const char *address)
+static int listen_on(struct echo *e, const char *address, struct crpc_server_credentials *credentials, struct err *err)
+{
+    if (!address)
+        address = "127.0.0.1:0";
+    return credentials ? crpc_server_listen_tls(e->server, address, credentials, &e->port, err)
+                       : crpc_server_listen(e->server, address, &e->port, err);
+}
+
+void echo_start_with(struct echo *e, const struct crpc_server_options *options, const char *address,
+                     struct crpc_server_credentials *credentials, const struct crpc_channel_options *channel_options)
 {
     struct crpc_server_options o = options ? *options : (struct crpc_server_options){.error_domain = "echo.test"};
     struct err err = ERR_NONE;
@@ -405,16 +414,20 @@ void echo_start(struct echo *e, const struct crpc_server_options *options, const
     pthread_cond_init(&e->changed, NULL);
     e->server = crpc_server_new(&o, &err);
     if (!e->server || crpc_test_v1_echo_service_mount(e->server, &HANDLERS, e, &err) < 0 ||
-        crpc_server_listen(e->server, address ? address : "127.0.0.1:0", &e->port, &err) < 0 ||
-        crpc_server_start(e->server, &err) < 0)
+        listen_on(e, address, credentials, &err) < 0 || crpc_server_start(e->server, &err) < 0)
         fail_msg("server: %s", err.msg);
     if (e->port)
         snprintf(e->target, sizeof e->target, "127.0.0.1:%d", e->port);
     else
         snprintf(e->target, sizeof e->target, "%s", address);
-    e->channel = crpc_channel_new(e->target, NULL, &err);
+    e->channel = crpc_channel_new(e->target, channel_options, &err);
     if (!e->channel)
         fail_msg("channel: %s", err.msg);
+}
+
+void echo_start(struct echo *e, const struct crpc_server_options *options, const char *address)
+{
+    echo_start_with(e, options, address, NULL, NULL);
 }
 
 void echo_stop(struct echo *e, int64_t grace_ms)

@@ -7,6 +7,7 @@
 
 #include "base/tag.h"
 #include "crpc/client.h"
+#include "crpc/credentials.h"
 #include "crpc/server.h"
 #include "echo.crpc.h"
 
@@ -32,6 +33,9 @@ struct echo {
 
 /* options NULL: defaults, with the domain echo.test. address NULL: 127.0.0.1:0. Fails the test on an error. */
 void echo_start(struct echo *e, const struct crpc_server_options *options, const char *address);
+/* The same with credentials for the server (NULL: plaintext) and options for the channel (NULL: defaults). */
+void echo_start_with(struct echo *e, const struct crpc_server_options *options, const char *address,
+                     struct crpc_server_credentials *credentials, const struct crpc_channel_options *channel_options);
 /* Drains with the grace given, frees. */
 void echo_stop(struct echo *e, int64_t grace_ms);
 

@@ -207,7 +207,10 @@ static grpc_ssl_certificate_config_reload_status fetch(void *user, grpc_ssl_serv
     look(c);
     if (port->generation != c->generation) {
         grpc_ssl_pem_key_cert_pair pair = {.private_key = c->pem[KEY], .cert_chain = c->pem[CERT]};
-        *ret_config = grpc_ssl_server_certificate_config_create(c->pem[CA], &pair, 1);
+        /* Core aborts without authorities, even when no client is asked for a certificate; they count for nothing then.
+         */
+        const char *ca = c->pem[CA] ? c->pem[CA] : c->pem[CERT];
+        *ret_config = grpc_ssl_server_certificate_config_create(ca, &pair, 1);
         port->generation = c->generation;
         status = GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
     }
