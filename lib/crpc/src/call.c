@@ -177,13 +177,18 @@ static size_t initial_op(struct crpc_call *call, grpc_op *ops)
 }
 
 /* Core has taken its own references by now. */
+static void metadata_drop(grpc_metadata *md, size_t *io_n)
+{
+    for (size_t i = 0; i < *io_n; i++) {
+        grpc_slice_unref(md[i].key);
+        grpc_slice_unref(md[i].value);
+    }
+    *io_n = 0;
+}
+
 static void initial_drop(struct crpc_call *call)
 {
-    for (size_t i = 0; i < call->n_initial; i++) {
-        grpc_slice_unref(call->initial[i].key);
-        grpc_slice_unref(call->initial[i].value);
-    }
-    call->n_initial = 0;
+    metadata_drop(call->initial, &call->n_initial);
 }
 
 static size_t message_op(struct crpc_call *call, grpc_op *op)
@@ -230,23 +235,22 @@ static void status_start(struct crpc_call *call)
         ops[n++] = close_op(call);
     grpc_op *op = &ops[n++];
     *op = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
-    if (!call->status) {
-        op->data.send_status_from_server.status = GRPC_STATUS_OK;
-        call_batch(call, ops, n, &call->op_status);
-    } else {
+    grpc_metadata one, *trailing = call->trailing ? call->trailing : &one;
+    grpc_slice msg = grpc_empty_slice();
+    if (call->status) {
         char details[STATUS_ROOM];
         size_t len = status_encode(call->status, call->server->options.error_domain, details);
-        grpc_metadata trailing = {.key = grpc_slice_from_static_string("grpc-status-details-bin"),
-                                  .value = grpc_slice_from_copied_buffer(details, len)};
-        grpc_slice msg = grpc_slice_from_copied_string(call->status->msg);
+        trailing[call->n_trailing++] = (grpc_metadata){.key = grpc_slice_from_static_string("grpc-status-details-bin"),
+                                                       .value = grpc_slice_from_copied_buffer(details, len)};
+        msg = grpc_slice_from_copied_string(call->status->msg);
         op->data.send_status_from_server.status = (grpc_status_code)call->status->code;
         op->data.send_status_from_server.status_details = &msg;
-        op->data.send_status_from_server.trailing_metadata = &trailing;
-        op->data.send_status_from_server.trailing_metadata_count = 1;
-        call_batch(call, ops, n, &call->op_status);
-        grpc_slice_unref(msg);
-        grpc_slice_unref(trailing.value);
     }
+    op->data.send_status_from_server.trailing_metadata = trailing;
+    op->data.send_status_from_server.trailing_metadata_count = call->n_trailing;
+    call_batch(call, ops, n, &call->op_status);
+    grpc_slice_unref(msg);
+    metadata_drop(trailing, &call->n_trailing);
     initial_drop(call);
 }
 
@@ -390,6 +394,7 @@ void call_finalize(struct crpc_call *call)
     const struct crpc_server_options *o = &call->server->options;
     call->closed = true;
     initial_drop(call);
+    metadata_drop(call->trailing, &call->n_trailing);
     if (call->started && call->method->handler->done)
         call->method->handler->done(call);
     if (call->n_before == 0)

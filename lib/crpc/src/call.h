@@ -53,8 +53,8 @@ struct crpc_call {
     void *context; /* the interceptors' */
     struct crpc_signal *signals;
     struct crpc_peer_identity *identity; /* in the arena, once asked for */
-    grpc_metadata *initial;              /* CALL_METADATA_MAX, in the arena */
-    size_t n_initial;
+    grpc_metadata *initial, *trailing;   /* CALL_METADATA_MAX and one each, in the arena */
+    size_t n_initial, n_trailing;
     char *peer;
     uint64_t id;
     int64_t start_us;

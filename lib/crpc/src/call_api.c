@@ -84,25 +84,39 @@ struct arena *crpc_call_arena(struct crpc_call *call)
     return &call->arena;
 }
 
-int crpc_call_add_metadata(struct crpc_call *call, const char *key, struct span value, struct err *ret_err)
+/* Appends to one of the call's two lists; one entry more is left free in it. */
+static int add_entry(struct crpc_call *call, grpc_metadata **io_list, size_t *io_n, const char *key, struct span value,
+                     struct err *ret_err)
 {
-    if (call->metadata_out)
-        return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "the first answer has gone out already");
-    if (call->n_initial == CALL_METADATA_MAX)
+    if (*io_n == CALL_METADATA_MAX)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "more than %d metadata entries", CALL_METADATA_MAX);
     grpc_slice k = grpc_slice_from_copied_string(key), v = grpc_slice_from_copied_buffer(value.data, value.len);
     bool legal = grpc_header_key_is_legal(k) && strncmp(key, "grpc-", 5) != 0 &&
                  (grpc_is_binary_header(k) || grpc_header_nonbin_value_is_legal(v));
-    if (legal && !call->initial)
-        call->initial = arena_alloc(&call->arena, CALL_METADATA_MAX * sizeof *call->initial);
-    if (!legal || !call->initial) {
+    if (legal && !*io_list)
+        *io_list = arena_alloc(&call->arena, (CALL_METADATA_MAX + 1) * sizeof **io_list);
+    if (!legal || !*io_list) {
         grpc_slice_unref(k);
         grpc_slice_unref(v);
         return legal ? err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory")
                      : err_set(ret_err, ERR_INVALID_ARGUMENT, NULL, "illegal metadata for key %s", key);
     }
-    call->initial[call->n_initial++] = (grpc_metadata){.key = k, .value = v};
+    (*io_list)[(*io_n)++] = (grpc_metadata){.key = k, .value = v};
     return 0;
+}
+
+int crpc_call_add_metadata(struct crpc_call *call, const char *key, struct span value, struct err *ret_err)
+{
+    if (call->metadata_out)
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "the first answer has gone out already");
+    return add_entry(call, &call->initial, &call->n_initial, key, value, ret_err);
+}
+
+int crpc_call_add_trailing_metadata(struct crpc_call *call, const char *key, struct span value, struct err *ret_err)
+{
+    if (call->ended)
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "the call has been ended already");
+    return add_entry(call, &call->trailing, &call->n_trailing, key, value, ret_err);
 }
 
 void crpc_call_set_context(struct crpc_call *call, void *context)

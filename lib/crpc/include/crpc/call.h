@@ -144,6 +144,8 @@ uint64_t crpc_call_id(const struct crpc_call *call);
 struct arena *crpc_call_arena(struct crpc_call *call);
 /* Sent with the first answer; before that only. Copies. Returns 0, or -code for an illegal key or value. */
 int crpc_call_add_metadata(struct crpc_call *call, const char *key, struct span value, struct err *ret_err);
+/* Sent with the status; before crpc_reply or crpc_finish only. Copies. Returns as crpc_call_add_metadata. */
+int crpc_call_add_trailing_metadata(struct crpc_call *call, const char *key, struct span value, struct err *ret_err);
 
 /* ---- messages shared by many calls ---- */
 
