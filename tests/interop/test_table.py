@@ -1,0 +1,57 @@
+#!/usr/bin/python3
+"""test_table.py DOCUMENT PROGRAMS CLIENT SERVER: holds the table of docs/interop.md against what really happens.
+
+Runs the cases of every column "CLIENT to SERVER, TRANSPORT": where the table says yes, the case must pass; where it has
+a letter, the case must not (a letter of ABSENT: because the client has no such case). Where it says -, nothing is run.
+"""
+import sys
+import tempfile
+
+import peers
+
+ABSENT = {"a", "b"}  # footnotes that say that the client has no such case
+
+
+def read_table(path):
+    """[(column, {case: cell})] of the first table whose head begins with "Case"."""
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")]
+            for line in open(path, encoding="utf-8") if line.startswith("|")]
+    start = next(i for i, row in enumerate(rows) if row[0] == "Case")
+    width = len(rows[start])
+    cells = [row for row in rows[start + 2:] if len(row) == width]
+    return [(rows[start][i], {row[0].strip("`"): row[i] for row in cells}) for i in range(1, width)]
+
+
+def run_column(programs, client, server, transport, cases):
+    tls = transport == "TLS"
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"unix:{folder}/s" if transport == "unix socket" else None
+        running = peers.crpc_server(programs, tls, address) if server == "crpc" else peers.ruby_server(tls)
+        with running as port:
+            where = [f"--target={address}"] if address else ["--server_host=127.0.0.1", f"--server_port={port}"]
+            if client == "crpc":
+                return peers.crpc_client(programs, where, cases, tls)
+            return peers.ruby_client(where, cases, tls)
+
+
+def main():
+    document, programs, client, server = sys.argv[1:]
+    wrong = count = 0
+    for column, cells in read_table(document):
+        pair, _, transport = column.partition(", ")
+        if pair != f"{client} to {server}":
+            continue
+        outcomes = run_column(programs, client, server, transport, [c for c, cell in cells.items() if cell != "-"])
+        for case, (outcome, why) in outcomes.items():
+            count += 1
+            cell = cells[case]
+            fits = outcome == "pass" if cell == "yes" else outcome == "absent" if cell in ABSENT else outcome == "fail"
+            if not fits:
+                wrong += 1
+                print(f"{column}: {case}: the table says {cell}, but: {outcome} {why}")
+    print(f"{count} cells, {wrong} wrong")
+    sys.exit(wrong > 0 or count == 0)
+
+
+if __name__ == "__main__":
+    main()
