@@ -236,7 +236,8 @@ char *units_size(char buf[UNITS_TEXT], double bytes)
 char *units_count(char buf[UNITS_TEXT], int64_t n)
 {
     char digits[UNITS_TEXT];
-    int len = snprintf(digits, sizeof(digits), "%lld", (long long)(n < 0 ? -n : n)), at = 0;
+    int len = snprintf(digits, sizeof(digits), "%llu", n < 0 ? 0 - (unsigned long long)n : (unsigned long long)n),
+        at = 0;
     if (n < 0)
         buf[at++] = '-';
     for (int i = 0; i < len; i++) {

@@ -107,6 +107,17 @@ static bool check_symbol(struct model *model, const struct file *file, size_t n_
     return true;
 }
 
+/* A younger protoc has more languages (editions), whose features nothing here reads. */
+static bool check_syntax(struct model *model, const struct file *file)
+{
+    const char *syntax = file->proto->syntax;
+    if (!syntax || !*syntax || strcmp(syntax, "proto2") == 0 || strcmp(syntax, "proto3") == 0)
+        return true;
+    model->error =
+        pool_printf(model->pool, "%s: is written in %s; only proto2 and proto3 are known here", file->name, syntax);
+    return false;
+}
+
 static bool add_file(struct model *model, struct file *file, size_t n_before)
 {
     struct pool *pool = model->pool;
@@ -172,6 +183,8 @@ bool model_build(struct model *model, struct pool *pool,
             return false;
         }
         model->wanted[i] = file;
+        if (!check_syntax(model, file))
+            return false;
         if (!services_build(model, file))
             return false;
     }

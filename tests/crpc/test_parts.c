@@ -55,6 +55,26 @@ static void test_status_bytes(void **state)
     assert_memory_equal(wire, want, n);
 }
 
+/* What a server sends as text need be none. */
+static void test_status_text_is_made_valid(void **state)
+{
+    (void)state;
+    static const char wire[] = "\x1a\x36"
+                               "\x0a\x28type.googleapis.com/google.rpc.ErrorInfo"
+                               "\x12\x0a\x0a\x08"
+                               "A\xff\xc3\xa9\0\xed\xa0\x80";
+    struct err e = ERR_NONE;
+    status_decode(span_of(wire, sizeof wire - 1), &e);
+    assert_string_equal(e.reason, "A?\xc3\xa9????");
+    status_set_msg(&e, SPAN_LIT("a\xc3(\0b"));
+    assert_string_equal(e.msg, "a?(?b");
+    char text[300];
+    memset(text, 'x', sizeof text);
+    memcpy(text + sizeof e.msg - 2, "\xc3\xa9", 2); /* would be cut in two */
+    status_set_msg(&e, span_of(text, sizeof text));
+    assert_int_equal(strlen(e.msg), sizeof e.msg - 2);
+}
+
 static void test_status_msg(void **state)
 {
     (void)state;
@@ -102,6 +122,7 @@ static void test_timers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_status_round_trip), cmocka_unit_test(test_status_bytes),
+                                       cmocka_unit_test(test_status_text_is_made_valid),
                                        cmocka_unit_test(test_status_msg), cmocka_unit_test(test_timers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -214,6 +214,67 @@ static void test_names_that_cannot_be(void **state)
     expect_error(&s.request, "one/a.proto and a.proto would both be called x_y_a_file in C: rename one of them");
 }
 
+static void test_other_languages(void **state)
+{
+    (void)state;
+    struct sound s;
+    sound_init(&s);
+    s.files[1].syntax = "editions";
+    expect_error(&s.request, "a.proto: is written in editions; only proto2 and proto3 are known here");
+    s.files[1].syntax = "proto2";
+    s.files[0].syntax = "editions"; /* an import only lends its types */
+    response_t *response = run_request(&s.request);
+    assert_null(response->error);
+    google__protobuf__compiler__code_generator_response__free_unpacked(response, NULL);
+}
+
+/* Messages within messages: as deep as protobuf allows, and so deep that reading them would overflow the stack. */
+static size_t nested_request(uint8_t *bytes, unsigned levels)
+{
+    static uint8_t file[400000], other[400000];
+    size_t len = 0;
+    for (unsigned i = 0; i < levels; i++) { /* name = "M", nested_type = what was there */
+        size_t at = 0;
+        memcpy(other, "\x0a\x01M\x1a", 4);
+        at = 4;
+        for (size_t v = len; at == 4 || v; v >>= 7)
+            other[at++] = (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
+        memcpy(other + at, file, len);
+        len = at + len;
+        memcpy(file, other, len);
+    }
+    Google__Protobuf__Compiler__CodeGeneratorRequest request = GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_REQUEST__INIT;
+    Google__Protobuf__FileDescriptorProto a = GOOGLE__PROTOBUF__FILE_DESCRIPTOR_PROTO__INIT, *files[] = {&a};
+    char *wanted[] = {a.name = "a.proto"};
+    ProtobufCMessageUnknownField field = {.tag = 4, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, .data = other};
+    size_t at = 0;
+    for (size_t v = len; at == 0 || v; v >>= 7)
+        other[at++] = (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
+    memcpy(other + at, file, len);
+    field.len = at + len;
+    a.base.n_unknown_fields = 1;
+    a.base.unknown_fields = &field;
+    request.n_proto_file = request.n_file_to_generate = 1;
+    request.proto_file = files;
+    request.file_to_generate = wanted;
+    return google__protobuf__compiler__code_generator_request__pack(&request, bytes);
+}
+
+static void test_nesting(void **state)
+{
+    (void)state;
+    static struct run run;
+    static uint8_t bytes[400000];
+    run_plugin(&run, PLUGIN, NULL, bytes, nested_request(bytes, 90));
+    assert_int_equal(run.status, 0);
+    static const char *const plugins[] = {PLUGIN, MESSAGES_PLUGIN};
+    for (size_t i = 0; i < 2; i++) {
+        run_plugin(&run, plugins[i], NULL, bytes, nested_request(bytes, 20000));
+        assert_int_equal(run.status, 1);
+        assert_non_null(strstr(run.err, "standard input is no request of protoc"));
+    }
+}
+
 /* A path can hold what ends a comment. */
 static void test_file_name_in_comment(void **state)
 {
@@ -363,6 +424,8 @@ int main(void)
         cmocka_unit_test(test_sound),
         cmocka_unit_test(test_unsound_requests),
         cmocka_unit_test(test_names_that_cannot_be),
+        cmocka_unit_test(test_other_languages),
+        cmocka_unit_test(test_nesting),
         cmocka_unit_test(test_file_name_in_comment),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_garbage),

@@ -135,7 +135,7 @@ static bool join(grpc_byte_buffer *in, char *small, char **ret_heap, struct span
     grpc_slice_buffer *sb = &in->data.raw.slice_buffer;
     if (sb->count <= 1) {
         *ret = sb->count ? span_of((const char *)GRPC_SLICE_START_PTR(sb->slices[0]), GRPC_SLICE_LENGTH(sb->slices[0]))
-                         : span_of(NULL, 0);
+                         : SPAN_LIT(""); /* no NULL, to which nothing may be added */
         return true;
     }
     char *at = sb->length <= JOIN_ON_STACK ? small : (*ret_heap = mem_alloc(sb->length));

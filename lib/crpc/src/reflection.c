@@ -11,18 +11,10 @@
 #include "crpc/server.h"
 #include "grpc/reflection/v1/reflection.crpc.h"
 #include "grpc/reflection/v1alpha/reflection.crpc.h"
-#include "reflection_index.h"
+#include "reflection_answer.h"
 
 typedef Grpc__Reflection__V1__ServerReflectionRequest request_t;
-typedef Grpc__Reflection__V1__ServerReflectionResponse response_t;
-typedef Grpc__Reflection__V1__FileDescriptorResponse files_t;
-typedef Grpc__Reflection__V1__ExtensionNumberResponse numbers_t;
-typedef Grpc__Reflection__V1__ListServiceResponse list_t;
 typedef Grpc__Reflection__V1__ServiceResponse service_t;
-typedef Grpc__Reflection__V1__ErrorResponse error_t;
-
-#define ASKED(what)    GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##what
-#define ANSWERED(what) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##what
 
 struct crpc_reflection {
     struct reflection_index index;
@@ -114,94 +106,6 @@ static int finish(struct crpc_reflection *r, struct err *ret_err)
 
 /* ---- the stream ---- */
 
-/* An answer and what may be in it. */
-struct answer {
-    response_t response;
-    files_t files;
-    numbers_t numbers;
-    list_t list;
-    error_t error;
-};
-
-static void answer_error(struct answer *a, enum err_code code, const char *message)
-{
-    grpc__reflection__v1__error_response__init(&a->error);
-    a->error.error_code = (int32_t)code;
-    a->error.error_message = (char *)(uintptr_t)message;
-    a->response.message_response_case = ANSWERED(ERROR_RESPONSE);
-    a->response.error_response = &a->error;
-}
-
-static void answer_file(struct answer *a, const struct index_file *file, const char *otherwise)
-{
-    if (!file) {
-        answer_error(a, ERR_NOT_FOUND, otherwise);
-        return;
-    }
-    grpc__reflection__v1__file_descriptor_response__init(&a->files);
-    a->files.file_descriptor_proto = file->all;
-    a->files.n_file_descriptor_proto = file->n_all;
-    a->response.message_response_case = ANSWERED(FILE_DESCRIPTOR_RESPONSE);
-    a->response.file_descriptor_response = &a->files;
-}
-
-static void answer_numbers(struct answer *a, const struct reflection_index *index, char *extendee)
-{
-    const int32_t *numbers;
-    size_t n;
-    if (!index_extensions_of(index, extendee, &numbers, &n)) {
-        answer_error(a, ERR_NOT_FOUND, "no such message");
-        return;
-    }
-    grpc__reflection__v1__extension_number_response__init(&a->numbers);
-    a->numbers.base_type_name = extendee;
-    a->numbers.extension_number = (int32_t *)(uintptr_t)numbers;
-    a->numbers.n_extension_number = n;
-    a->response.message_response_case = ANSWERED(ALL_EXTENSION_NUMBERS_RESPONSE);
-    a->response.all_extension_numbers_response = &a->numbers;
-}
-
-static void answer_list(struct answer *a, const struct crpc_reflection *r)
-{
-    grpc__reflection__v1__list_service_response__init(&a->list);
-    a->list.service = r->list;
-    a->list.n_service = r->n_services;
-    a->response.message_response_case = ANSWERED(LIST_SERVICES_RESPONSE);
-    a->response.list_services_response = &a->list;
-}
-
-/* Borrows request: the answer points to it. */
-static void answer_to(struct answer *a, const struct crpc_reflection *r, request_t *request)
-{
-    const struct reflection_index *index = &r->index;
-    grpc__reflection__v1__server_reflection_response__init(&a->response);
-    a->response.valid_host = request->host;
-    a->response.original_request = request;
-    switch (request->message_request_case) {
-    case ASKED(FILE_BY_FILENAME):
-        answer_file(a, index_find_file(index, request->file_by_filename), "no such file");
-        return;
-    case ASKED(FILE_CONTAINING_SYMBOL):
-        answer_file(a, index_find_symbol(index, request->file_containing_symbol), "no such symbol");
-        return;
-    case ASKED(FILE_CONTAINING_EXTENSION):
-        answer_file(a,
-                    index_find_extension(index, request->file_containing_extension->containing_type,
-                                         request->file_containing_extension->extension_number),
-                    "no such extension");
-        return;
-    case ASKED(ALL_EXTENSION_NUMBERS_OF_TYPE):
-        answer_numbers(a, index, request->all_extension_numbers_of_type);
-        return;
-    case ASKED(LIST_SERVICES):
-        answer_list(a, r);
-        return;
-    default:
-        answer_error(a, ERR_INVALID_ARGUMENT, "the request asks nothing that is known here");
-        return;
-    }
-}
-
 static enum crpc_next stream_next(struct crpc_call *call);
 static const struct crpc_step STREAM_NEXT = {"stream_next", stream_next};
 
@@ -211,7 +115,9 @@ static enum crpc_next stream_answer(struct crpc_call *call)
     if (!request)
         return crpc_finish(call, NULL);
     struct answer answer;
-    answer_to(&answer, crpc_call_user(call), (request_t *)(uintptr_t)request);
+    const struct crpc_reflection *r = crpc_call_user(call);
+    const struct answer_source source = {&r->index, r->list, r->n_services};
+    answer_to(&answer, &source, (request_t *)(uintptr_t)request);
     return grpc_reflection_v1_server_reflection_server_reflection_info_send(call, &answer.response, &STREAM_NEXT);
 }
 

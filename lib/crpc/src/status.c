@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "wire.h"
 
 #define TYPE_PREFIX "type.googleapis.com/"
@@ -113,7 +114,7 @@ static struct span find_bytes(struct span in, uint32_t number)
     while (at < end && wire_next(&at, end, &f))
         if (f.number == number && f.type == WIRE_BYTES)
             return f.bytes;
-    return span_of(NULL, 0);
+    return SPAN_LIT("");
 }
 
 static uint64_t find_number(struct span in, uint32_t number)
@@ -126,15 +127,22 @@ static uint64_t find_number(struct span in, uint32_t number)
     return 0;
 }
 
-/* As much as fits, never half a UTF-8 sequence. */
+/* As much as fits, never half a UTF-8 sequence. A peer may send any bytes; what is no UTF-8, or a NUL, becomes "?". */
 static void copy_text(char *out, size_t room, struct span in)
 {
-    size_t n = in.len < room ? in.len : room - 1;
-    if (n < in.len)
-        while (n > 0 && ((unsigned char)in.data[n] & 0xc0) == 0x80)
-            n--;
-    if (n)
-        memcpy(out, in.data, n);
+    const uint8_t *p = (const uint8_t *)in.data;
+    size_t n = 0;
+    for (size_t at = 0; at < in.len;) {
+        size_t len = utf8_len(p + at, in.len - at);
+        if (n + (len ? len : 1) >= room)
+            break;
+        if (len)
+            memcpy(out + n, p + at, len);
+        else
+            out[n] = '?';
+        n += len ? len : 1;
+        at += len ? len : 1;
+    }
     out[n] = '\0';
 }
 
@@ -164,6 +172,8 @@ static void decode_detail(struct span any, struct err *io_err)
 
 void status_decode(struct span details, struct err *io_err)
 {
+    if (!details.len)
+        return;
     const uint8_t *at = (const uint8_t *)details.data, *end = at + details.len;
     struct wire_field f;
     while (at < end && wire_next(&at, end, &f))
