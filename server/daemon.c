@@ -14,6 +14,7 @@
 #include "crpc/server.h"
 #include "export/export.h"
 #include "pg/embedded.h"
+#include "rpc/access.h"
 #include "rpc/service.h"
 
 #define HOUR_MS INT64_C(3600000)
@@ -24,6 +25,8 @@ struct daemon {
     const char *uri;
     struct export_types *types;
     struct service service;
+    struct access access;
+    struct crpc_interceptor interceptors[2];
     struct crpc_health *health;
     struct crpc_reflection *reflection;
     struct crpc_server *server;
@@ -107,9 +110,12 @@ static int start_server(struct daemon *d, struct err *ret_err)
                                           .n_workers = (unsigned)d->cfg->workers,
                                           .max_message_bytes = (size_t)d->cfg->max_message_bytes,
                                           .max_calls = (unsigned)d->cfg->max_calls,
-                                          .interceptors = &access_log,
-                                          .n_interceptors = 1};
+                                          .interceptors = d->interceptors,
+                                          .n_interceptors = 2};
     int rc = 0;
+    d->access = (struct access){.is_anonymous = true};
+    d->interceptors[0] = access_log;
+    d->interceptors[1] = access_interceptor(&d->access);
     if (!(d->health = crpc_health_new()) || !(d->reflection = crpc_reflection_new()))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     d->server = crpc_server_new(&options, ret_err);

@@ -30,7 +30,8 @@ static enum crpc_next cancel_export_start(struct crpc_call *call)
     struct err err = ERR_NONE;
     if (export_load_check(call, &c->load, request->id, &err) != 0)
         return crpc_finish(call, &err);
-    c->cancel = (struct store_cancel){.cmd = {.op = STORE_CANCEL}, .job_id = request->id, .actor = c->load.actor};
+    c->cancel =
+        (struct store_cancel){.cmd = {.op = STORE_CANCEL}, .job_id = request->id, .actor = c->load.caller->actor};
     if (check_text(request->reason, REASON_MAX_BYTES, "", "reason", &c->cancel.reason, &err) != 0)
         return crpc_finish(call, &err);
     return export_load_job(call, &c->load, &LOADED);

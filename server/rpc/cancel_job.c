@@ -1,6 +1,8 @@
 /* JobLogService.CancelJob. On the call's worker.
  *
- *   start: check, ask the store --store--> committed: load the job --store--> loaded --reply--> end
+ *   start: check, load the job --store--> found: the caller's to see? ask the store --store--> committed: load the job
+ *     | who sees everything                     ^                                              --store--> loaded
+ *     '-----------------------------------------'                                                --reply--> end
  *
  * A pending job is cancelled by the commit. For a running one the commit records the request and its worker is told, so
  * the job loaded is still running, unless the worker was quick. */
@@ -17,10 +19,12 @@ struct cancel_job {
 };
 
 static enum crpc_next cancel_job_start(struct crpc_call *call);
+static enum crpc_next cancel_job_found(struct crpc_call *call);
 static enum crpc_next cancel_job_committed(struct crpc_call *call);
 static enum crpc_next cancel_job_loaded(struct crpc_call *call);
 
 static const struct crpc_step START = {"start", cancel_job_start};
+static const struct crpc_step FOUND = {"found", cancel_job_found};
 static const struct crpc_step COMMITTED = {"committed", cancel_job_committed};
 static const struct crpc_step LOADED = {"loaded", cancel_job_loaded};
 
@@ -33,7 +37,8 @@ static int cancel_job_check(struct crpc_call *call, struct store_cancel *cancel,
         (rc = check_text(request->request_id, REQUEST_ID_MAX_BYTES, "", "request_id", &cancel->request_id, ret_err)) !=
             0)
         return rc;
-    return caller_actor(call, &cancel->actor, ret_err);
+    cancel->actor = caller_of(call)->actor;
+    return 0;
 }
 
 static enum crpc_next cancel_job_start(struct crpc_call *call)
@@ -42,6 +47,19 @@ static enum crpc_next cancel_job_start(struct crpc_call *call)
     struct err err = ERR_NONE;
     c->cancel = (struct store_cancel){.cmd = {.op = STORE_CANCEL}};
     if (cancel_job_check(call, &c->cancel, &err) != 0)
+        return crpc_finish(call, &err);
+    if (!caller_of(call)->scope.bounded)
+        return crpc_goto(call, &FOUND);
+    c->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = c->cancel.job_id, .arena = crpc_call_arena(call)};
+    return service_submit(call, &c->get.cmd, &c->stored, &FOUND);
+}
+
+/* Queue, name and owner of a job never change: what was seen holds at the commit. */
+static enum crpc_next cancel_job_found(struct crpc_call *call)
+{
+    struct cancel_job *c = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    if (caller_of(call)->scope.bounded && caller_check_got(call, &c->get, &err) != 0)
         return crpc_finish(call, &err);
     return service_submit(call, &c->cancel.cmd, &c->stored, &COMMITTED);
 }

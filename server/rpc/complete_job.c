@@ -29,6 +29,7 @@ static enum crpc_next complete_job_start(struct crpc_call *call)
     c->finish = (struct store_finish){.cmd = {.op = STORE_FINISH},
                                       .job_id = request->job_id,
                                       .token = request->lease_token,
+                                      .scope = &caller_of(call)->scope,
                                       .outcome = ATTEMPT_COMPLETED};
     if (check_id(request->job_id, "job_id", &err) != 0 ||
         check_complete(request->complete, "complete.", &c->finish.result, &err) != 0)

@@ -31,8 +31,9 @@ static int dispatch_job_check(struct crpc_call *call, struct dispatch_item *item
 {
     const Joblog__V1__DispatchJobRequest *request = joblog_v1_job_log_service_dispatch_job_request(call);
     int rc = check_job_spec(request->job, crpc_call_arena(call), &item->job, ret_err);
-    if (rc != 0 || (rc = caller_actor(call, &item->job.creator, ret_err)) != 0)
+    if (rc != 0 || (rc = rights_make_job(&caller_of(call)->scope, &item->job, ret_err)) != 0)
         return rc;
+    item->job.creator = caller_of(call)->actor;
     return check_text(request->request_id, REQUEST_ID_MAX_BYTES, "", "request_id", &item->job.request_id, ret_err);
 }
 

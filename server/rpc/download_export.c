@@ -178,6 +178,9 @@ static enum crpc_next download_export_sent(struct crpc_call *call)
     struct download_export *d = crpc_call_state(call);
     if (!crpc_call_sent(call) || d->offset >= d->file.size)
         return crpc_finish(call, NULL);
+    struct err err = ERR_NONE;
+    if (caller_check(call, &err) != 0)
+        return crpc_finish(call, &err);
     return await_chunk(call);
 }
 

@@ -6,9 +6,9 @@
 
 int export_load_check(struct crpc_call *call, struct export_load *load, int64_t id, struct err *ret_err)
 {
-    int rc = check_id(id, "id", ret_err);
     load->id = id;
-    return rc != 0 ? rc : caller_actor(call, &load->actor, ret_err);
+    load->caller = caller_of(call);
+    return check_id(id, "id", ret_err);
 }
 
 enum crpc_next export_load_job(struct crpc_call *call, struct export_load *load, const struct crpc_step *next)
@@ -27,7 +27,7 @@ int export_load_owned(const struct export_load *load, struct err *ret_err)
         return -(int)err->code;
     }
     if (err->code == ERR_NOT_FOUND || !span_eq(job->name, span_str(EXPORT_JOB_NAME)) ||
-        !span_eq(job->owner, load->actor))
+        !rights_see_job(&load->caller->scope, job))
         return err_set(ret_err, ERR_NOT_FOUND, "EXPORT_NOT_FOUND", "there is no export %lld of yours",
                        (long long)load->id);
     return 0;

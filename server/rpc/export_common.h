@@ -1,5 +1,6 @@
 /* What the handlers of ExportService share: loading an export of the caller's, and its message. An export of somebody
- * else's does not exist for the caller: NOT_FOUND, the same as for an id that is none. */
+ * else's does not exist for the caller, unless it is an administrator: NOT_FOUND, the same as for an id that is none.
+ */
 #ifndef RPC_EXPORT_COMMON_H
 #define RPC_EXPORT_COMMON_H
 
@@ -22,7 +23,7 @@ struct export_load {
     struct crpc_event stored;
     struct store_get get;
     struct store_export_file files;
-    struct span actor;
+    const struct caller *caller;
     int64_t id;
 };
 

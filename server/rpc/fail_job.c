@@ -30,6 +30,7 @@ static enum crpc_next fail_job_start(struct crpc_call *call)
         (struct store_finish){.cmd = {.op = STORE_FINISH},
                               .job_id = request->job_id,
                               .token = request->lease_token,
+                              .scope = &caller_of(call)->scope,
                               .outcome = request->fail && request->fail->cancelled ? ATTEMPT_CANCELLED : ATTEMPT_FAILED,
                               .no_retry = request->fail && request->fail->no_retry};
     if (check_id(request->job_id, "job_id", &err) != 0 ||

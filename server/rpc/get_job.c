@@ -34,8 +34,9 @@ static enum crpc_next get_job_start(struct crpc_call *call)
 static enum crpc_next get_job_loaded(struct crpc_call *call)
 {
     struct get_job *g = crpc_call_state(call);
-    if (g->get.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &g->get.cmd.err);
+    struct err err = ERR_NONE;
+    if (caller_check_got(call, &g->get, &err) != 0)
+        return crpc_finish(call, &err);
     Joblog__V1__Job *message = convert_job(crpc_call_arena(call), &g->get.job, g->view, clock_wall_us());
     return message ? joblog_v1_job_log_service_get_job_reply(call, message) : service_no_memory(call);
 }

@@ -40,6 +40,10 @@ static int get_job_stats_check(struct crpc_call *call, struct store_stats *stats
         return rc;
     if (range_us == 0)
         return err_field(ret_err, "range", "range must be longer than nothing");
+    stats->scope = caller_of(call)->scope;
+    if (job_scope_names_owners(&stats->scope))
+        return err_set(ret_err, ERR_PERMISSION_DENIED, "OUT_OF_SCOPE",
+                       "statistics count the jobs of all owners: not for a caller who sees those of some only");
     stats->n_names = request->n_job_names;
     stats->n_queues = request->n_queues;
     stats->to_us = clock_wall_us();

@@ -15,7 +15,7 @@ struct list_exports {
     struct crpc_event stored;
     struct store_list list;
     struct store_export_file files;
-    struct span actor, name;
+    struct span name;
 };
 
 static enum crpc_next list_exports_start(struct crpc_call *call);
@@ -29,13 +29,17 @@ static const struct crpc_step FOUND = {"found", list_exports_found};
 static int list_exports_check(struct crpc_call *call, struct list_exports *l, struct err *ret_err)
 {
     const Joblog__V1__ListExportsRequest *request = joblog_v1_export_service_list_exports_request(call);
-    int rc = caller_actor(call, &l->actor, ret_err);
-    if (rc != 0 || (rc = check_page_size(request->page_size, &l->list.limit, ret_err)) != 0)
+    const struct caller *caller = caller_of(call);
+    int rc = check_page_size(request->page_size, &l->list.limit, ret_err);
+    if (rc != 0)
         return rc;
     if (l->list.limit > EXPORTS_AT_ONCE)
         l->list.limit = EXPORTS_AT_ONCE;
     l->name = span_str(EXPORT_JOB_NAME);
-    l->list.filter = (struct job_filter){.names = &l->name, .n_names = 1, .owner = l->actor};
+    l->list.filter = (struct job_filter){.names = &l->name, .n_names = 1, .scope = caller->scope};
+    /* By the index of owners. */
+    if (caller->scope.bounded)
+        l->list.filter.owner = caller->owner;
     return page_token_read(request->page_token, job_filter_hash(&l->list.filter), &l->list.before_id, ret_err);
 }
 

@@ -30,6 +30,7 @@ static int list_jobs_check(struct crpc_call *call, struct store_list *list, stru
     int rc = check_filter(request->filter, crpc_call_arena(call), &list->filter, ret_err);
     if (rc != 0 || (rc = check_page_size(request->page_size, &list->limit, ret_err)) != 0)
         return rc;
+    list->filter.scope = caller_of(call)->scope;
     return page_token_read(request->page_token, job_filter_hash(&list->filter), &list->before_id, ret_err);
 }
 

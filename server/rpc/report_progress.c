@@ -29,6 +29,7 @@ static enum crpc_next report_progress_start(struct crpc_call *call)
     r->progress = (struct store_progress){.cmd = {.op = STORE_PROGRESS},
                                           .job_id = request->job_id,
                                           .token = request->lease_token,
+                                          .scope = &caller_of(call)->scope,
                                           .has_progress = write.has_progress,
                                           .progress = write.progress,
                                           .payload_patch = write.payload_patch,

@@ -1,6 +1,8 @@
 /* JobLogService.RetryJob. On the call's worker.
  *
- *   start: check, ask the store --store--> committed: load the job --store--> loaded --reply--> end
+ *   start: check, load the job --store--> found: the caller's to see? ask the store --store--> committed: load the job
+ *     | who sees everything                     ^                                              --store--> loaded
+ *     '-----------------------------------------'                                                --reply--> end
  *
  * The job loaded may be running already when a worker waited for it. */
 #include "base/clock.h"
@@ -16,10 +18,12 @@ struct retry_job {
 };
 
 static enum crpc_next retry_job_start(struct crpc_call *call);
+static enum crpc_next retry_job_found(struct crpc_call *call);
 static enum crpc_next retry_job_committed(struct crpc_call *call);
 static enum crpc_next retry_job_loaded(struct crpc_call *call);
 
 static const struct crpc_step START = {"start", retry_job_start};
+static const struct crpc_step FOUND = {"found", retry_job_found};
 static const struct crpc_step COMMITTED = {"committed", retry_job_committed};
 static const struct crpc_step LOADED = {"loaded", retry_job_loaded};
 
@@ -32,7 +36,8 @@ static int retry_job_check(struct crpc_call *call, struct store_retry *retry, st
         (rc = check_text(request->request_id, REQUEST_ID_MAX_BYTES, "", "request_id", &retry->request_id, ret_err)) !=
             0)
         return rc;
-    return caller_actor(call, &retry->actor, ret_err);
+    retry->actor = caller_of(call)->actor;
+    return 0;
 }
 
 static enum crpc_next retry_job_start(struct crpc_call *call)
@@ -41,6 +46,19 @@ static enum crpc_next retry_job_start(struct crpc_call *call)
     struct err err = ERR_NONE;
     c->retry = (struct store_retry){.cmd = {.op = STORE_RETRY}};
     if (retry_job_check(call, &c->retry, &err) != 0)
+        return crpc_finish(call, &err);
+    if (!caller_of(call)->scope.bounded)
+        return crpc_goto(call, &FOUND);
+    c->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = c->retry.job_id, .arena = crpc_call_arena(call)};
+    return service_submit(call, &c->get.cmd, &c->stored, &FOUND);
+}
+
+/* Queue, name and owner of a job never change: what was seen holds at the commit. */
+static enum crpc_next retry_job_found(struct crpc_call *call)
+{
+    struct retry_job *c = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    if (caller_of(call)->scope.bounded && caller_check_got(call, &c->get, &err) != 0)
         return crpc_finish(call, &err);
     return service_submit(call, &c->retry.cmd, &c->stored, &COMMITTED);
 }

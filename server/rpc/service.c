@@ -1,10 +1,8 @@
-/* What handlers share: asking the store, the observer that feeds the hub, who calls. On the call's worker; the observer
+/* What handlers share: asking the store, the observer that feeds the hub. On the call's worker; the observer
  * on the store's writer thread. */
 #include "rpc/service.h"
 
 #include "base/log.h"
-
-enum { ACTOR_MAX = 200 }; /* it stands in every transition */
 
 enum crpc_next service_submit(struct crpc_call *call, struct store_cmd *cmd, struct crpc_event *event,
                               const struct crpc_step *next)
@@ -24,25 +22,6 @@ enum crpc_next service_no_memory(struct crpc_call *call)
     struct err err;
     err_set(&err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     return crpc_finish(call, &err);
-}
-
-int caller_actor(const struct crpc_call *call, struct span *ret_actor, struct err *ret_err)
-{
-    struct span actor = crpc_call_metadata(call, "joblog-actor");
-    if (actor.len > ACTOR_MAX)
-        return err_field(ret_err, "joblog-actor", "metadata joblog-actor must be at most %d bytes, is %zu", ACTOR_MAX,
-                         actor.len);
-    /* gRPC lets only printable ASCII through; what remains is a name of blanks. */
-    size_t i = 0;
-    while (i < actor.len && actor.data[i] == ' ')
-        i++;
-    if (actor.len > 0 && i == actor.len)
-        return err_field(ret_err, "joblog-actor", "metadata joblog-actor must not be blank");
-    for (; i < actor.len; i++)
-        if ((unsigned char)actor.data[i] < 0x20 || (unsigned char)actor.data[i] > 0x7e)
-            return err_field(ret_err, "joblog-actor", "metadata joblog-actor must be printable ASCII");
-    *ret_actor = actor.len > 0 ? actor : SPAN_LIT("anonymous");
-    return 0;
 }
 
 static void frame_free(void *frame)

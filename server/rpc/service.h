@@ -6,6 +6,7 @@
 
 #include "crpc/server.h"
 #include "hub/hub.h"
+#include "rpc/caller.h"
 #include "rpc/drain.h"
 #include "store/store.h"
 
@@ -46,9 +47,5 @@ enum crpc_next service_submit(struct crpc_call *call, struct store_cmd *cmd, str
 
 /* Ends the call: out of memory. */
 enum crpc_next service_no_memory(struct crpc_call *call);
-
-/* Who calls: metadata key "joblog-actor", or "anonymous". The one place where a call gets its identity. The text is of
- * the call. 0, or INVALID_ARGUMENT. */
-int caller_actor(const struct crpc_call *call, struct span *ret_actor, struct err *ret_err);
 
 #endif

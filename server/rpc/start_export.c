@@ -143,12 +143,12 @@ static int fill_job(struct crpc_call *call, struct start_export *s, struct err *
 {
     struct arena *arena = crpc_call_arena(call);
     struct job *job = &s->item.job;
-    int rc = caller_actor(call, &job->creator, err);
-    if (rc != 0)
-        return rc;
+    const struct caller *caller = caller_of(call);
+    int rc = 0;
+    job->creator = caller->actor;
     job->name = span_str(EXPORT_JOB_NAME);
     job->queue = span_str(EXPORT_JOB_QUEUE);
-    job->owner = job->creator;
+    job->owner = caller->owner;
     job->retry = (struct retry_policy){.max_attempts = EXPORT_ATTEMPTS,
                                        .initial_backoff_us = FIRST_BACKOFF_US,
                                        .max_backoff_us = MAX_BACKOFF_US,
@@ -198,7 +198,7 @@ static enum crpc_next start_export_committed(struct crpc_call *call)
         return start_export_reply(
             call, convert_export(crpc_call_arena(call), service_of(call)->exports, &s->item.job, &s->request, NULL));
     s->replay.id = s->item.job.id;
-    s->replay.actor = s->item.job.owner;
+    s->replay.caller = caller_of(call);
     return export_load_job(call, &s->replay, &LOADED);
 }
 

@@ -31,13 +31,14 @@ static int start_job_check(struct crpc_call *call, struct dispatch_item *item, s
 {
     const Joblog__V1__StartJobRequest *request = joblog_v1_worker_service_start_job_request(call);
     int rc = check_job_spec(request->job, crpc_call_arena(call), &item->job, ret_err);
-    if (rc != 0 || (rc = caller_actor(call, &item->job.creator, ret_err)) != 0 ||
+    if (rc != 0 || (rc = rights_make_job(&caller_of(call)->scope, &item->job, ret_err)) != 0 ||
         (rc = check_text(request->worker, NAME_MAX_BYTES, "", "worker", &item->job.worker, ret_err)) != 0 ||
         (rc = check_text(request->request_id, REQUEST_ID_MAX_BYTES, "", "request_id", &item->job.request_id,
                          ret_err)) != 0)
         return rc;
     if (request->job->run_time)
         return err_field(ret_err, "job.run_time", "job.run_time must be absent: the job runs already");
+    item->job.creator = caller_of(call)->actor;
     if (item->job.worker.len == 0)
         item->job.worker = item->job.creator;
     return 0;

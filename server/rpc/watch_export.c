@@ -121,13 +121,15 @@ static enum crpc_next watch_export_next(struct crpc_call *call)
         drain_error(&err);
         return crpc_finish(call, &err);
     }
+    if (caller_check(call, &err) != 0)
+        return crpc_finish(call, &err);
     struct job_snapshot *snapshot = hub_next(service->hub, w->watch, &cut);
     if (cut) {
         err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
         return crpc_finish(call, &err);
     }
     if (!snapshot)
-        return crpc_await_signal(call, &w->wake, &NEXT);
+        return caller_await(call, &w->wake, &NEXT);
     if (snapshot->job.revision <= w->revision) {
         job_snapshot_unref(snapshot);
         return crpc_goto(call, &NEXT);

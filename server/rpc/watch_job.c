@@ -7,7 +7,8 @@
  *     |        | a newer revision: BASIC sends the frame shared by all watchers;
  *     |        |                   FULL progress is sent from memory, a FULL transition when its history is loaded
  *     v        v
- *   end with OK after a final state; ABORTED when cut off as too slow; UNAVAILABLE when the server goes down
+ *   end with OK after a final state; ABORTED when cut off as too slow; UNAVAILABLE when the server goes down;
+ *   UNAUTHENTICATED once the caller's credentials have ended
  *
  * The hub is watched before the store is read, so no change falls between; revisions drop what comes twice. */
 #include "base/clock.h"
@@ -130,8 +131,9 @@ static enum crpc_next watch_job_loaded(struct crpc_call *call)
 {
     struct watch_job *w = crpc_call_state(call);
     bool is_first = w->job.id == 0;
-    if (w->get.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &w->get.cmd.err);
+    struct err err = ERR_NONE;
+    if (caller_check_got(call, &w->get, &err) != 0)
+        return crpc_finish(call, &err);
     w->loaded = !w->loaded;
     w->job = w->get.job;
     struct job_snapshot *snapshot = w->snapshot;
@@ -194,13 +196,15 @@ static enum crpc_next watch_job_next(struct crpc_call *call)
         drain_error(&err);
         return crpc_finish(call, &err);
     }
+    if (caller_check(call, &err) != 0)
+        return crpc_finish(call, &err);
     struct job_snapshot *snapshot = hub_next(service->hub, w->watch, &cut);
     if (cut) {
         err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
         return crpc_finish(call, &err);
     }
     if (!snapshot)
-        return crpc_await_signal(call, &w->wake, &NEXT);
+        return caller_await(call, &w->wake, &NEXT);
     enum crpc_next next = snapshot->job.revision <= w->revision ? crpc_goto(call, &NEXT)
                           : w->view == VIEW_BASIC               ? watch_job_send_frame(call, snapshot)
                                                                 : watch_job_send_full(call, snapshot);

@@ -5,7 +5,8 @@
  *                                     '------------ further pages -------------+--> mark: send snapshot_end
  *   mark --sent--> next: take what the hub has, send it --sent--> next <--signal-- wait (nothing there)
  *
- *   ends: OK once all is final (until_final); ABORTED when cut off as too slow; UNAVAILABLE when the server goes down
+ *   ends: OK once all is final (until_final); ABORTED when cut off as too slow; UNAVAILABLE when the server goes down;
+ *   UNAUTHENTICATED once the caller's credentials have ended
  *
  * The hub is watched before the store is read, so no change falls between. A change that the snapshot showed already is
  * known by its revision. With until_final the watch ends as soon as no job that it showed is open: a batch without jobs
@@ -63,6 +64,7 @@ static int watch_jobs_check(struct crpc_call *call, struct watch_jobs *w, struct
     if (request->until_final && w->filter.n_ids == 0 && w->filter.batch.len == 0)
         return err_field(ret_err, "until_final", "until_final needs ids or a batch in the filter");
     w->until_final = request->until_final;
+    w->filter.scope = caller_of(call)->scope;
     return 0;
 }
 
@@ -104,6 +106,8 @@ static enum crpc_next watch_jobs_end(struct crpc_call *call, bool *ret_ended)
         drain_error(&err);
         return crpc_finish(call, &err);
     }
+    if (caller_check(call, &err) != 0)
+        return crpc_finish(call, &err);
     *ret_ended = false;
     return CRPC_MORE;
 }
@@ -218,7 +222,7 @@ static enum crpc_next watch_jobs_next(struct crpc_call *call)
     if (!snapshot && w->until_final && w->seen.n_open == 0)
         return crpc_finish(call, NULL);
     if (!snapshot)
-        return crpc_await_signal(call, &w->wake, &NEXT);
+        return caller_await(call, &w->wake, &NEXT);
     next = watch_jobs_send(call, snapshot);
     job_snapshot_unref(snapshot);
     return next;

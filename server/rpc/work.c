@@ -9,6 +9,8 @@
  * session that is gone. */
 #include "rpc/work.h"
 
+#include <stdio.h>
+
 #include "base/alloc.h"
 #include "rpc/check.h"
 #include "rpc/handlers.h"
@@ -86,6 +88,31 @@ static int work_check_hello(struct crpc_call *call, const Joblog__V1__WorkerHell
     return 0;
 }
 
+static int out_of_scope(const char *field, struct span value, struct err *ret_err)
+{
+    err_set(ret_err, ERR_PERMISSION_DENIED, "OUT_OF_SCOPE", "%s \"%.*s\" is outside of the caller's scope", field,
+            (int)value.len, value.data);
+    snprintf(ret_err->field, sizeof ret_err->field, "%s", field);
+    return -ERR_PERMISSION_DENIED;
+}
+
+/* A queue that the worker names must be in its scope, and each name in one of them: it would wait in vain. Without
+ * names it serves those within its scope. Owners cannot narrow a stream: jobs are claimed by queue and name. */
+static int work_check_scope(const struct job_scope *scope, struct store_session_open *open, struct err *ret_err)
+{
+    if (job_scope_names_owners(scope))
+        return err_set(ret_err, ERR_PERMISSION_DENIED, "OUT_OF_SCOPE",
+                       "a worker gets the jobs of all owners: not for a caller who sees those of some only");
+    for (size_t i = 0; i < open->n_queues; i++)
+        if (!job_scope_holds_queue(scope, open->queues[i]))
+            return out_of_scope("hello.queues", open->queues[i], ret_err);
+    for (size_t i = 0; i < open->n_names; i++)
+        if (!job_scope_holds_lane(scope, open->queues[0], open->names[i]))
+            return out_of_scope("hello.job_names", open->names[i], ret_err);
+    open->scope = *scope;
+    return 0;
+}
+
 static enum crpc_next work_hello(struct crpc_call *call)
 {
     struct work_call *w = crpc_call_state(call);
@@ -98,7 +125,8 @@ static enum crpc_next work_hello(struct crpc_call *call)
         drain_error(&err);
         return crpc_finish(call, &err);
     }
-    if (work_check_hello(call, w->message->hello, &w->open, &err) != 0)
+    if (work_check_hello(call, w->message->hello, &w->open, &err) != 0 ||
+        work_check_scope(&caller_of(call)->scope, &w->open, &err) != 0)
         return crpc_finish(call, &err);
     return service_submit(call, &w->open.cmd, &w->stored, &OPENED);
 }

@@ -130,6 +130,7 @@ static int read_write(const struct work_call *w, const Joblog__V1__WorkerWrite *
         proto->progress = (struct store_progress){.cmd = {.op = STORE_PROGRESS},
                                                   .job_id = m->job_id,
                                                   .token = m->lease_token,
+                                                  .scope = &caller_of(w->call)->scope,
                                                   .session_id = w->open.session_id,
                                                   .has_progress = progress.has_progress,
                                                   .progress = progress.progress,
@@ -151,6 +152,7 @@ static int read_write(const struct work_call *w, const Joblog__V1__WorkerWrite *
     proto->finish.cmd.op = STORE_FINISH;
     proto->finish.job_id = m->job_id;
     proto->finish.token = m->lease_token;
+    proto->finish.scope = &caller_of(w->call)->scope;
     return rc;
 }
 
@@ -283,6 +285,8 @@ static enum crpc_next work_received(struct crpc_call *call)
     struct work_call *w = crpc_call_state(call);
     w->message = joblog_v1_worker_service_work_received(call);
     if (!w->message || crpc_call_ended(call) || !w->session)
+        return work_stop_reading(call);
+    if (caller_check(call, &w->error) != 0)
         return work_stop_reading(call);
     if (w->message->hello) {
         err_field(&w->error, "hello", "hello must be in the first message only");

@@ -2,7 +2,7 @@
  *
  *   write: pack what waits (welcome, answers, leases, cancels, drain) --send--> write
  *     |                       | nothing waits: wait for the signal --> write
- *     | the stream is over, and nothing is left to send
+ *     | the stream is over, and nothing is left to send; or the worker's credentials have ended
  *     '--> close (work.c)
  *
  * Everything that waits goes into one message, up to MESSAGE_BYTES_MAX: the busier the stream, the larger the messages.
@@ -164,14 +164,14 @@ static enum crpc_next work_wait(struct crpc_call *call, bool handed)
         return crpc_await_signal_for(call, &w->wake, RETRY_MS, &WORK_WRITE);
     if (w->drain_handed)
         return crpc_await_signal_for(call, &w->wake, DRAIN_LOOK_MS, &WORK_WRITE);
-    return crpc_await_signal(call, &w->wake, &WORK_WRITE);
+    return caller_await(call, &w->wake, &WORK_WRITE);
 }
 
 static enum crpc_next work_write(struct crpc_call *call)
 {
     struct work_call *w = crpc_call_state(call);
     struct pack pack = {.arena = &w->message_arena, .message = JOBLOG__V1__WORK_RESPONSE__INIT};
-    if (crpc_call_ended(call))
+    if (crpc_call_ended(call) || (w->error.code == ERR_OK && caller_check(call, &w->error) != 0))
         return crpc_goto(call, &WORK_CLOSE);
     arena_reset(&w->message_arena);
     if (!w->server_draining && drain_begun(&w->service->drain)) {

@@ -169,6 +169,7 @@ struct store_session {
     struct span worker;
     struct span *names, *queues;
     size_t n_names, n_queues;
+    struct job_scope scope;
     struct arena arena;
     struct store_session *prev, *next;
     int64_t closed_ms; /* when it was put on the list of the closed */

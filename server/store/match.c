@@ -22,7 +22,8 @@ struct store_session *session_find(struct writer *w, int64_t id)
 
 bool session_serves(const struct store_session *s, const struct lane *lane)
 {
-    return one_of(s->names, s->n_names, lane->name) && one_of(s->queues, s->n_queues, lane->queue);
+    return one_of(s->names, s->n_names, lane->name) && one_of(s->queues, s->n_queues, lane->queue) &&
+           job_scope_holds_lane(&s->scope, lane->queue, lane->name);
 }
 
 static bool reserve(void **items, size_t n, size_t *cap)

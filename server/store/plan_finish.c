@@ -88,8 +88,15 @@ void finish_prepare(struct writer *w, struct unit *u)
         ask_for(w, id);
 }
 
-/* The lease of a command, from memory or from what was loaded. NULL: the command's error is set. */
-static struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, struct err *err)
+static bool is_within(const struct job_scope *scope, const struct lease *lease)
+{
+    return !scope || job_scope_holds(scope, lease->lane->queue, lease->lane->name, lease->base->job.owner);
+}
+
+/* The lease of a command, from memory or from what was loaded. Tokens are hard to guess, but no secret: who may not see
+ * the job has no lease on it. NULL: the command's error is set. */
+static struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, const struct job_scope *scope,
+                              struct err *err)
 {
     struct lease *lease = leases_find(w, job_id);
     int row;
@@ -98,7 +105,7 @@ static struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, s
         row = loaded_row(w->batch.loaded, job_id);
         lease = row < 0 ? NULL : loaded_lease(w, w->batch.loaded, row);
     }
-    if (!lease || lease->token != token) {
+    if (!lease || lease->token != token || !is_within(scope, lease)) {
         set_lost(err, job_id);
         return NULL;
     }
@@ -161,7 +168,7 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
 void finish_plan(struct writer *w, struct unit *u)
 {
     struct store_finish *f = finish_of(u);
-    struct lease *lease = lease_of(w, f->job_id, f->token, &u->cmd->err);
+    struct lease *lease = lease_of(w, f->job_id, f->token, f->scope, &u->cmd->err);
     struct attempt_end end = {f->outcome, f->no_retry};
     struct span reason;
 
@@ -207,7 +214,7 @@ bool progress_moves(struct writer *w, const struct lease *lease, const struct st
 void progress_plan(struct writer *w, struct unit *u)
 {
     struct store_progress *p = progress_of(u);
-    struct lease *lease = lease_of(w, p->job_id, p->token, &u->cmd->err);
+    struct lease *lease = lease_of(w, p->job_id, p->token, p->scope, &u->cmd->err);
     struct effect *e;
 
     if (!lease || lease_progress(w, lease, p, &u->cmd->err) < 0 || !progress_moves(w, lease, p))

@@ -43,7 +43,8 @@ static struct store_session *session_new(struct writer *w, const struct store_se
     s->host = arena_span(&s->arena, o->host);
     if (!s->worker.data || !s->version.data || !s->host.data ||
         !copy_spans(&s->arena, o->names, o->n_names, &s->names) ||
-        !copy_spans(&s->arena, o->queues, o->n_queues, &s->queues)) {
+        !copy_spans(&s->arena, o->queues, o->n_queues, &s->queues) ||
+        !job_scope_copy(&s->arena, &o->scope, &s->scope)) {
         session_free(s);
         return NULL;
     }

@@ -31,7 +31,7 @@ static struct job *loaded_job(struct writer *w, struct unit *u, int *ret_row, st
     struct job *j = arena_alloc(&w->batch.arena, sizeof *j);
 
     if (row < 0) {
-        err_set(&u->cmd->err, ERR_NOT_FOUND, "JOB_NOT_FOUND", "there is no job %" PRId64, job_of(u));
+        store_no_job(job_of(u), &u->cmd->err);
         return NULL;
     }
     *ret_row = row;

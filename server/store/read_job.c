@@ -1,7 +1,6 @@
 /* One job, and in the FULL view its attempts and transitions: those that are recorded, and those that follow from the
  * record (dispatch, starts, completion). A reader's thread. */
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "store/reader.h"
@@ -159,7 +158,7 @@ int read_get(struct reader *r, struct store_get *cmd, struct err *ret_err)
         return -(int)ret_err->code;
     if (pg_rows(rows) == 0) {
         pg_free(rows);
-        return err_set(ret_err, ERR_NOT_FOUND, "JOB_NOT_FOUND", "there is no job %" PRId64, cmd->id);
+        return store_no_job(cmd->id, ret_err);
     }
     good = row_job(rows, 0, cmd->arena, &j) && job_copy(cmd->arena, &j, &cmd->job);
     pg_free(rows);

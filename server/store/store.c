@@ -1,4 +1,5 @@
 /* The store from outside: opening, submitting, closing. store_submit runs on any thread; the rest on the owner's. */
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -163,6 +164,11 @@ void store_close(struct store *store)
 int64_t store_lease_timeout_ms(const struct store *store)
 {
     return store->options.lease_timeout_ms;
+}
+
+int store_no_job(int64_t id, struct err *ret_err)
+{
+    return err_set(ret_err, ERR_NOT_FOUND, "JOB_NOT_FOUND", "there is no job %" PRId64, id);
 }
 
 int store_submit(struct store *store, struct store_cmd *cmd, struct err *ret_err)

@@ -114,7 +114,8 @@ struct store_dispatch {
 struct store_finish {
     struct store_cmd cmd;
     int64_t job_id, token;
-    enum attempt_outcome outcome; /* COMPLETED, FAILED, CANCELLED or RELEASED */
+    const struct job_scope *scope; /* of the caller; NULL: everything. A lease outside of it is not the caller's */
+    enum attempt_outcome outcome;  /* COMPLETED, FAILED, CANCELLED or RELEASED */
     bool no_retry;
     struct span result; /* JSON text or empty */
     struct job_error error;
@@ -128,7 +129,8 @@ struct store_finish {
 struct store_progress {
     struct store_cmd cmd;
     int64_t job_id, token;
-    int64_t session_id; /* of the stream that it came by; 0: by none */
+    const struct job_scope *scope; /* as above */
+    int64_t session_id;            /* of the stream that it came by; 0: by none */
     bool has_progress;
     struct job_progress progress;
     struct span payload_patch; /* JSON object text or empty */
@@ -172,7 +174,8 @@ struct store_session_open {
     size_t n_names;
     const struct span *queues; /* at least one */
     size_t n_queues;
-    struct tag *wake; /* posted when deliveries wait, from the writer thread; until STORE_SESSION_CLOSE is done */
+    struct job_scope scope; /* lanes outside of it are not served; must not name owners (job_scope_names_owners) */
+    struct tag *wake;       /* posted when deliveries wait, from the writer thread; until STORE_SESSION_CLOSE is done */
     /* out */
     struct store_session *session;
     int64_t session_id;
@@ -201,6 +204,9 @@ struct delivery *store_session_take(struct store_session *session);
 void store_session_touch(struct store_session *session);
 /* Leases that it holds; any thread; may lag. */
 int32_t store_session_leases(const struct store_session *session);
+
+/* NOT_FOUND (reason JOB_NOT_FOUND), as every command says it of a job that does not exist. Returns -code. */
+int store_no_job(int64_t id, struct err *ret_err);
 
 /* ---- reads; texts and arrays go into `arena` ---- */
 

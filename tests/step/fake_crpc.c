@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+const struct job_scope *fake_scope;
+
 static const ProtobufCMessageDescriptor *output_type;
 
 /* ---- running ---- */
@@ -57,6 +59,10 @@ struct crpc_call *fake_call_start(const struct crpc_handler *handler, void *user
     call->request = request;
     call->state = calloc(1, handler->state_size);
     arena_init(&call->arena, NULL, 0, 0);
+    call->identity = (struct identity){.roles = ROLE_ADMIN};
+    call->caller = (struct caller){.identity = &call->identity, .actor = SPAN_LIT("test"), .owner = SPAN_LIT("test")};
+    if (fake_scope)
+        call->caller.scope = *fake_scope;
     call->next = handler->first;
     run(call);
     return call;
@@ -227,7 +233,20 @@ enum crpc_next crpc_await_signal(struct crpc_call *call, struct crpc_signal *sig
     return wait_for(call, FAKE_SIGNAL, sig, step);
 }
 
+/* The time never passes: a test wakes the call. */
+enum crpc_next crpc_await_signal_for(struct crpc_call *call, struct crpc_signal *sig, int64_t ms,
+                                     const struct crpc_step *step)
+{
+    assert_true(ms > 0);
+    return crpc_await_signal(call, sig, step);
+}
+
 /* ---- questions ---- */
+
+void *crpc_call_context(const struct crpc_call *call)
+{
+    return (void *)&call->caller;
+}
 
 void *crpc_call_state(struct crpc_call *call)
 {
@@ -264,6 +283,13 @@ struct span crpc_call_metadata(const struct crpc_call *call, const char *key)
     (void)call;
     (void)key;
     return (struct span){NULL, 0};
+}
+
+void crpc_call_set_context(struct crpc_call *call, void *context)
+{
+    (void)call;
+    (void)context;
+    fail_msg("only the interceptor sets it");
 }
 
 struct arena *crpc_call_arena(struct crpc_call *call)
@@ -340,6 +366,11 @@ struct store_cmd *fake_store_cmd(void)
 void fake_store_refuse(enum err_code code)
 {
     refuse = code;
+}
+
+int store_no_job(int64_t id, struct err *ret_err)
+{
+    return err_set(ret_err, ERR_NOT_FOUND, "JOB_NOT_FOUND", "there is no job %lld", (long long)id);
 }
 
 int store_submit(struct store *store, struct store_cmd *cmd, struct err *ret_err)

@@ -6,6 +6,7 @@
 #define STEP_FAKE_CRPC_H
 
 #include "crpc/server.h"
+#include "rpc/caller.h"
 #include "store/store.h"
 
 enum fake_wait { FAKE_RUNNING, FAKE_EVENT, FAKE_SIGNAL, FAKE_SEND, FAKE_OVER };
@@ -17,6 +18,8 @@ struct crpc_call {
     const ProtobufCMessage *request;
     void *state, *user;
     struct arena arena;
+    struct identity identity;
+    struct caller caller; /* an administrator, unless fake_scope says what it may see */
     enum fake_wait wait;
     const void *on;
     const struct crpc_step *next;
@@ -30,6 +33,9 @@ struct crpc_call {
     ProtobufCMessage *sent[FAKE_SENT_MAX]; /* copies */
     size_t n_sent;
 };
+
+/* What the callers of the calls to come may see; NULL: everything. */
+extern const struct job_scope *fake_scope;
 
 /* Runs the handler until its first wait. request: borrowed. output: what it sends or replies. */
 struct crpc_call *fake_call_start(const struct crpc_handler *handler, void *user, const ProtobufCMessage *request,

@@ -1,0 +1,90 @@
+/* See access.h. On the call's worker; neither waits nor allocates, but for a few bytes of the call's own memory. */
+#include "rpc/access.h"
+
+#include <strings.h>
+
+#include "crpc/credentials.h"
+#include "rpc/caller.h"
+
+static void free_nothing(struct identity *identity)
+{
+    (void)identity;
+}
+
+/* Never freed: the first reference is nobody's. */
+static struct identity anonymous = {.actor = SPAN_LIT("anonymous"),
+                                    .owner = SPAN_LIT("anonymous"),
+                                    .roles = ROLE_ADMIN,
+                                    .may_delegate = true,
+                                    .refs = 1,
+                                    .free = free_nothing};
+
+/* RFC 6750: the scheme in any case, blanks, the token. */
+static int read_bearer(const struct crpc_call *call, struct span *ret, struct err *ret_err)
+{
+    static const struct span scheme = SPAN_LIT("bearer ");
+    struct span value = crpc_call_metadata(call, "authorization");
+    if (value.len == 0)
+        return 0;
+    if (value.len <= scheme.len || strncasecmp(value.data, scheme.data, scheme.len) != 0)
+        return err_set(ret_err, ERR_UNAUTHENTICATED, "CREDENTIALS_INVALID",
+                       "metadata authorization must be \"Bearer\" and a token");
+    *ret = span_of(value.data + scheme.len, value.len - scheme.len);
+    while (ret->len > 0 && ret->data[0] == ' ')
+        *ret = span_of(ret->data + 1, ret->len - 1);
+    return 0;
+}
+
+static int identify(const struct crpc_call *call, const struct access *access, struct identity **ret,
+                    struct err *ret_err)
+{
+    struct auth_evidence evidence = {.bearer = {NULL, 0}};
+    struct crpc_peer_identity peer;
+    if (!access->identify) {
+        *ret = identity_ref(&anonymous);
+        return 0;
+    }
+    int rc = read_bearer(call, &evidence.bearer, ret_err);
+    if (rc != 0)
+        return rc;
+    if (evidence.bearer.len == 0 && crpc_call_peer_identity(call, &peer)) {
+        evidence.uris = peer.uris;
+        evidence.n_uris = peer.n_uris;
+        evidence.dns_names = peer.dns_names;
+        evidence.n_dns_names = peer.n_dns_names;
+    }
+    return access->identify(access->auth, &evidence, ret, ret_err);
+}
+
+static int access_before(struct crpc_call *call, void *user, struct err *ret_err)
+{
+    const struct access *access = user;
+    const struct right *right = rights_find(crpc_call_method(call)->path);
+    struct identity *identity = NULL;
+    if (right && right->roles & RIGHT_OPEN)
+        return 0;
+    int rc = identify(call, access, &identity, ret_err);
+    if (rc != 0)
+        return rc;
+    if ((rc = rights_check(right, identity, ret_err)) != 0 ||
+        (rc = caller_begin(call, identity, access->is_anonymous, ret_err)) != 0)
+        identity_unref(identity);
+    return rc;
+}
+
+static void access_after(struct crpc_call *call, void *user, const struct err *status, int64_t duration_us)
+{
+    const struct caller *caller = crpc_call_context(call);
+    (void)user;
+    (void)status;
+    (void)duration_us;
+    if (!caller)
+        return;
+    crpc_call_set_context(call, NULL);
+    identity_unref(caller->identity);
+}
+
+struct crpc_interceptor access_interceptor(struct access *access)
+{
+    return (struct crpc_interceptor){.before = access_before, .after = access_after, .user = access};
+}
