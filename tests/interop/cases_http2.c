@@ -29,6 +29,12 @@ static void ping(const struct interop *t)
     interop_large_unary(t->channel, ANSWER);
 }
 
+/* An answer of the usual size in frames that are mostly padding. */
+static void data_frame_padding(const struct interop *t)
+{
+    interop_large_unary(t->channel, LARGE_RESPONSE);
+}
+
 static void *one_call(void *channel)
 {
     interop_large_unary(channel, ANSWER);
@@ -52,5 +58,6 @@ const struct interop_case interop_http2_cases[] = {
     {"rst_after_data", reset},
     {"ping", ping},
     {"max_streams", max_streams},
+    {"data_frame_padding", data_frame_padding},
     {NULL, NULL},
 };

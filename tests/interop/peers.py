@@ -12,6 +12,16 @@ LIMIT_S = 60  # of one program; a stuck one fails its test instead of ctest's ti
 HOST_OVERRIDE = "foo.test.google.fr"  # a name of the certificate that the gRPC project tests with
 
 
+def read_table(path, head):
+    """[(column, {case: cell})] of the document's table whose first column is called head."""
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else None
+            for line in open(path, encoding="utf-8")]
+    start = next(i for i, row in enumerate(rows) if row and row[0] == head)
+    end = next((i for i in range(start, len(rows)) if rows[i] is None), len(rows))
+    return [(title, {row[0].strip("`"): row[i] for row in rows[start + 2:end]})
+            for i, title in enumerate(rows[start]) if i > 0]
+
+
 def ruby_dir(part):
     """A folder of Debian's ruby-grpc."""
     found = subprocess.run(["ruby", "-e", "print Gem::Specification.find_by_name('grpc').gem_dir"],

@@ -12,16 +12,6 @@ import peers
 ABSENT = {"a", "b"}  # footnotes that say that the client has no such case
 
 
-def read_table(path):
-    """[(column, {case: cell})] of the first table whose head begins with "Case"."""
-    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")]
-            for line in open(path, encoding="utf-8") if line.startswith("|")]
-    start = next(i for i, row in enumerate(rows) if row[0] == "Case")
-    width = len(rows[start])
-    cells = [row for row in rows[start + 2:] if len(row) == width]
-    return [(rows[start][i], {row[0].strip("`"): row[i] for row in cells}) for i in range(1, width)]
-
-
 def run_column(programs, client, server, transport, cases):
     tls = transport == "TLS"
     with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +27,7 @@ def run_column(programs, client, server, transport, cases):
 def main():
     document, programs, client, server = sys.argv[1:]
     wrong = count = 0
-    for column, cells in read_table(document):
+    for column, cells in peers.read_table(document, "Case"):
         pair, _, transport = column.partition(", ")
         if pair != f"{client} to {server}":
             continue
