@@ -1,4 +1,4 @@
-/* Encoding into one slice, decoding out of one run of bytes into an arena; frames. See bytes.h. */
+/* Encoding into one slice, decoding out of one run of bytes into an arena. See bytes.h. */
 #include "bytes.h"
 
 #include <assert.h>
@@ -8,6 +8,8 @@
 #include <grpc/slice.h>
 
 #include "base/alloc.h"
+#include "codec.h"
+#include "core_private.h"
 #include "crpc/client.h"
 #include "scan.h"
 
@@ -16,11 +18,6 @@
 enum { UNFOLD_FACTOR = 16, UNFOLD_FREE = 4 << 20 };
 /* Messages cut across slices are joined on the stack up to this size. */
 enum { JOIN_ON_STACK = 4096 };
-
-struct crpc_frame {
-    atomic_uint refs;
-    grpc_slice slice;
-};
 
 struct owned_message {
     struct arena arena;
@@ -53,43 +50,54 @@ void bytes_put_message(grpc_byte_buffer *out, const ProtobufCMessage *msg)
     grpc_slice_buffer_add(&out->data.raw.slice_buffer, encode(msg));
 }
 
-void bytes_put_frame(grpc_byte_buffer *out, const struct crpc_frame *frame)
+void bytes_put_packed(grpc_byte_buffer *out, const ProtobufCMessage *msg, grpc_compression_algorithm algorithm)
 {
-    grpc_slice_buffer_add(&out->data.raw.slice_buffer, grpc_slice_ref(frame->slice));
+    grpc_slice packed;
+    bytes_put_message(out, msg);
+    if (!codec_deflate(algorithm, &out->data.raw.slice_buffer, &packed))
+        return;
+    grpc_slice_buffer_reset_and_unref(&out->data.raw.slice_buffer);
+    grpc_slice_buffer_add(&out->data.raw.slice_buffer, packed);
+    out->data.raw.compression = algorithm;
+}
+
+grpc_op bytes_send_op(grpc_byte_buffer *out)
+{
+    grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
+    op.data.send_message.send_message = out;
+    if (out->data.raw.compression == GRPC_COMPRESS_NONE)
+        op.flags = GRPC_WRITE_NO_COMPRESS; /* else core would, in a call that compresses others */
+    return op;
 }
 
 void bytes_drop(grpc_byte_buffer *out)
 {
     grpc_slice_buffer_reset_and_unref(&out->data.raw.slice_buffer);
+    out->data.raw.compression = GRPC_COMPRESS_NONE;
 }
 
-struct crpc_frame *crpc_frame_encode(const ProtobufCMessage *msg)
+static int inflate(grpc_byte_buffer *in, size_t max, struct err *ret_err)
 {
-    struct crpc_frame *frame = mem_alloc(sizeof *frame);
-    if (!frame)
-        return NULL;
-    atomic_init(&frame->refs, 1);
-    frame->slice = encode(msg);
-    return frame;
+    grpc_slice_buffer *sb = &in->data.raw.slice_buffer;
+    char *data;
+    size_t len;
+    int rc = codec_inflate(in->data.raw.compression, sb, max, &data, &len, ret_err);
+    if (rc < 0)
+        return rc;
+    grpc_slice_buffer_reset_and_unref(sb);
+    grpc_slice_buffer_add(sb, grpc_slice_new(data, len, mem_free));
+    in->data.raw.compression = GRPC_COMPRESS_NONE;
+    return 1;
 }
 
-struct crpc_frame *crpc_frame_ref(struct crpc_frame *frame)
+int bytes_open(grpc_call *call, grpc_byte_buffer *in, size_t max, struct err *ret_err)
 {
-    atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
-    return frame;
-}
-
-void crpc_frame_unref(struct crpc_frame *frame)
-{
-    if (!frame || atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    grpc_slice_unref(frame->slice);
-    mem_free(frame);
-}
-
-size_t crpc_frame_len(const struct crpc_frame *frame)
-{
-    return GRPC_SLICE_LENGTH(frame->slice);
+    if (in->data.raw.compression != GRPC_COMPRESS_NONE)
+        return inflate(in, max, ret_err);
+    if (!core_came_compressed(call))
+        return 0;
+    return err_set(ret_err, ERR_UNIMPLEMENTED, "UNKNOWN_ENCODING",
+                   "a message is compressed in a way that is not understood here; gzip, deflate and identity are");
 }
 
 static void *unfold_alloc(void *user, size_t size)

@@ -13,10 +13,20 @@
 /* An empty buffer in place, for bytes_put_*; bytes_drop before the next use. */
 void bytes_init(grpc_byte_buffer *out);
 void bytes_put_message(grpc_byte_buffer *out, const ProtobufCMessage *msg);
+/* Compressed, when that makes it shorter. */
+void bytes_put_packed(grpc_byte_buffer *out, const ProtobufCMessage *msg, grpc_compression_algorithm algorithm);
+/* The same for a frame (frame.c), which is compressed once for all that send it. */
 void bytes_put_frame(grpc_byte_buffer *out, const struct crpc_frame *frame);
+void bytes_put_packed_frame(grpc_byte_buffer *out, struct crpc_frame *frame, grpc_compression_algorithm algorithm);
+/* The operation that sends out. */
+grpc_op bytes_send_op(grpc_byte_buffer *out);
 /* Gives up what it holds; it stays usable. */
 void bytes_drop(grpc_byte_buffer *out);
 
+/* Decompresses in, which came on call, in place, to at most max bytes. 1 when it was compressed, 0 when it was not;
+ * -ERR_INTERNAL for what is no such stream, -ERR_RESOURCE_EXHAUSTED when it is longer or memory is short;
+ * -ERR_UNIMPLEMENTED for an unknown encoding: what a server answers. */
+int bytes_open(grpc_call *call, grpc_byte_buffer *in, size_t max, struct err *ret_err);
 /* Scans and unpacks into the arena. Borrows in. 0; -ERR_INVALID_ARGUMENT for a malformed message;
  * -ERR_RESOURCE_EXHAUSTED when it would unfold to too much memory or memory is short. */
 int bytes_decode(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, struct arena *arena,

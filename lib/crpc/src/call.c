@@ -90,7 +90,7 @@ static void recv_done(struct op *op, bool ok)
         lost(call);
     if (in && ok && !call->cancelled && !call->ended) {
         struct err err = ERR_NONE;
-        if (bytes_decode(call->method->desc->input, in, &call->recv_arena, &call->received, &err) < 0) {
+        if (call_open(call, in, &call->recv_arena, &call->received, &err) < 0) {
             call_end(call, &err, NULL);
             drop = true;
         }
@@ -191,18 +191,11 @@ static void initial_drop(struct crpc_call *call)
     metadata_drop(call->initial, &call->n_initial);
 }
 
-static size_t message_op(struct crpc_call *call, grpc_op *op)
-{
-    *op = (grpc_op){.op = GRPC_OP_SEND_MESSAGE};
-    op->data.send_message.send_message = &call->out;
-    return 1;
-}
-
 void call_send_out(struct crpc_call *call)
 {
     grpc_op ops[2];
     size_t n = initial_op(call, ops);
-    n += message_op(call, &ops[n]);
+    ops[n++] = bytes_send_op(&call->out);
     call->sending = true;
     call_batch(call, ops, n, &call->op_send);
     initial_drop(call);
@@ -230,7 +223,7 @@ static void status_start(struct crpc_call *call)
     grpc_op ops[4];
     size_t n = initial_op(call, ops);
     if (call->replying)
-        n += message_op(call, &ops[n]);
+        ops[n++] = bytes_send_op(&call->out);
     if (call->close_late)
         ops[n++] = close_op(call);
     grpc_op *op = &ops[n++];
@@ -276,7 +269,7 @@ void call_end(struct crpc_call *call, const struct err *err, const ProtobufCMess
     if (call->cancelled)
         return;
     if (msg) {
-        bytes_put_message(&call->out, msg);
+        call_put_message(call, msg);
         call->replying = true;
     }
     if (!call->sending)
@@ -307,7 +300,7 @@ static int take_request(struct crpc_call *call, grpc_byte_buffer *payload, struc
         return 0;
     if (!payload)
         return err_set(ret_err, ERR_UNIMPLEMENTED, "NO_REQUEST_MESSAGE", "the call came without a request message");
-    return bytes_decode(call->method->desc->input, payload, &call->arena, &call->request, ret_err);
+    return call_open(call, payload, &call->arena, &call->request, ret_err);
 }
 
 static void run_simple(struct crpc_call *call)

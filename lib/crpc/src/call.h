@@ -33,18 +33,22 @@ struct crpc_call {
     /* Zeroed for each life. */
     const struct method *method; /* NULL: one that nobody serves */
     grpc_call *core;
-    unsigned pending;    /* tags in flight and events armed */
-    bool started;        /* the handler has seen it */
-    bool cancelled;      /* RECV_CLOSE_ON_SERVER said so, or a receive that failed */
-    bool ended;          /* crpc_reply or crpc_finish was called */
-    bool replying;       /* with a message, in out */
-    bool status_out;     /* the status' batch has been started */
-    bool sending;        /* a message is in flight; the status waits for it */
-    bool metadata_out;   /* initial metadata has been sent */
-    bool sent;           /* outcome of the last send */
-    bool close_late;     /* RECV_CLOSE_ON_SERVER goes with the status */
-    bool closed;         /* done() has run; only signals can hold the call */
-    int close_cancelled; /* written by core */
+    unsigned pending;  /* tags in flight and events armed */
+    bool started;      /* the handler has seen it */
+    bool cancelled;    /* RECV_CLOSE_ON_SERVER said so, or a receive that failed */
+    bool ended;        /* crpc_reply or crpc_finish was called */
+    bool replying;     /* with a message, in out */
+    bool status_out;   /* the status' batch has been started */
+    bool sending;      /* a message is in flight; the status waits for it */
+    bool metadata_out; /* initial metadata has been sent */
+    bool sent;         /* outcome of the last send */
+    bool plain;        /* the handler wants no compression, for now */
+    bool received_compressed;
+    bool close_late;                     /* RECV_CLOSE_ON_SERVER goes with the status */
+    bool closed;                         /* done() has run; only signals can hold the call */
+    enum crpc_compression compression;   /* as the handler set it */
+    grpc_compression_algorithm encoding; /* settled with the first message */
+    int close_cancelled;                 /* written by core */
     struct lane lanes[CALL_LANES];
     struct lane *lane; /* whose step runs */
     ProtobufCMessage *request, *received;
@@ -90,8 +94,18 @@ void call_end(struct crpc_call *call, const struct err *err, const ProtobufCMess
 /* The message in call->out goes out, with the initial metadata if that is still due. */
 void call_send_out(struct crpc_call *call);
 void call_recv_start(struct crpc_call *call);
+/* Is there a list, &call->initial or &call->trailing? Made when there is none; false: out of memory. */
+bool call_list_room(struct crpc_call *call, grpc_metadata **io_list);
 /* Runs done() and the interceptors' after(). */
 void call_finalize(struct crpc_call *call);
+
+/* call_compression.c */
+/* Into call->out, compressed if the call is. */
+void call_put_message(struct crpc_call *call, const ProtobufCMessage *msg);
+void call_put_frame(struct crpc_call *call, struct crpc_frame *frame);
+/* A message that came on the call: bytes_open and bytes_decode. */
+int call_open(struct crpc_call *call, grpc_byte_buffer *in, struct arena *arena, ProtobufCMessage **ret_msg,
+              struct err *ret_err);
 
 /* chain.c */
 void call_run(struct ready *ready);

@@ -84,6 +84,13 @@ struct arena *crpc_call_arena(struct crpc_call *call)
     return &call->arena;
 }
 
+bool call_list_room(struct crpc_call *call, grpc_metadata **io_list)
+{
+    if (!*io_list)
+        *io_list = arena_alloc(&call->arena, (CALL_METADATA_MAX + 1) * sizeof **io_list);
+    return *io_list != NULL;
+}
+
 /* Appends to one of the call's two lists; one entry more is left free in it. */
 static int add_entry(struct crpc_call *call, grpc_metadata **io_list, size_t *io_n, const char *key, struct span value,
                      struct err *ret_err)
@@ -93,9 +100,8 @@ static int add_entry(struct crpc_call *call, grpc_metadata **io_list, size_t *io
     grpc_slice k = grpc_slice_from_copied_string(key), v = grpc_slice_from_copied_buffer(value.data, value.len);
     bool legal = grpc_header_key_is_legal(k) && strncmp(key, "grpc-", 5) != 0 &&
                  (grpc_is_binary_header(k) || grpc_header_nonbin_value_is_legal(v));
-    if (legal && !*io_list)
-        *io_list = arena_alloc(&call->arena, (CALL_METADATA_MAX + 1) * sizeof **io_list);
-    if (!legal || !*io_list) {
+    bool room = call_list_room(call, io_list);
+    if (!legal || !room) {
         grpc_slice_unref(k);
         grpc_slice_unref(v);
         return legal ? err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory")

@@ -52,7 +52,7 @@ enum crpc_next crpc_send(struct crpc_call *call, const ProtobufCMessage *msg, co
 {
     if (!may_send(call))
         return lane_set(call, LANE_READY, NULL, step);
-    bytes_put_message(&call->out, msg);
+    call_put_message(call, msg);
     call_send_out(call);
     return lane_set(call, LANE_SEND, NULL, step);
 }
@@ -61,7 +61,7 @@ enum crpc_next crpc_send_frame(struct crpc_call *call, struct crpc_frame *frame,
 {
     if (!may_send(call))
         return lane_set(call, LANE_READY, NULL, step);
-    bytes_put_frame(&call->out, frame);
+    call_put_frame(call, frame);
     call_send_out(call);
     return lane_set(call, LANE_SEND, NULL, step);
 }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <grpc/compression.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/log.h>
 
@@ -56,8 +55,8 @@ static grpc_server *create_core(const struct crpc_server_options *o, grpc_resour
         int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0),
         int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, (int)o->max_streams),
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)o->max_message_bytes),
-        /* Core inflates a message whole before it looks at the limit: a thousand times the size, outside any quota. */
-        int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE),
+        /* Core inflates a message whole before it looks at the limit: a thousand times the size, outside any quota. So
+         * messages are handed up as they came, and opened by bytes.c. */
         int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, o->keepalive_ms),
         int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS),

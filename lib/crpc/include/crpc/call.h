@@ -23,6 +23,7 @@
 #include "base/mpsc.h"
 #include "base/span.h"
 #include "base/tag.h"
+#include "crpc/compression.h"
 #include "crpc/method.h"
 
 struct crpc_call;
@@ -146,6 +147,19 @@ struct arena *crpc_call_arena(struct crpc_call *call);
 int crpc_call_add_metadata(struct crpc_call *call, const char *key, struct span value, struct err *ret_err);
 /* Sent with the status; before crpc_reply or crpc_finish only. Copies. Returns as crpc_call_add_metadata. */
 int crpc_call_add_trailing_metadata(struct crpc_call *call, const char *key, struct span value, struct err *ret_err);
+
+/* ---- compression ---- */
+
+/* How this call's messages go out, in place of the server's option: as asked, or in the other encoding when the client
+ * understands only that, or not at all when it understands neither. Before the first answer; 0, or
+ * -ERR_FAILED_PRECONDITION. */
+int crpc_call_set_compression(struct crpc_call *call, enum crpc_compression compression, struct err *ret_err);
+/* Whether the messages sent from here on are compressed, in a call whose messages are (on, to begin with). For those
+ * that are compressed already, or mix secrets with what a stranger chose. Those that would not get shorter never are.
+ */
+void crpc_call_compress(struct crpc_call *call, bool on);
+/* Whether the request, or the message of the last crpc_recv, came compressed. */
+bool crpc_call_received_compressed(const struct crpc_call *call);
 
 /* ---- messages shared by many calls ---- */
 

@@ -42,6 +42,7 @@ struct crpc_server_options {
     unsigned max_calls;                          /* at once; more: RESOURCE_EXHAUSTED with RetryInfo. 0: 100000 */
     unsigned max_streams;                        /* at once a connection; 0: 10000 */
     size_t memory_bytes;                         /* resource quota of gRPC core; 0: 1 GiB */
+    enum crpc_compression compression;           /* of answers, for clients that understand it; 0: none */
     int keepalive_ms;                            /* ping an idle connection this often; 0: 60000 */
     const struct crpc_interceptor *interceptors; /* kept */
     size_t n_interceptors;
