@@ -138,6 +138,8 @@ void lease_job(const struct lease *lease, struct job *ret_job);
 void leases_check(struct writer *w, int64_t now_us);
 /* Puts it into the hands of another session; session NULL: of one that is not here, by its id. */
 void lease_move(struct lease *lease, int64_t session_id, struct store_session *session);
+/* Is its job within the scope of who writes to it? scope NULL: yes. */
+bool lease_is_within(const struct lease *lease, const struct job_scope *scope);
 /* A progress report: memory only. 0 or -code. */
 int lease_progress(struct writer *w, struct lease *lease, struct store_progress *cmd, struct err *ret_err);
 void lease_set_cancel(struct lease *lease, const struct cancel_request *cancel);

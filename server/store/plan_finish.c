@@ -88,7 +88,7 @@ void finish_prepare(struct writer *w, struct unit *u)
         ask_for(w, id);
 }
 
-static bool is_within(const struct job_scope *scope, const struct lease *lease)
+bool lease_is_within(const struct lease *lease, const struct job_scope *scope)
 {
     return !scope || job_scope_holds(scope, lease->lane->queue, lease->lane->name, lease->base->job.owner);
 }
@@ -105,7 +105,7 @@ static struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, c
         row = loaded_row(w->batch.loaded, job_id);
         lease = row < 0 ? NULL : loaded_lease(w, w->batch.loaded, row);
     }
-    if (!lease || lease->token != token || !is_within(scope, lease)) {
+    if (!lease || lease->token != token || !lease_is_within(lease, scope)) {
         set_lost(err, job_id);
         return NULL;
     }
