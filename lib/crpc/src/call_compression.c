@@ -69,10 +69,21 @@ void call_put_frame(struct crpc_call *call, struct crpc_frame *frame)
         bytes_put_frame(&call->out, frame);
 }
 
+/* Tells the client what it could have used. Core would, were the answer more than trailers. */
+static void add_accepted(struct crpc_call *call)
+{
+    if (call->n_trailing < CALL_METADATA_MAX && call_list_room(call, &call->trailing))
+        call->trailing[call->n_trailing++] =
+            (grpc_metadata){.key = grpc_slice_from_static_string("grpc-accept-encoding"),
+                            .value = grpc_slice_from_static_string("identity,deflate,gzip")};
+}
+
 int call_open(struct crpc_call *call, grpc_byte_buffer *in, struct arena *arena, ProtobufCMessage **ret_msg,
               struct err *ret_err)
 {
     int rc = bytes_open(call->core, in, call->server->options.max_message_bytes, ret_err);
+    if (rc == -ERR_UNIMPLEMENTED)
+        add_accepted(call);
     if (rc < 0)
         return rc;
     call->received_compressed = rc == 1;
