@@ -169,6 +169,7 @@ void daemon_stop(struct daemon *d)
         store_hurry(d->service.store);
     if (d->server) {
         crpc_health_stop(d->health);
+        crpc_reflection_stop(d->reflection);
         drain_begin(&d->service.drain);
         crpc_server_drain(d->server, d->cfg->shutdown_grace_ms);
     }

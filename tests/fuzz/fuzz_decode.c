@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, NULL, 0, 0);
     ProtobufCMessage *msg = NULL, *owned = NULL;
     struct err err = ERR_NONE, owned_err = ERR_NONE;
-    int rc = bytes_decode(desc, buffer, &arena, &msg, &err);
+    int rc = bytes_decode(desc, buffer, &arena, NULL, &msg, &err);
     HOLDS(bytes_decode_owned(desc, buffer, &owned, &owned_err) == rc);
     if (rc == 0) {
         look_at(msg, 0);

@@ -24,10 +24,17 @@ struct owned_message {
     _Alignas(16) char memory[]; /* begins with the message */
 };
 
+/* A message up to here lies in the memory of its call, more or less; beyond, the quota is asked for so much at a time.
+ */
+enum { CHARGE_FREE = 4096, CHARGE_STEP = 16384 };
+/* When to come back after the quota was used up. */
+enum { QUOTA_RETRY_MS = 1000 };
+
 struct unfold {
     struct arena *arena;
-    size_t left;
-    bool exhausted;
+    struct charge *charge; /* NULL: none */
+    size_t left, granted;
+    bool exhausted, over_quota;
 };
 
 void bytes_init(grpc_byte_buffer *out)
@@ -100,16 +107,49 @@ int bytes_open(grpc_call *call, grpc_byte_buffer *in, size_t max, struct err *re
                    "a message is compressed in a way that is not understood here; gzip, deflate and identity are");
 }
 
+static bool charge_take(struct charge *charge, size_t bytes)
+{
+    struct quota *q = charge->quota;
+    if (atomic_fetch_add_explicit(&q->used, bytes, memory_order_relaxed) + bytes > q->max) {
+        atomic_fetch_sub_explicit(&q->used, bytes, memory_order_relaxed);
+        return false;
+    }
+    charge->bytes += bytes;
+    return true;
+}
+
+void charge_drop(struct charge *charge)
+{
+    if (charge->bytes)
+        atomic_fetch_sub_explicit(&charge->quota->used, charge->bytes, memory_order_relaxed);
+    charge->bytes = 0;
+}
+
+static bool unfold_grant(struct unfold *u, size_t cost)
+{
+    if (!u->charge || cost <= u->granted)
+        return true;
+    size_t more = cost > CHARGE_STEP ? cost : CHARGE_STEP;
+    if (!charge_take(u->charge, more)) {
+        u->over_quota = true;
+        return false;
+    }
+    u->granted += more;
+    return true;
+}
+
 static void *unfold_alloc(void *user, size_t size)
 {
     struct unfold *u = user;
     /* What the arena really takes for a small piece. */
     size_t cost = size + 16;
-    void *p = cost <= u->left ? arena_alloc(u->arena, size) : NULL;
-    if (p)
+    void *p = cost <= u->left && unfold_grant(u, cost) ? arena_alloc(u->arena, size) : NULL;
+    if (p) {
         u->left -= cost;
-    else
+        u->granted -= cost <= u->granted ? cost : u->granted;
+    } else {
         u->exhausted = true;
+    }
     return p;
 }
 
@@ -119,19 +159,32 @@ static void unfold_free(void *user, void *p)
     (void)p;
 }
 
+static int over_quota(struct err *ret_err)
+{
+    int rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "SERVER_MEMORY", "the server's memory for requests is in use");
+    if (ret_err)
+        ret_err->retry_after_ms = QUOTA_RETRY_MS;
+    return rc;
+}
+
 static int decode_span(const ProtobufCMessageDescriptor *desc, struct span wire, struct arena *arena,
-                       ProtobufCMessage **ret_msg, struct err *ret_err)
+                       struct charge *charge, ProtobufCMessage **ret_msg, struct err *ret_err)
 {
     int rc = scan_message(desc, wire, ret_err);
     if (rc < 0)
         return rc;
-    struct unfold u = {.arena = arena, .left = UNFOLD_FREE + UNFOLD_FACTOR * wire.len};
+    struct unfold u = {.arena = arena,
+                       .charge = charge && charge->quota ? charge : NULL,
+                       .left = UNFOLD_FREE + UNFOLD_FACTOR * wire.len,
+                       .granted = CHARGE_FREE};
     ProtobufCAllocator allocator = {unfold_alloc, unfold_free, &u};
     ProtobufCMessage *msg = protobuf_c_message_unpack(desc, &allocator, wire.len, (const uint8_t *)wire.data);
     if (msg) {
         *ret_msg = msg;
         return 0;
     }
+    if (u.over_quota)
+        return over_quota(ret_err);
     if (u.exhausted)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "MESSAGE_TOO_COMPLEX", "%s needs too much memory", desc->name);
     return err_set(ret_err, ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "malformed %s", desc->name);
@@ -163,13 +216,13 @@ static int no_memory(struct err *ret_err)
 }
 
 int bytes_decode(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, struct arena *arena,
-                 ProtobufCMessage **ret_msg, struct err *ret_err)
+                 struct charge *charge, ProtobufCMessage **ret_msg, struct err *ret_err)
 {
     char small[JOIN_ON_STACK], *heap = NULL;
     struct span wire;
     if (!join(in, small, &heap, &wire))
         return no_memory(ret_err);
-    int rc = decode_span(desc, wire, arena, ret_msg, ret_err);
+    int rc = decode_span(desc, wire, arena, charge, ret_msg, ret_err);
     mem_free(heap);
     return rc;
 }
@@ -184,7 +237,7 @@ int bytes_decode_owned(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer 
         return no_memory(ret_err);
     arena_init(&own->arena, own->memory, room, 0);
     ProtobufCMessage *msg = NULL;
-    int rc = bytes_decode(desc, in, &own->arena, &msg, ret_err);
+    int rc = bytes_decode(desc, in, &own->arena, NULL, &msg, ret_err);
     if (rc < 0) {
         arena_done(&own->arena);
         mem_free(own);

@@ -2,6 +2,8 @@
 #ifndef CRPC_SRC_BYTES_H
 #define CRPC_SRC_BYTES_H
 
+#include <stdatomic.h>
+
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <protobuf-c/protobuf-c.h>
@@ -27,10 +29,24 @@ void bytes_drop(grpc_byte_buffer *out);
  * -ERR_INTERNAL for what is no such stream, -ERR_RESOURCE_EXHAUSTED when it is longer or memory is short;
  * -ERR_UNIMPLEMENTED for an unknown encoding: what a server answers. */
 int bytes_open(grpc_call *call, grpc_byte_buffer *in, size_t max, struct err *ret_err);
-/* Scans and unpacks into the arena. Borrows in. 0; -ERR_INVALID_ARGUMENT for a malformed message;
- * -ERR_RESOURCE_EXHAUSTED when it would unfold to too much memory or memory is short. */
+/* What decoded messages may take together. */
+struct quota {
+    atomic_size_t used;
+    size_t max;
+};
+/* What one holder has taken of it; zeroed but for the quota to begin with. quota NULL: without limit. */
+struct charge {
+    struct quota *quota;
+    size_t bytes;
+};
+/* Gives back what was taken; it can be used on. */
+void charge_drop(struct charge *charge);
+
+/* Scans and unpacks into the arena; what it needs beyond some KiB is taken from the quota (charge NULL: is not).
+ * Borrows in. 0; -ERR_INVALID_ARGUMENT for a malformed message; -ERR_RESOURCE_EXHAUSTED when it would unfold to too
+ * much memory or memory or the quota is short. */
 int bytes_decode(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, struct arena *arena,
-                 ProtobufCMessage **ret_msg, struct err *ret_err);
+                 struct charge *charge, ProtobufCMessage **ret_msg, struct err *ret_err);
 /* The same into one heap object; gives *ret_msg (crpc_message_free). */
 int bytes_decode_owned(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, ProtobufCMessage **ret_msg,
                        struct err *ret_err);

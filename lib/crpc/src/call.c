@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "server_priv.h"
 #include "status.h"
 
@@ -142,14 +143,35 @@ void call_free(struct crpc_call *call)
     mem_free(call);
 }
 
+/* A peer that opens calls and cancels them at once keeps the server busy without ever waiting for it (CVE-2023-44487);
+ * one that does so more often than any honest one is cut off. */
+static void note_reset(struct crpc_call *call)
+{
+    struct crpc_server *server = call->server;
+    struct station *st = station_of(call->worker);
+    if (atomic_load_explicit(&server->draining, memory_order_relaxed) || crpc_call_time_left_ms(call) == 0)
+        return;
+    if (resets_take(&st->resets, crpc_call_peer(call), server->options.max_cancels, clock_mono_us()))
+        return;
+    if (connections_cut(server->connections, crpc_call_peer(call))) {
+        atomic_store_explicit(&st->cut, atomic_load_explicit(&st->cut, memory_order_relaxed) + 1, memory_order_relaxed);
+        log_warning("connection cut peer=%s reason=too-many-cancelled-calls max=%u", crpc_call_peer(call),
+                    server->options.max_cancels);
+    }
+}
+
 void call_give_back(struct crpc_call *call)
 {
     struct station *st = station_of(call->worker);
+    if (call->cancelled)
+        note_reset(call);
     if (call->peer)
         gpr_free(call->peer);
     grpc_call_unref(call->core);
     arena_done(&call->arena);
     arena_done(&call->recv_arena);
+    charge_drop(&call->charge);
+    charge_drop(&call->recv_charge);
     call->metadata.count = 0;
     /* Before the look at draining, in one order with crpc_server_drain's two. */
     atomic_store(&st->calls, atomic_load_explicit(&st->calls, memory_order_relaxed) - 1);
@@ -327,6 +349,7 @@ static void start_arenas(struct crpc_call *call)
     size_t recv = kind == CRPC_CLIENT_STREAM || kind == CRPC_BIDI_STREAM ? all / 2 : 0;
     arena_init(&call->arena, call->memory, all - recv, 0);
     arena_init(&call->recv_arena, call->memory + (all - recv), recv, 0);
+    call->charge.quota = call->recv_charge.quota = &call->server->decoded;
 }
 
 /* 0 when the handler may run. */

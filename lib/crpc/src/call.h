@@ -62,8 +62,9 @@ struct crpc_call {
     char *peer;
     uint64_t id;
     int64_t start_us;
-    size_t n_before;          /* interceptors whose before ran */
-    const struct err *status; /* NULL: OK */
+    size_t n_before;                   /* interceptors whose before ran */
+    const struct err *status;          /* NULL: OK */
+    struct charge charge, recv_charge; /* of what the arenas hold of requests */
     struct crpc_call *next_idle;
 
     /* Kept, or set anew where used. */

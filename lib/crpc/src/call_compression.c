@@ -87,5 +87,6 @@ int call_open(struct crpc_call *call, grpc_byte_buffer *in, struct arena *arena,
     if (rc < 0)
         return rc;
     call->received_compressed = rc == 1;
-    return bytes_decode(call->method->desc->input, in, arena, ret_msg, ret_err);
+    struct charge *charge = arena == &call->recv_arena ? &call->recv_charge : &call->charge;
+    return bytes_decode(call->method->desc->input, in, arena, charge, ret_msg, ret_err);
 }

@@ -33,6 +33,7 @@ enum crpc_next crpc_recv(struct crpc_call *call, const struct crpc_step *step)
     assert(kind == CRPC_CLIENT_STREAM || kind == CRPC_BIDI_STREAM);
     call->received = NULL;
     arena_reset(&call->recv_arena);
+    charge_drop(&call->recv_charge);
     if (crpc_call_ended(call))
         return lane_set(call, LANE_READY, NULL, step);
     call_recv_start(call);

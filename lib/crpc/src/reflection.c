@@ -1,9 +1,11 @@
 /* grpc.reflection.v1.ServerReflection, and the same under the name v1alpha. What it knows is fixed when it is mounted,
  * so the streams on all workers read it without a lock, and an answer points into it: none needs memory of its own.
  *
- *   start -> (recv) answer -> (send) next -> (recv) answer ... -> finish */
+ *   start -> (recv) answer -> (send) next -> (recv) answer ... -> finish
+ *     '-> watch: waits for the end of the server */
 #include "crpc/reflection.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,12 @@
 typedef Grpc__Reflection__V1__ServerReflectionRequest request_t;
 typedef Grpc__Reflection__V1__ServiceResponse service_t;
 
+/* One stream. */
+struct stream {
+    struct crpc_signal stop;
+    struct stream *next, **link; /* link NULL: not in the list */
+};
+
 struct crpc_reflection {
     struct reflection_index index;
     service_t *services; /* sorted by name when mounted */
@@ -25,6 +33,9 @@ struct crpc_reflection {
     /* v1alpha, with the messages of v1: on the wire they are the same. */
     struct crpc_service alpha;
     struct crpc_method alpha_method;
+    pthread_mutex_t mu; /* the rest */
+    struct stream *streams;
+    bool stopped;
 };
 
 struct crpc_reflection *crpc_reflection_new(void)
@@ -33,6 +44,7 @@ struct crpc_reflection *crpc_reflection_new(void)
     if (!r)
         return NULL;
     index_init(&r->index);
+    pthread_mutex_init(&r->mu, NULL);
     const struct crpc_method *method = &grpc_reflection_v1_server_reflection.methods[0];
     r->alpha = grpc_reflection_v1alpha_server_reflection;
     r->alpha_method = r->alpha.methods[0];
@@ -47,6 +59,7 @@ void crpc_reflection_free(struct crpc_reflection *reflection)
     if (!reflection)
         return;
     index_done(&reflection->index);
+    pthread_mutex_destroy(&reflection->mu);
     mem_free(reflection->services);
     mem_free(reflection->list);
     mem_free(reflection);
@@ -123,9 +136,65 @@ static enum crpc_next stream_answer(struct crpc_call *call)
 
 static const struct crpc_step STREAM_ANSWER = {"stream_answer", stream_answer};
 
+static enum crpc_next stream_stop(struct crpc_call *call)
+{
+    struct crpc_reflection *r = crpc_call_user(call);
+    struct err err = ERR_NONE;
+    pthread_mutex_lock(&r->mu);
+    bool stopped = r->stopped;
+    pthread_mutex_unlock(&r->mu);
+    if (!stopped)
+        return crpc_end(call); /* the other chain has ended the call */
+    err_set(&err, ERR_UNAVAILABLE, "SHUTTING_DOWN", "the server is shutting down");
+    return crpc_finish(call, &err);
+}
+
+static enum crpc_next stream_watch(struct crpc_call *call)
+{
+    static const struct crpc_step stop = {"stream_stop", stream_stop};
+    struct stream *s = crpc_call_state(call);
+    return crpc_await_signal(call, &s->stop, &stop);
+}
+
 static enum crpc_next stream_start(struct crpc_call *call)
 {
+    static const struct crpc_step watch = {"stream_watch", stream_watch};
+    struct crpc_reflection *r = crpc_call_user(call);
+    struct stream *s = crpc_call_state(call);
+    crpc_signal_init(call, &s->stop);
+    pthread_mutex_lock(&r->mu);
+    s->next = r->streams;
+    s->link = &r->streams;
+    if (s->next)
+        s->next->link = &s->next;
+    r->streams = s;
+    if (r->stopped)
+        crpc_signal_raise(&s->stop);
+    pthread_mutex_unlock(&r->mu);
+    crpc_fork(call, &watch);
     return crpc_recv(call, &STREAM_ANSWER);
+}
+
+static void stream_done(struct crpc_call *call)
+{
+    struct crpc_reflection *r = crpc_call_user(call);
+    struct stream *s = crpc_call_state(call);
+    pthread_mutex_lock(&r->mu);
+    if (s->link) {
+        *s->link = s->next;
+        if (s->next)
+            s->next->link = s->link;
+    }
+    pthread_mutex_unlock(&r->mu);
+}
+
+void crpc_reflection_stop(struct crpc_reflection *reflection)
+{
+    pthread_mutex_lock(&reflection->mu);
+    reflection->stopped = true;
+    for (struct stream *s = reflection->streams; s; s = s->next)
+        tag_post(&s->stop.tag, true);
+    pthread_mutex_unlock(&reflection->mu);
 }
 
 static enum crpc_next stream_next(struct crpc_call *call)
@@ -136,7 +205,8 @@ static enum crpc_next stream_next(struct crpc_call *call)
 int crpc_reflection_mount(struct crpc_reflection *reflection, struct crpc_server *server, struct err *ret_err)
 {
     static const struct crpc_step start = {"stream_start", stream_start};
-    static const struct crpc_handler handler = {.first = &start};
+    static const struct crpc_handler handler = {
+        .first = &start, .state_size = sizeof(struct stream), .done = stream_done};
     static const struct crpc_handler *const handlers[] = {&handler};
     int rc = reflection->finished ? 0 : finish(reflection, ret_err);
     if (rc == 0)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <grpc/grpc_security.h>
 #include <grpc/support/log.h>
@@ -15,9 +16,43 @@
 #include "credentials.h"
 #include "server_priv.h"
 
-/* Keepalive: a client may ping an idle connection every 10 s, so half of that is tolerated; a peer that does not answer
- * a ping in 20 s is gone. A handshake that takes longer than 20 s is no handshake. */
-enum { PING_MIN_MS = 5000, PING_TIMEOUT_MS = 20000, HANDSHAKE_MS = 20000, WORKERS_MAX = 256, CORE_OF_151 = 29 };
+/* Keepalive: a client may ping an idle connection every 10 s, so half of that is tolerated. */
+enum { PING_MIN_MS = 5000, WORKERS_MAX = 256, CORE_OF_151 = 29 };
+/* Core's own default is 8 KiB; a token of some claims, and what a proxy adds, need more. */
+enum { METADATA_BYTES = 16384 };
+/* How much core reads from one connection before it looks at the next: at most; its own default is 4 MiB, which would
+ * be tens of thousands of tiny frames in one go. */
+enum { READ_CHUNK_MAX = 256 * 1024 };
+
+/* Core stops to listen for good when accept finds no descriptor, so connections get half of them. */
+static unsigned connections_possible(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur / 2 > INT_MAX)
+        return INT_MAX;
+    return (unsigned)limit.rlim_cur / 2;
+}
+
+static void set_limits(struct crpc_server_options *o)
+{
+    unsigned possible = connections_possible();
+    if (o->keepalive_timeout_ms <= 0)
+        o->keepalive_timeout_ms = 20000;
+    if (o->handshake_timeout_ms <= 0)
+        o->handshake_timeout_ms = 20000;
+    if (o->max_connections == 0)
+        o->max_connections = 10000;
+    if (o->max_connections > possible)
+        o->max_connections = possible;
+    if (o->max_metadata_bytes == 0)
+        o->max_metadata_bytes = METADATA_BYTES;
+    if (o->max_metadata_bytes > INT_MAX)
+        o->max_metadata_bytes = INT_MAX;
+    if (o->max_decoded_bytes == 0)
+        o->max_decoded_bytes = (size_t)256 << 20;
+    if (o->max_cancels == 0)
+        o->max_cancels = 10000;
+}
 
 static void set_defaults(struct crpc_server_options *o)
 {
@@ -41,6 +76,7 @@ static void set_defaults(struct crpc_server_options *o)
         o->memory_bytes = (size_t)1 << 30;
     if (o->keepalive_ms <= 0)
         o->keepalive_ms = 60000;
+    set_limits(o);
 }
 
 static grpc_arg int_arg(const char *key, int value)
@@ -48,7 +84,14 @@ static grpc_arg int_arg(const char *key, int value)
     return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
 }
 
-static grpc_server *create_core(const struct crpc_server_options *o, grpc_resource_quota *quota)
+/* 0 is core's own default: none. */
+static int ms_or_none(int ms)
+{
+    return ms > 0 ? ms : INT_MAX;
+}
+
+static grpc_server *create_core(const struct crpc_server_options *o, grpc_resource_quota *quota,
+                                struct connections *connections)
 {
     grpc_arg args[] = {
         /* Else a second server shares the port in silence. */
@@ -59,11 +102,17 @@ static grpc_server *create_core(const struct crpc_server_options *o, grpc_resour
          * messages are handed up as they came, and opened by bytes.c. */
         int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
         int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, o->keepalive_ms),
-        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS),
+        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, o->keepalive_timeout_ms),
         int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
         int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, PING_MIN_MS),
-        int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_MS),
+        int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, o->handshake_timeout_ms),
+        int_arg(GRPC_ARG_MAX_METADATA_SIZE, (int)o->max_metadata_bytes),
+        int_arg(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, READ_CHUNK_MAX),
+        int_arg(GRPC_ARG_MAX_CONNECTION_IDLE_MS, ms_or_none(o->max_connection_idle_ms)),
+        int_arg(GRPC_ARG_MAX_CONNECTION_AGE_MS, ms_or_none(o->max_connection_age_ms)),
+        int_arg(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, ms_or_none(o->max_connection_age_grace_ms)),
+        connections_arg(connections),
         {.type = GRPC_ARG_POINTER,
          .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
          .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
@@ -110,6 +159,10 @@ struct crpc_server *crpc_server_new(const struct crpc_server_options *options, s
     server->stations = mem_zalloc(server->options.n_workers * sizeof *server->stations);
     if (!server->stations)
         goto fail_stations;
+    server->connections = connections_new(server->options.max_connections);
+    if (!server->connections)
+        goto fail_connections;
+    server->decoded.max = server->options.max_decoded_bytes;
     server->last_method = &server->methods;
     server->op_stopped.done = stopped;
     pthread_mutex_init(&server->mu, NULL);
@@ -124,7 +177,7 @@ struct crpc_server *crpc_server_new(const struct crpc_server_options *options, s
     server->close_with_status = atoi(grpc_version_string()) <= CORE_OF_151;
     server->quota = grpc_resource_quota_create("crpc");
     grpc_resource_quota_resize(server->quota, server->options.memory_bytes);
-    server->core = create_core(&server->options, server->quota);
+    server->core = create_core(&server->options, server->quota, server->connections);
     for (unsigned i = 0; i < server->options.n_workers; i++) {
         struct station *st = &server->stations[i];
         st->server = server;
@@ -133,6 +186,8 @@ struct crpc_server *crpc_server_new(const struct crpc_server_options *options, s
     }
     return server;
 
+fail_connections:
+    mem_free(server->stations);
 fail_stations:
     mem_free(server);
 fail:
@@ -231,14 +286,15 @@ int crpc_server_start(struct crpc_server *server, struct err *ret_err)
 {
     if (server->started)
         return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "the server has been started");
+    if (server->failed)
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "the server could not be started");
+    server->failed = true;
     int rc = accept_init(server, ret_err);
+    for (unsigned i = 0; rc == 0 && i < server->options.n_workers; i++)
+        rc = worker_start(&server->stations[i].worker, ret_err);
     if (rc < 0)
         return rc;
-    for (unsigned i = 0; i < server->options.n_workers; i++) {
-        rc = worker_start(&server->stations[i].worker, ret_err);
-        if (rc < 0)
-            return rc;
-    }
+    server->failed = false;
     server->started = true;
     grpc_server_start(server->core);
     accept_start(server);
@@ -259,6 +315,29 @@ uint64_t crpc_server_shed(const struct crpc_server *server)
     for (unsigned i = 0; i < server->options.n_workers; i++)
         n += atomic_load_explicit(&server->stations[i].shed, memory_order_relaxed);
     return n;
+}
+
+uint64_t crpc_server_cut(const struct crpc_server *server)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < server->options.n_workers; i++)
+        n += atomic_load_explicit(&server->stations[i].cut, memory_order_relaxed);
+    return n;
+}
+
+unsigned crpc_server_connections(const struct crpc_server *server)
+{
+    return connections_count(server->connections);
+}
+
+uint64_t crpc_server_connections_refused(const struct crpc_server *server)
+{
+    return connections_refused(server->connections);
+}
+
+size_t crpc_server_decoded_bytes(const struct crpc_server *server)
+{
+    return atomic_load_explicit(&server->decoded.used, memory_order_relaxed);
 }
 
 void server_call_ended(struct crpc_server *server)
@@ -333,6 +412,7 @@ void crpc_server_free(struct crpc_server *server)
     }
     grpc_resource_quota_unref(server->quota);
     grpc_shutdown();
+    connections_free(server->connections);
     pthread_cond_destroy(&server->cond);
     pthread_mutex_destroy(&server->mu);
     mem_free(server->stations);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "call.h"
+#include "connections.h"
 
 struct method {
     const struct crpc_method *desc;
@@ -37,18 +38,23 @@ struct station {
     unsigned n_idle[CALL_CLASSES];
     atomic_uint calls;         /* under way; only this worker writes */
     atomic_ullong shed;        /* refused because of max_calls; only this worker writes */
+    atomic_ullong cut;         /* connections cut off because of max_cancels; likewise */
     atomic_size_t n_requested; /* slots outstanding in core, or on their way back; only this worker writes */
+    struct resets resets;
 };
 
 struct crpc_server {
     struct crpc_server_options options; /* no zeros left */
     grpc_server *core;
     grpc_resource_quota *quota;
+    struct connections *connections;
+    struct quota decoded;
     struct method *methods, **last_method;
     size_t n_methods;
     struct station *stations;
     bool close_with_status; /* core takes RECV_CLOSE_ON_SERVER and the status in one batch */
     bool started;
+    bool failed; /* to start: it can only be freed */
     bool drained;
     bool stopped;     /* op_stopped has come */
     unsigned n_armed; /* workers that have requested their calls */

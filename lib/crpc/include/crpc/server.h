@@ -36,14 +36,26 @@ struct crpc_interceptor {
 };
 
 struct crpc_server_options {
-    const char *error_domain;                    /* ErrorInfo.domain, kept; NULL: "crpc" */
-    unsigned n_workers;                          /* completion queues, each with a thread; 0: 1 */
-    size_t max_message_bytes;                    /* received; larger: RESOURCE_EXHAUSTED. 0: 4 MiB */
-    unsigned max_calls;                          /* at once; more: RESOURCE_EXHAUSTED with RetryInfo. 0: 100000 */
-    unsigned max_streams;                        /* at once a connection; 0: 10000 */
-    size_t memory_bytes;                         /* resource quota of gRPC core; 0: 1 GiB */
-    enum crpc_compression compression;           /* of answers, for clients that understand it; 0: none */
-    int keepalive_ms;                            /* ping an idle connection this often; 0: 60000 */
+    const char *error_domain;          /* ErrorInfo.domain, kept; NULL: "crpc" */
+    unsigned n_workers;                /* completion queues, each with a thread; 0: 1 */
+    size_t max_message_bytes;          /* received; larger: RESOURCE_EXHAUSTED. 0: 4 MiB */
+    unsigned max_calls;                /* at once; more: RESOURCE_EXHAUSTED with RetryInfo. 0: 100000 */
+    unsigned max_streams;              /* at once a connection; 0: 10000 */
+    size_t memory_bytes;               /* resource quota of gRPC core; 0: 1 GiB */
+    enum crpc_compression compression; /* of answers, for clients that understand it; 0: none */
+    int keepalive_ms;                  /* ping an idle connection this often; 0: 60000 */
+    int keepalive_timeout_ms;          /* who does not answer a ping for so long is gone; 0: 20000 */
+    int handshake_timeout_ms;          /* from the accept to the end of TLS' and HTTP/2's greetings; 0: 20000 */
+    int max_connection_idle_ms;        /* without a call: GOAWAY; 0: never */
+    int max_connection_age_ms;         /* GOAWAY after that (give or take a tenth); 0: never */
+    int max_connection_age_grace_ms;   /* then calls under way may go on for so long; 0: for ever */
+    unsigned max_connections;  /* at once; further ones are closed as they come. 0: 10000; never more than half of the
+                                  process' file descriptors */
+    size_t max_metadata_bytes; /* of a call's; larger: RESOURCE_EXHAUSTED. 0: 16 KiB */
+    size_t max_decoded_bytes;  /* unpacked requests of all calls together; more: RESOURCE_EXHAUSTED with RetryInfo.
+                                  0: 256 MiB */
+    unsigned max_cancels;      /* calls that a connection (not of a unix socket) cancels at once, and each ten seconds,
+                                  as each worker sees it; after that it is cut off. 0: 10000 */
     const struct crpc_interceptor *interceptors; /* kept */
     size_t n_interceptors;
 };
@@ -57,7 +69,7 @@ int crpc_server_mount(struct crpc_server *server, const struct crpc_service *ser
 /* "HOST:PORT" (port 0: any free one; "[::1]:0") or "unix:PATH" (at most 100 bytes; refused when a server listens there,
  * a dead socket is removed). Before start; any number of times. ret_port may be NULL; 0 for a unix socket. */
 int crpc_server_listen(struct crpc_server *server, const char *address, int *ret_port, struct err *ret_err);
-/* Starts the worker threads. */
+/* Starts the worker threads. After a failure crpc_server_free is all that can be done. */
 int crpc_server_start(struct crpc_server *server, struct err *ret_err);
 /* Ends well: no new calls (GOAWAY), waits for those under way up to grace_ms, then cancels the rest and waits for their
  * end; the worker threads run until crpc_server_free. Streams that never end by themselves should have been told
@@ -67,6 +79,13 @@ void crpc_server_drain(struct crpc_server *server, int64_t grace_ms);
 unsigned crpc_server_calls(const struct crpc_server *server);
 /* Calls refused so far because of max_calls. Any thread. */
 uint64_t crpc_server_shed(const struct crpc_server *server);
+/* Connections open now; and refused so far because of max_connections. Any thread. */
+unsigned crpc_server_connections(const struct crpc_server *server);
+uint64_t crpc_server_connections_refused(const struct crpc_server *server);
+/* Connections cut off so far because of max_cancels. Any thread. */
+uint64_t crpc_server_cut(const struct crpc_server *server);
+/* What counts towards max_decoded_bytes now. Any thread. */
+size_t crpc_server_decoded_bytes(const struct crpc_server *server);
 /* After crpc_server_drain (or before start). Whoever could post has stopped. Takes NULL. */
 void crpc_server_free(struct crpc_server *server);
 

@@ -1,0 +1,352 @@
+/* See connections.h. What is known of a socket lies in a table by its descriptor. That core has closed one is seen when
+ * its number comes again, or when the table is full and is looked through: the descriptor then belongs to another file,
+ * by the inode, or to none. */
+#include "connections.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <grpc/support/sync.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+/* Descriptors that no peer gets: core stops listening for good when accept finds none left. */
+enum { FDS_KEPT = 64 };
+/* Looking through the table costs about a microsecond for each connection; at most a twentieth of the time for it. */
+enum { SWEEP_PAUSE_US = 20 };
+enum { LOG_PAUSE_MS = 10000 };
+
+/* As gRPC core has them since 1.38; the key is in its public headers, these types are not. */
+enum fd_usage { FD_CLIENT_CONNECTION, FD_SERVER_LISTENER, FD_SERVER_CONNECTION };
+
+struct mutate_info {
+    int fd;
+    enum fd_usage usage;
+};
+
+struct mutator {
+    const struct mutator_vtable *vtable;
+    gpr_refcount refs; /* core's; it never goes to zero, as one is ours */
+};
+
+struct mutator_vtable {
+    bool (*mutate)(int fd, struct mutator *mutator);
+    int (*compare)(struct mutator *a, struct mutator *b);
+    void (*destroy)(struct mutator *mutator);
+    bool (*mutate_usage)(const struct mutate_info *info, struct mutator *mutator);
+};
+
+struct address {
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
+    in_port_t port; /* 0: not an IP socket */
+};
+
+struct connection {
+    ino_t inode; /* 0: none */
+    struct address address;
+};
+
+struct connections {
+    struct mutator mutator; /* first: core hands it back */
+    unsigned max;
+    pthread_mutex_t mu;
+    struct connection *by_fd;
+    size_t n_fds;
+    unsigned n; /* that are known */
+    int64_t swept_us, logged_ms;
+    atomic_ullong refused;
+};
+
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+}
+
+static struct address address_from(const struct sockaddr_storage *sa)
+{
+    struct address a = {.port = 0};
+    if (sa->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+        a.ip[10] = a.ip[11] = 0xff;
+        memcpy(a.ip + 12, &in->sin_addr, 4);
+        a.port = in->sin_port;
+    } else if (sa->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)sa;
+        memcpy(a.ip, &in->sin6_addr, 16);
+        a.port = in->sin6_port;
+    }
+    return a;
+}
+
+static struct address address_of(int fd)
+{
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof sa;
+    return getpeername(fd, (struct sockaddr *)&sa, &len) == 0 ? address_from(&sa) : (struct address){.port = 0};
+}
+
+static bool address_eq(const struct address *a, const struct address *b)
+{
+    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+}
+
+/* "ipv4:1.2.3.4:80", "ipv6:%5B::1%5D:80" (brackets may stand as such). port 0 when it is neither. */
+static struct address address_parse(const char *peer)
+{
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&sa;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&sa;
+    char host[INET6_ADDRSTRLEN] = "";
+    const char *colon = strrchr(peer, ':'), *at = peer + 5;
+    bool is_v6 = strncmp(peer, "ipv6:", 5) == 0;
+    if (!colon || colon < at || (!is_v6 && strncmp(peer, "ipv4:", 5) != 0))
+        return address_from(&sa);
+    if (is_v6)
+        at += strncasecmp(at, "%5B", 3) == 0 ? 3 : 1;
+    size_t len = is_v6 ? strcspn(at, "%]") : (size_t)(colon - at);
+    if (len >= sizeof host)
+        return address_from(&sa);
+    memcpy(host, at, len);
+    in_port_t port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
+    if (is_v6 && inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+        sa.ss_family = AF_INET6;
+        v6->sin6_port = port;
+    } else if (!is_v6 && inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+        sa.ss_family = AF_INET;
+        v4->sin_port = port;
+    }
+    return address_from(&sa);
+}
+
+/* With mu: forgets those that core has closed. */
+static void sweep(struct connections *c)
+{
+    for (size_t fd = 0; fd < c->n_fds; fd++) {
+        if (c->by_fd[fd].inode && inode_of((int)fd) != c->by_fd[fd].inode) {
+            c->by_fd[fd].inode = 0;
+            c->n--;
+        }
+    }
+}
+
+/* With mu: has fd a place in the table? */
+static bool reserve(struct connections *c, int fd)
+{
+    size_t want = (size_t)fd + 1;
+    if (want <= c->n_fds)
+        return true;
+    want = want < 2 * c->n_fds ? 2 * c->n_fds : want + 64;
+    struct connection *grown = mem_realloc(c->by_fd, want * sizeof *grown);
+    if (!grown)
+        return false;
+    memset(grown + c->n_fds, 0, (want - c->n_fds) * sizeof *grown);
+    c->by_fd = grown;
+    c->n_fds = want;
+    return true;
+}
+
+static bool is_full(struct connections *c)
+{
+    if (c->n < c->max)
+        return false;
+    int64_t now = clock_mono_us();
+    if (now - c->swept_us >= (int64_t)c->n * SWEEP_PAUSE_US) {
+        sweep(c);
+        c->swept_us = now;
+    }
+    return c->n >= c->max;
+}
+
+static bool fds_run_out(int fd)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           (rlim_t)fd + FDS_KEPT >= limit.rlim_cur;
+}
+
+/* With mu. One line for many: who refuses a flood should not write as much. */
+static void log_refused(struct connections *c, const char *why)
+{
+    unsigned long long n = atomic_fetch_add(&c->refused, 1) + 1;
+    int64_t now = clock_mono_ms();
+    if (c->logged_ms && now - c->logged_ms < LOG_PAUSE_MS)
+        return;
+    c->logged_ms = now;
+    log_warning("connections refused reason=%s max=%u refused=%llu", why, c->max, n);
+}
+
+static void accepted(struct connections *c, int fd)
+{
+    pthread_mutex_lock(&c->mu);
+    const char *why = NULL;
+    if (!reserve(c, fd)) {
+        why = "out-of-memory";
+    } else {
+        if (c->by_fd[fd].inode) { /* the old one is closed, as its number is free */
+            c->by_fd[fd].inode = 0;
+            c->n--;
+        }
+        why = fds_run_out(fd) ? "descriptors" : is_full(c) ? "max-connections" : NULL;
+    }
+    if (why) {
+        shutdown(fd, SHUT_RDWR);
+        log_refused(c, why);
+    } else {
+        c->by_fd[fd] = (struct connection){.inode = inode_of(fd), .address = address_of(fd)};
+        c->n += c->by_fd[fd].inode != 0;
+    }
+    pthread_mutex_unlock(&c->mu);
+}
+
+/* Always true: core takes a false for a failure of the listener and closes it. */
+static bool mutate_usage(const struct mutate_info *info, struct mutator *mutator)
+{
+    if (info->usage == FD_SERVER_CONNECTION)
+        accepted((struct connections *)(void *)mutator, info->fd);
+    return true;
+}
+
+static bool mutate(int fd, struct mutator *mutator)
+{
+    (void)fd, (void)mutator;
+    return true;
+}
+
+static int compare(struct mutator *a, struct mutator *b)
+{
+    return (a > b) - (a < b);
+}
+
+static void destroy(struct mutator *mutator)
+{
+    (void)mutator;
+}
+
+static const struct mutator_vtable vtable = {mutate, compare, destroy, mutate_usage};
+
+struct connections *connections_new(unsigned max)
+{
+    struct connections *c = mem_zalloc(sizeof *c);
+    if (!c)
+        return NULL;
+    c->mutator.vtable = &vtable;
+    gpr_ref_init(&c->mutator.refs, 1);
+    c->max = max;
+    pthread_mutex_init(&c->mu, NULL);
+    return c;
+}
+
+void connections_free(struct connections *connections)
+{
+    if (!connections)
+        return;
+    pthread_mutex_destroy(&connections->mu);
+    mem_free(connections->by_fd);
+    mem_free(connections);
+}
+
+static void *arg_copy(void *p)
+{
+    return p;
+}
+
+static void arg_destroy(void *p)
+{
+    (void)p;
+}
+
+static int arg_compare(void *a, void *b)
+{
+    return (a > b) - (a < b);
+}
+
+grpc_arg connections_arg(struct connections *connections)
+{
+    static const grpc_arg_pointer_vtable arg_vtable = {arg_copy, arg_destroy, arg_compare};
+    return (grpc_arg){.type = GRPC_ARG_POINTER,
+                      .key = (char *)GRPC_ARG_SOCKET_MUTATOR,
+                      .value.pointer = {&connections->mutator, &arg_vtable}};
+}
+
+unsigned connections_count(struct connections *connections)
+{
+    pthread_mutex_lock(&connections->mu);
+    sweep(connections);
+    unsigned n = connections->n;
+    pthread_mutex_unlock(&connections->mu);
+    return n;
+}
+
+uint64_t connections_refused(const struct connections *connections)
+{
+    return atomic_load(&connections->refused);
+}
+
+/* The number may come to belong to another socket at any time, so it is held by a copy before it is looked at. */
+static bool cut_fd(int fd, const struct connection *known)
+{
+    int held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (held < 0)
+        return false;
+    struct address now = address_of(held);
+    bool same = inode_of(held) == known->inode && address_eq(&now, &known->address);
+    if (same)
+        shutdown(held, SHUT_RDWR);
+    close(held);
+    return same;
+}
+
+bool connections_cut(struct connections *connections, const char *peer)
+{
+    struct address address = address_parse(peer);
+    bool done = false;
+    if (!address.port)
+        return false;
+    pthread_mutex_lock(&connections->mu);
+    for (size_t fd = 0; fd < connections->n_fds && !done; fd++) {
+        const struct connection *known = &connections->by_fd[fd];
+        if (known->inode && address_eq(&known->address, &address))
+            done = cut_fd((int)fd, known);
+    }
+    pthread_mutex_unlock(&connections->mu);
+    return done;
+}
+
+bool resets_take(struct resets *resets, const char *peer, unsigned max, int64_t now_us)
+{
+    uint64_t key = UINT64_C(14695981039346656037); /* FNV-1a */
+    struct resets_of *r = NULL, *oldest = &resets->seen[0];
+    for (const char *p = peer; *p; p++)
+        key = (key ^ (unsigned char)*p) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < RESETS_SEEN && !r; i++) {
+        if (resets->seen[i].key == key)
+            r = &resets->seen[i];
+        if (resets->seen[i].at_us < oldest->at_us)
+            oldest = &resets->seen[i];
+    }
+    if (!r) {
+        r = oldest;
+        *r = (struct resets_of){.key = key, .tokens = max, .at_us = now_us};
+    }
+    r->tokens += (double)(now_us - r->at_us) * (double)max / 10e6;
+    if (r->tokens > max)
+        r->tokens = max;
+    r->at_us = now_us;
+    if (r->tokens < 1)
+        return false;
+    r->tokens -= 1;
+    return true;
+}

@@ -1,0 +1,46 @@
+/* The server's connections: how many there are, and cutting one off.
+ *
+ * gRPC core says nothing of connections, but it shows each socket that it has accepted to a "socket mutator"
+ * (GRPC_ARG_SOCKET_MUTATOR), before the first byte is read and whatever runs over it, TLS or not. There they are
+ * counted, and what is one too many is shut down; core then sees the end of it at once. Core's thread that accepts, and
+ * any other for the rest. Must not close a socket: that is core's. */
+#ifndef CRPC_SRC_CONNECTIONS_H
+#define CRPC_SRC_CONNECTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <grpc/grpc.h>
+
+struct connections;
+
+/* NULL: out of memory. */
+struct connections *connections_new(unsigned max);
+/* After grpc_server_destroy and grpc_shutdown's worth of work is done. Takes NULL. */
+void connections_free(struct connections *connections);
+/* For grpc_server_create; keeps connections. */
+grpc_arg connections_arg(struct connections *connections);
+/* Open now. */
+unsigned connections_count(struct connections *connections);
+/* Refused so far. */
+uint64_t connections_refused(const struct connections *connections);
+/* Shuts the connection of that peer ("ipv4:127.0.0.1:4711") down. False when there is none that it could be. */
+bool connections_cut(struct connections *connections, const char *peer);
+
+/* ---- how often a connection's calls are cancelled ---- */
+
+enum { RESETS_SEEN = 256 };
+
+/* One worker's. A connection that is not in it has all its tokens; the one heard of least lately makes room. */
+struct resets {
+    struct resets_of {
+        uint64_t key;
+        double tokens;
+        int64_t at_us;
+    } seen[RESETS_SEEN];
+};
+
+/* A call of that peer was cancelled. False: more often than max at once and a tenth of it each second allow. */
+bool resets_take(struct resets *resets, const char *peer, unsigned max, int64_t now_us);
+
+#endif
