@@ -298,6 +298,27 @@ static void test_late_and_odd(void **state)
     crpc_reflection_free(NULL);
 }
 
+/* A stream that is open does not hold up the end of the server. */
+static void test_stop(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = ERR_NONE;
+    request_t request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+    response_t *response = NULL;
+    request.message_request_case = ASK(LIST_SERVICES);
+    request.list_services = "";
+    crpc_message_free(&ask(f, &request)->base);
+    crpc_reflection_stop(f->reflection);
+    assert_int_equal(grpc_reflection_v1_server_reflection_server_reflection_info_read(f->stream, &response, &err),
+                     -ERR_UNAVAILABLE);
+    assert_string_equal(err.reason, "SHUTTING_DOWN");
+    crpc_stream_free(f->stream);
+    /* So does one that comes later. */
+    f->stream = grpc_reflection_v1_server_reflection_server_reflection_info_open(f->channel, NULL, &err);
+    assert_int_equal(grpc_reflection_v1_server_reflection_server_reflection_info_read(f->stream, &response, &err),
+                     -ERR_UNAVAILABLE);
+}
+
 static long allowed;
 
 static bool gate(size_t size)
@@ -335,11 +356,10 @@ int main(void)
 {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH_SERVER(test_list),         WITH_SERVER(test_file_by_name),
-        WITH_SERVER(test_bytes),        WITH_SERVER(test_symbols),
-        WITH_SERVER(test_extensions),   WITH_SERVER(test_extension_numbers),
-        WITH_SERVER(test_stream),       WITH_SERVER(test_v1alpha),
-        WITH_SERVER(test_late_and_odd), cmocka_unit_test(test_short_memory),
+        WITH_SERVER(test_list),    WITH_SERVER(test_file_by_name),      WITH_SERVER(test_bytes),
+        WITH_SERVER(test_symbols), WITH_SERVER(test_extensions),        WITH_SERVER(test_extension_numbers),
+        WITH_SERVER(test_stream),  WITH_SERVER(test_v1alpha),           WITH_SERVER(test_late_and_odd),
+        WITH_SERVER(test_stop),    cmocka_unit_test(test_short_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -378,6 +378,7 @@ void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_b
     call->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     for (size_t i = 0; i < CALL_LANES; i++)
         call->lanes[i].call = call;
+    (void)crpc_call_peer(call); /* core forgets it when the stream is reset */
     start_arenas(call);
 
     /* Who does not look at cancellation (a simple handler cannot) gets its news with the status: one batch less for

@@ -70,7 +70,7 @@ struct span crpc_call_metadata(const struct crpc_call *call, const char *key)
 const char *crpc_call_peer(const struct crpc_call *call)
 {
     if (!call->peer)
-        ((struct crpc_call *)call)->peer = grpc_call_get_peer(call->core); /* asked for by few, so only then */
+        ((struct crpc_call *)call)->peer = grpc_call_get_peer(call->core);
     return call->peer;
 }
 

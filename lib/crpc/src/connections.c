@@ -56,6 +56,7 @@ struct address {
 struct connection {
     ino_t inode; /* 0: none */
     struct address address;
+    bool cut; /* shut down from here; core is about to close it */
 };
 
 struct connections {
@@ -202,8 +203,8 @@ static void accepted(struct connections *c, int fd)
         why = fds_run_out(fd) ? "descriptors" : is_full(c) ? "max-connections" : NULL;
     }
     if (why) {
-        shutdown(fd, SHUT_RDWR);
         log_refused(c, why);
+        shutdown(fd, SHUT_RDWR);
     } else {
         c->by_fd[fd] = (struct connection){.inode = inode_of(fd), .address = address_of(fd)};
         c->n += c->by_fd[fd].inode != 0;
@@ -317,9 +318,9 @@ bool connections_cut(struct connections *connections, const char *peer)
         return false;
     pthread_mutex_lock(&connections->mu);
     for (size_t fd = 0; fd < connections->n_fds && !done; fd++) {
-        const struct connection *known = &connections->by_fd[fd];
-        if (known->inode && address_eq(&known->address, &address))
-            done = cut_fd((int)fd, known);
+        struct connection *known = &connections->by_fd[fd];
+        if (known->inode && !known->cut && address_eq(&known->address, &address))
+            done = known->cut = cut_fd((int)fd, known);
     }
     pthread_mutex_unlock(&connections->mu);
     return done;
