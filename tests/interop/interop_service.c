@@ -50,6 +50,15 @@ static int echo_status(const echo_status_t *status, struct err *ret_err)
     return err_set(ret_err, (enum err_code)status->code, "ECHOED", "%s", status->message);
 }
 
+/* The message last received must have come as the client says. */
+static int check_compressed(struct crpc_call *call, const Grpc__Testing__BoolValue *expected, struct err *ret_err)
+{
+    if (!expected || !expected->value == !crpc_call_received_compressed(call))
+        return 0;
+    return err_field(ret_err, "expect_compressed", "the message came %s",
+                     expected->value ? "without compression" : "compressed");
+}
+
 /* ---- one answer ---- */
 
 static int empty_call(struct crpc_call *call, const ProtobufCMessage *request, ProtobufCMessage *ret_response,
@@ -68,6 +77,10 @@ static int unary_call(struct crpc_call *call, const ProtobufCMessage *request, P
     int rc = echo_metadata(call, ret_err);
     if (rc == 0)
         rc = echo_status(q->response_status, ret_err);
+    if (rc == 0)
+        rc = check_compressed(call, q->expect_compressed, ret_err);
+    if (rc == 0 && q->response_compressed && q->response_compressed->value)
+        rc = crpc_call_set_compression(call, CRPC_COMPRESSION_GZIP, ret_err);
     if (rc != 0)
         return rc;
     r->payload = arena_alloc(crpc_call_arena(call), sizeof *r->payload);
@@ -101,6 +114,9 @@ static enum crpc_next input_got(struct crpc_call *call)
     if (crpc_call_cancelled(call))
         return crpc_end(call);
     if (q) {
+        struct err err = ERR_NONE;
+        if (check_compressed(call, q->expect_compressed, &err) != 0)
+            return crpc_finish(call, &err);
         in->size += q->payload ? (int64_t)q->payload->body.len : 0;
         return crpc_goto(call, &INPUT_RECV);
     }
@@ -117,10 +133,17 @@ static enum crpc_next input_recv(struct crpc_call *call)
 
 /* ---- StreamingOutputCall, FullDuplexCall, HalfDuplexCall ---- */
 
+/* One answer. */
+struct wanted {
+    int32_t size, interval_us;
+    bool compressed;
+};
+
 struct output {
-    struct crpc_signal pause; /* never raised: only its time passes */
-    parameters_t **parameters;
-    size_t n, at; /* of them, and the next one */
+    struct crpc_signal pause;  /* never raised: only its time passes */
+    parameters_t **parameters; /* of the message received last */
+    struct wanted *kept;       /* in their place when half: of all messages */
+    size_t n, at;              /* of them, and the next one */
     int type;
     bool half;   /* answers once all has come */
     bool last;   /* nothing more will come */
@@ -137,17 +160,23 @@ static enum crpc_next output_sent(struct crpc_call *call)
     return crpc_call_sent(call) ? crpc_goto(call, &OUTPUT_NEXT) : crpc_end(call);
 }
 
-static enum crpc_next output_send(struct crpc_call *call, const parameters_t *p)
+static enum crpc_next output_send(struct crpc_call *call, struct wanted want)
 {
     static const struct crpc_step sent = {"output_sent", output_sent};
     struct output *o = crpc_call_state(call);
     struct err err = ERR_NONE;
     Grpc__Testing__Payload payload;
     Grpc__Testing__StreamingOutputCallResponse r = GRPC__TESTING__STREAMING_OUTPUT_CALL_RESPONSE__INIT;
-    if (make_payload(&payload, o->type, p->size, &err) != 0)
+    if (make_payload(&payload, o->type, want.size, &err) != 0)
         return crpc_finish(call, &err);
     r.payload = &payload;
+    crpc_call_compress(call, want.compressed);
     return crpc_send(call, &r.base, &sent); /* what the typed ones of the three methods come to */
+}
+
+static struct wanted wanted_of(const parameters_t *p)
+{
+    return (struct wanted){p->size, p->interval_us, p->compressed && p->compressed->value};
 }
 
 static enum crpc_next output_next(struct crpc_call *call)
@@ -157,33 +186,29 @@ static enum crpc_next output_next(struct crpc_call *call)
         return crpc_end(call);
     if (o->at == o->n)
         return o->last ? crpc_finish(call, NULL) : crpc_goto(call, &OUTPUT_RECV);
-    const parameters_t *p = o->parameters[o->at];
-    if (p->interval_us > 0 && !o->rested) {
+    struct wanted want = o->half ? o->kept[o->at] : wanted_of(o->parameters[o->at]);
+    if (want.interval_us > 0 && !o->rested) {
         o->rested = true;
-        return crpc_await_signal_for(call, &o->pause, (p->interval_us + 999) / 1000, &OUTPUT_NEXT);
+        return crpc_await_signal_for(call, &o->pause, (want.interval_us + 999LL) / 1000, &OUTPUT_NEXT);
     }
     o->rested = false;
     o->at++;
-    return output_send(call, p);
+    return output_send(call, want);
 }
 
 /* HalfDuplexCall: copies what is asked for, as the message is gone with the next one. */
 static int keep(struct crpc_call *call, const Grpc__Testing__StreamingOutputCallRequest *q, struct err *ret_err)
 {
     struct output *o = crpc_call_state(call);
-    struct arena *arena = crpc_call_arena(call);
-    if (!o->parameters)
-        o->parameters = arena_zalloc(arena, HALF_DUPLEX_MAX * sizeof(void *));
+    if (!o->kept)
+        o->kept = arena_alloc(crpc_call_arena(call), HALF_DUPLEX_MAX * sizeof *o->kept);
+    if (!o->kept)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     if (q->n_response_parameters > HALF_DUPLEX_MAX - o->n)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "more than %d responses", HALF_DUPLEX_MAX);
-    for (size_t i = 0; i < q->n_response_parameters && o->parameters; i++) {
-        parameters_t *copy = arena_alloc(arena, sizeof *copy);
-        if (!copy)
-            return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
-        *copy = *q->response_parameters[i];
-        o->parameters[o->n++] = copy;
-    }
-    return o->parameters ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    for (size_t i = 0; i < q->n_response_parameters; i++)
+        o->kept[o->n++] = wanted_of(q->response_parameters[i]);
+    return 0;
 }
 
 static enum crpc_next output_got(struct crpc_call *call)
@@ -219,7 +244,7 @@ static enum crpc_next duplex_start(struct crpc_call *call)
     struct err err = ERR_NONE;
     o->half = crpc_call_method(call) == &grpc_testing_test_service.methods[GRPC_TESTING_TEST_SERVICE_HALF_DUPLEX_CALL];
     crpc_signal_init(call, &o->pause);
-    if (echo_metadata(call, &err) != 0)
+    if (echo_metadata(call, &err) != 0 || crpc_call_set_compression(call, CRPC_COMPRESSION_GZIP, &err) != 0)
         return crpc_finish(call, &err);
     return crpc_goto(call, &OUTPUT_RECV);
 }
@@ -230,7 +255,8 @@ static enum crpc_next output_start(struct crpc_call *call)
     struct output *o = crpc_call_state(call);
     struct err err = ERR_NONE;
     crpc_signal_init(call, &o->pause);
-    if (echo_metadata(call, &err) != 0 || echo_status(q->response_status, &err) != 0)
+    if (echo_metadata(call, &err) != 0 || echo_status(q->response_status, &err) != 0 ||
+        crpc_call_set_compression(call, CRPC_COMPRESSION_GZIP, &err) != 0)
         return crpc_finish(call, &err);
     o->parameters = q->response_parameters;
     o->n = q->n_response_parameters;

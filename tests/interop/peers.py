@@ -46,11 +46,12 @@ def wait_ready(process, name):
 
 
 @contextlib.contextmanager
-def server(name, command, orderly=True):
-    """Runs a server; gives its port. orderly: it must end with status 0 on SIGTERM; else it is simply killed."""
+def server(name, command, orderly=True, process_id=False):
+    """Runs a server; gives its port, or with its process id. orderly: it must end with status 0 on SIGTERM; else it is simply killed."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
-        yield wait_ready(process, name)
+        port = wait_ready(process, name)
+        yield (port, process.pid) if process_id else port
         if orderly:
             process.send_signal(signal.SIGTERM)
             status = process.wait(LIMIT_S)
@@ -67,11 +68,11 @@ def tls_flags(tls, certs=None):
     return flags + [f"--certs={certs}"] if certs else flags
 
 
-def crpc_server(programs, tls=False, address=None):
+def crpc_server(programs, tls=False, address=None, process_id=False):
     command = [os.path.join(programs, "interop_server"), *tls_flags(tls, tls and ruby_dir("spec/testdata"))]
     if address:
         command.append(f"--address={address}")
-    return server("interop_server", command)
+    return server("interop_server", command, process_id=process_id)
 
 
 def ruby_server(tls):
