@@ -153,11 +153,9 @@ static void note_reset(struct crpc_call *call)
         return;
     if (resets_take(&st->resets, crpc_call_peer(call), server->options.max_cancels, clock_mono_us()))
         return;
-    if (connections_cut(server->connections, crpc_call_peer(call))) {
-        atomic_store_explicit(&st->cut, atomic_load_explicit(&st->cut, memory_order_relaxed) + 1, memory_order_relaxed);
+    if (connections_cut(server->connections, crpc_call_peer(call)))
         log_warning("connection cut peer=%s reason=too-many-cancelled-calls max=%u", crpc_call_peer(call),
                     server->options.max_cancels);
-    }
 }
 
 void call_give_back(struct crpc_call *call)

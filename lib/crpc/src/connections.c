@@ -27,6 +27,8 @@ enum { FDS_KEPT = 64 };
 /* Looking through the table costs about a microsecond for each connection; at most a twentieth of the time for it. */
 enum { SWEEP_PAUSE_US = 20 };
 enum { LOG_PAUSE_MS = 10000 };
+/* Of the table, to begin with: what an ordinary process may have. */
+enum { FDS_EXPECTED = 1024 };
 
 /* As gRPC core has them since 1.38; the key is in its public headers, these types are not. */
 enum fd_usage { FD_CLIENT_CONNECTION, FD_SERVER_LISTENER, FD_SERVER_CONNECTION };
@@ -67,7 +69,7 @@ struct connections {
     size_t n_fds;
     unsigned n; /* that are known */
     int64_t swept_us, logged_ms;
-    atomic_ullong refused;
+    atomic_ullong refused, cut;
 };
 
 static ino_t inode_of(int fd)
@@ -243,6 +245,12 @@ struct connections *connections_new(unsigned max)
     struct connections *c = mem_zalloc(sizeof *c);
     if (!c)
         return NULL;
+    c->by_fd = mem_zalloc(FDS_EXPECTED * sizeof *c->by_fd);
+    if (!c->by_fd) {
+        mem_free(c);
+        return NULL;
+    }
+    c->n_fds = FDS_EXPECTED;
     c->mutator.vtable = &vtable;
     gpr_ref_init(&c->mutator.refs, 1);
     c->max = max;
@@ -296,16 +304,23 @@ uint64_t connections_refused(const struct connections *connections)
     return atomic_load(&connections->refused);
 }
 
+uint64_t connections_were_cut(const struct connections *connections)
+{
+    return atomic_load(&connections->cut);
+}
+
 /* The number may come to belong to another socket at any time, so it is held by a copy before it is looked at. */
-static bool cut_fd(int fd, const struct connection *known)
+static bool cut_fd(struct connections *c, int fd, const struct connection *known)
 {
     int held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (held < 0)
         return false;
     struct address now = address_of(held);
     bool same = inode_of(held) == known->inode && address_eq(&now, &known->address);
-    if (same)
+    if (same) {
+        atomic_fetch_add(&c->cut, 1);
         shutdown(held, SHUT_RDWR);
+    }
     close(held);
     return same;
 }
@@ -320,7 +335,7 @@ bool connections_cut(struct connections *connections, const char *peer)
     for (size_t fd = 0; fd < connections->n_fds && !done; fd++) {
         struct connection *known = &connections->by_fd[fd];
         if (known->inode && !known->cut && address_eq(&known->address, &address))
-            done = known->cut = cut_fd((int)fd, known);
+            done = known->cut = cut_fd(connections, (int)fd, known);
     }
     pthread_mutex_unlock(&connections->mu);
     return done;

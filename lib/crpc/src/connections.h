@@ -24,6 +24,8 @@ grpc_arg connections_arg(struct connections *connections);
 unsigned connections_count(struct connections *connections);
 /* Refused so far. */
 uint64_t connections_refused(const struct connections *connections);
+/* Cut off so far. */
+uint64_t connections_were_cut(const struct connections *connections);
 /* Shuts the connection of that peer ("ipv4:127.0.0.1:4711") down. False when there is none that it could be. */
 bool connections_cut(struct connections *connections, const char *peer);
 

@@ -319,10 +319,7 @@ uint64_t crpc_server_shed(const struct crpc_server *server)
 
 uint64_t crpc_server_cut(const struct crpc_server *server)
 {
-    uint64_t n = 0;
-    for (unsigned i = 0; i < server->options.n_workers; i++)
-        n += atomic_load_explicit(&server->stations[i].cut, memory_order_relaxed);
-    return n;
+    return connections_were_cut(server->connections);
 }
 
 unsigned crpc_server_connections(const struct crpc_server *server)

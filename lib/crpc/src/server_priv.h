@@ -38,7 +38,6 @@ struct station {
     unsigned n_idle[CALL_CLASSES];
     atomic_uint calls;         /* under way; only this worker writes */
     atomic_ullong shed;        /* refused because of max_calls; only this worker writes */
-    atomic_ullong cut;         /* connections cut off because of max_cancels; likewise */
     atomic_size_t n_requested; /* slots outstanding in core, or on their way back; only this worker writes */
     struct resets resets;
 };
