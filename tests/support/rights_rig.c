@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <libpq-fe.h>
 
 #include "base/clock.h"
 #include "crpc/health.h"
@@ -136,7 +137,11 @@ const char *rig_address(void)
 static int start_parts(struct err *err)
 {
     static const char types[] = "{\"export_types\": [{\"name\": \"lanes\", \"title\": \"Lanes\","
-                                " \"relation\": \"joblog.lane\", \"columns\": [{\"name\": \"lane_id\"}]}]}";
+                                " \"relation\": \"joblog.lane\", \"columns\": [{\"name\": \"lane_id\"}]},"
+                                " {\"name\": \"slow\", \"title\": \"Slow\", \"relation\": \"public.slow\","
+                                "  \"columns\": [{\"name\": \"nap\"}]},"
+                                " {\"name\": \"long\", \"title\": \"Long\", \"relation\": \"public.long\","
+                                "  \"columns\": [{\"name\": \"line\"}]}]}";
     strcpy(rig.types_path, "/tmp/joblog-rights-XXXXXX");
     int fd = mkstemp(rig.types_path);
     if (fd < 0 || write(fd, types, sizeof types - 1) != sizeof types - 1 || close(fd) != 0)
@@ -148,6 +153,15 @@ static int start_parts(struct err *err)
     const char *uri = pg_fixture_start() ? pg_fixture_database("rights") : NULL;
     if (!uri)
         return err_set(err, ERR_INTERNAL, NULL, "no PostgreSQL");
+    PGconn *db = PQconnectdb(uri);
+    PGresult *made = PQexec(db, "CREATE VIEW public.slow AS SELECT pg_sleep(60)::text AS nap;"
+                                "CREATE VIEW public.long AS"
+                                " SELECT repeat('x', 1000) AS line FROM generate_series(1, 24000)");
+    bool good = PQresultStatus(made) == PGRES_COMMAND_OK;
+    PQclear(made);
+    PQfinish(db);
+    if (!good)
+        return err_set(err, ERR_INTERNAL, NULL, "no views to export");
     drain_init(&rig.service.drain);
     rig.service.hub = hub_new();
     struct store_options options = {
@@ -156,7 +170,7 @@ static int start_parts(struct err *err)
     if (!rig.service.store)
         return -(int)err->code;
     struct export_options exports = {
-        .uri = uri, .store = rig.service.store, .types = rig.types, .n_workers = 1, .ttl_ms = 3600000};
+        .uri = uri, .store = rig.service.store, .types = rig.types, .n_workers = 2, .ttl_ms = 3600000};
     return export_start(&exports, &rig.service.exports, err);
 }
 

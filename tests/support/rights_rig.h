@@ -6,7 +6,7 @@
 #include "core/identity.h"
 #include "crpc/client.h"
 
-/* Group setup and teardown. */
+/* Group setup and teardown. Export types: "lanes" (small), "slow" (runs for a minute), "long" (24 MB). */
 int rig_start(void **state);
 int rig_stop(void **state);
 const char *rig_address(void);
