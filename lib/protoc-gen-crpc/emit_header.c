@@ -4,7 +4,7 @@
 static void emit_includes(struct text *out, const struct model *model, const struct file *file)
 {
     if (file->n_services && model->options.client)
-        text_add(out, "#include \"crpc/client.h\"\n");
+        text_add(out, "#include \"crpc/async.h\"\n#include \"crpc/client.h\"\n");
     text_add(out, "#include \"crpc/method.h\"\n");
     if (file->n_services && model->options.server)
         text_add(out, "#include \"crpc/server.h\"\n");

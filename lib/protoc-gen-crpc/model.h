@@ -91,6 +91,8 @@ enum function {
     FN_OPEN,
     FN_WRITE,
     FN_READ,
+    FN_PUSH,
+    FN_MESSAGE,
     FN_COUNT
 };
 bool model_kind_has(enum kind kind, enum function fn);

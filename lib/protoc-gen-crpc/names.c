@@ -155,9 +155,9 @@ static const char *const keywords[] = {
     "void",     "volatile", "while"};
 
 /* Parameters and locals of the generated functions, which a name of the file's scope would be shadowed by. */
-static const char *const locals[] = {"call",         "channel", "handlers", "list",   "loop",    "msg",
-                                     "on_done",      "options", "request",  "result", "ret_err", "ret_msg",
-                                     "ret_response", "server",  "step",     "stream", "user"};
+static const char *const locals[] = {"call",    "channel",      "events",  "handlers", "list",   "loop",
+                                     "msg",     "on_done",      "options", "request",  "result", "ret_err",
+                                     "ret_msg", "ret_response", "server",  "step",     "stream", "user"};
 
 static bool is_in(const char *name, const char *const *list, size_t n)
 {

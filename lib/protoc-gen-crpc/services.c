@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { ALL_KINDS = 1 << KIND_UNARY | 1 << KIND_CLIENT_STREAM | 1 << KIND_SERVER_STREAM | 1 << KIND_BIDI_STREAM };
+
 static const struct {
     const char *suffix;
     unsigned kinds; /* bits */
@@ -13,10 +15,12 @@ static const struct {
     [FN_REPLY] = {"_reply", 1u << KIND_UNARY | 1u << KIND_CLIENT_STREAM},
     [FN_SEND] = {"_send", 1u << KIND_SERVER_STREAM | 1u << KIND_BIDI_STREAM},
     [FN_UNARY] = {"", 1u << KIND_UNARY},
-    [FN_START] = {"_start", 1u << KIND_UNARY},
+    [FN_START] = {"_start", ALL_KINDS},
     [FN_OPEN] = {"_open", 1u << KIND_CLIENT_STREAM | 1u << KIND_SERVER_STREAM | 1u << KIND_BIDI_STREAM},
     [FN_WRITE] = {"_write", 1u << KIND_CLIENT_STREAM | 1u << KIND_BIDI_STREAM},
     [FN_READ] = {"_read", 1u << KIND_CLIENT_STREAM | 1u << KIND_SERVER_STREAM | 1u << KIND_BIDI_STREAM},
+    [FN_PUSH] = {"_push", 1u << KIND_CLIENT_STREAM | 1u << KIND_BIDI_STREAM},
+    [FN_MESSAGE] = {"_message", ALL_KINDS},
 };
 
 bool model_kind_has(enum kind kind, enum function fn)

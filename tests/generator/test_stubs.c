@@ -45,6 +45,8 @@ static void note(const char *call)
 
 #define STREAM ((struct crpc_stream *)&seen)
 #define CALL   ((struct crpc_call *)&seen)
+#define ASYNC  ((struct crpc_async *)&seen)
+static const struct crpc_async_events EVENTS;
 
 int crpc_server_mount(struct crpc_server *server, const struct crpc_service *service,
                       const struct crpc_handler *const *handlers, void *user, struct err *ret_err)
@@ -115,6 +117,29 @@ int crpc_stream_read(struct crpc_stream *stream, ProtobufCMessage **ret_msg, str
         return seen.write_result;
     *ret_msg = &pong.base;
     return 1;
+}
+
+struct crpc_async *crpc_async_start(struct crpc_channel *channel, struct crpc_loop *loop,
+                                    const struct crpc_method *method, const struct crpc_call_options *options,
+                                    const ProtobufCMessage *request, const struct crpc_async_events *events, void *user,
+                                    struct err *ret_err)
+{
+    (void)channel, (void)loop, (void)options, (void)ret_err;
+    note("async_start");
+    seen.method = method;
+    seen.message = request;
+    assert_ptr_equal(events, &EVENTS);
+    assert_ptr_equal(user, &seen);
+    return ASYNC;
+}
+
+int crpc_async_write(struct crpc_async *stream, const ProtobufCMessage *msg, struct err *ret_err)
+{
+    (void)ret_err;
+    assert_ptr_equal(stream, ASYNC);
+    note("async_write");
+    seen.message = msg;
+    return seen.write_result;
 }
 
 const ProtobufCMessage *crpc_call_request(const struct crpc_call *call)
@@ -286,12 +311,39 @@ static void test_client_streams(void **state)
     assert_string_equal(seen.calls, "open write read ");
 }
 
+static void test_client_async(void **state)
+{
+    (void)state;
+    Kinds__V1__Ping ping = KINDS__V1__PING__INIT;
+    const struct crpc_method *methods = kinds_v1_echo_service.methods;
+    assert_ptr_equal(kinds_v1_echo_service_watch_start(NULL, NULL, NULL, &ping, &EVENTS, &seen, NULL), ASYNC);
+    assert_ptr_equal(seen.message, &ping);
+    assert_ptr_equal(seen.method, &methods[KINDS_V1_ECHO_SERVICE_WATCH]);
+    assert_ptr_equal(kinds_v1_echo_service_collect_start(NULL, NULL, NULL, &EVENTS, &seen, NULL), ASYNC);
+    assert_null(seen.message);
+    assert_ptr_equal(seen.method, &methods[KINDS_V1_ECHO_SERVICE_COLLECT]);
+    assert_ptr_equal(kinds_v1_echo_service_chat_start(NULL, NULL, NULL, &EVENTS, &seen, NULL), ASYNC);
+    assert_ptr_equal(seen.method, &methods[KINDS_V1_ECHO_SERVICE_CHAT]);
+    assert_int_equal(kinds_v1_echo_service_chat_push(ASYNC, &ping, NULL), 0);
+    assert_ptr_equal(seen.message, &ping);
+    seen.write_result = -9;
+    assert_int_equal(kinds_v1_echo_service_collect_push(ASYNC, &ping, NULL), -9);
+    assert_string_equal(seen.calls, "async_start async_start async_start async_write async_write ");
+    const Kinds__V1__Pong *same[] = {
+        kinds_v1_echo_service_say_hello_message(&pong.base), kinds_v1_echo_service_collect_message(&pong.base),
+        kinds_v1_echo_service_watch_message(&pong.base), kinds_v1_echo_service_chat_message(&pong.base)};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        assert_ptr_equal(same[i], &pong);
+    assert_null(kinds_v1_echo_service_say_hello_message(NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_method_tables, reset), cmocka_unit_test_setup(test_descriptors, reset),
         cmocka_unit_test_setup(test_mount, reset),         cmocka_unit_test_setup(test_server_wrappers, reset),
         cmocka_unit_test_setup(test_client_unary, reset),  cmocka_unit_test_setup(test_client_streams, reset),
+        cmocka_unit_test_setup(test_client_async, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

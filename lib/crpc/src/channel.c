@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "credentials.h"
+#include "service_config.h"
 #include "status.h"
 
 enum {
@@ -21,9 +22,22 @@ enum {
     PING_TIMEOUT_MS = 20000
 };
 
-static grpc_arg int_arg(const char *key, int value)
+/* Arguments for core; what they point to is borrowed. */
+struct args {
+    grpc_arg list[24];
+    size_t n;
+};
+
+static void add_int(struct args *args, const char *key, int value)
 {
-    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
+    args->list[args->n++] = (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value};
+}
+
+/* NULL: left out. */
+static void add_text(struct args *args, const char *key, const char *value)
+{
+    if (value)
+        args->list[args->n++] = (grpc_arg){.type = GRPC_ARG_STRING, .key = (char *)key, .value.string = (char *)value};
 }
 
 /* Core accepts nearly everything and fails at the first call. */
@@ -44,56 +58,75 @@ static bool target_ok(const char *target)
     return !colon[1 + digits] && port > 0 && port <= 65535;
 }
 
-static grpc_channel *create_core(const char *target, const struct crpc_channel_options *o)
+static bool is_unix(const char *target)
 {
-    const char *name = channel_credentials_name(o->credentials);
-    int max_reconnect = o->max_reconnect_ms > 0 ? o->max_reconnect_ms : RECONNECT_MS;
-    int first = max_reconnect < RECONNECT_FIRST_MS ? max_reconnect : RECONNECT_FIRST_MS;
-    size_t max_message = o->max_message_bytes ? o->max_message_bytes : 4 << 20;
-    grpc_arg args[] = {
-        int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, max_message > INT_MAX ? INT_MAX : (int)max_message),
-        /* Core inflates a message whole before it looks at the limit: a thousand times the size, outside any quota. */
-        int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE),
-        int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0),
-        int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, o->keepalive_ms > 0 ? o->keepalive_ms : KEEPALIVE_MS),
-        int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, PING_TIMEOUT_MS),
-        int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
-        int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, first),
-        int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS), /* so core calls how long an attempt may take */
-        int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, max_reconnect),
-        /* Channels of one process do not share connections, nor each other's back-off. */
-        int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
-        int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
-        /* Last: left out when there is none. */
-        {.type = GRPC_ARG_STRING, .key = (char *)GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, .value.string = (char *)name},
-    };
-    size_t n_args = sizeof args / sizeof *args - !name;
+    return strncmp(target, "unix:", 5) == 0;
+}
+
+static int bounded(size_t n)
+{
+    return n > INT_MAX ? INT_MAX : (int)n;
+}
+
+static void add_keepalive(struct args *args, const struct crpc_channel_options *o)
+{
+    int every = o->keepalive_ms > 0 ? o->keepalive_ms : o->keepalive_ms < 0 ? INT_MAX : KEEPALIVE_MS;
+    add_int(args, GRPC_ARG_KEEPALIVE_TIME_MS, every);
+    add_int(args, GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+            o->keepalive_timeout_ms > 0 ? o->keepalive_timeout_ms : PING_TIMEOUT_MS);
+    add_int(args, GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, o->keepalive_without_calls);
+    add_int(args, GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+}
+
+static void add_reconnect(struct args *args, const struct crpc_channel_options *o)
+{
+    int max = o->max_reconnect_ms > 0 ? o->max_reconnect_ms : RECONNECT_MS;
+    add_int(args, GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, max < RECONNECT_FIRST_MS ? max : RECONNECT_FIRST_MS);
+    add_int(args, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MS); /* so core calls how long an attempt may take */
+    add_int(args, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, max);
+}
+
+static grpc_channel *create_core(const char *target, const struct crpc_channel_options *o, const char *service_config)
+{
+    struct args args = {.n = 0};
+    add_int(&args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, bounded(o->max_message_bytes ? o->max_message_bytes : 4 << 20));
+    add_int(&args, GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, o->max_send_bytes ? bounded(o->max_send_bytes) : -1);
+    /* Core inflates a message whole before it looks at the limit: a thousand times the size, outside any quota. */
+    add_int(&args, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE);
+    add_int(&args, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+    add_keepalive(&args, o);
+    add_reconnect(&args, o);
+    /* Channels of one process do not share connections, nor each other's back-off. */
+    add_int(&args, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    add_int(&args, GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    add_text(&args, GRPC_ARG_PRIMARY_USER_AGENT_STRING, o->user_agent);
+    add_text(&args, GRPC_ARG_DEFAULT_AUTHORITY, o->authority);
+    add_text(&args, GRPC_ARG_SERVICE_CONFIG, service_config);
+    add_text(&args, GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, channel_credentials_name(o->credentials));
     grpc_channel_credentials *creds = channel_credentials_core(o->credentials);
-    grpc_channel *core = grpc_channel_create(target, creds, &(grpc_channel_args){n_args, args});
+    grpc_channel *core = grpc_channel_create(target, creds, &(grpc_channel_args){args.n, args.list});
     grpc_channel_credentials_release(creds);
     return core;
 }
 
-static int copy_entry(const struct crpc_metadata *from, grpc_metadata *ret, struct err *ret_err)
+static bool header_value_ok(const char *s)
 {
-    grpc_slice k = grpc_slice_from_copied_string(from->key);
-    grpc_slice v = grpc_slice_from_copied_buffer(from->value.data, from->value.len);
-    if (!grpc_header_key_is_legal(k) || strncmp(from->key, "grpc-", 5) == 0 ||
-        (!grpc_is_binary_header(k) && !grpc_header_nonbin_value_is_legal(v))) {
-        grpc_slice_unref(k);
-        grpc_slice_unref(v);
-        return err_field(ret_err, "metadata", "illegal metadata for key %.64s", from->key);
-    }
-    *ret = (grpc_metadata){.key = k, .value = v};
-    return 0;
+    grpc_slice slice = grpc_slice_from_static_string(s);
+    return grpc_header_nonbin_value_is_legal(slice) != 0;
 }
 
-static void drop_entries(grpc_metadata *md, size_t n)
+static int check_options(const char *target, const struct crpc_channel_options *o, struct err *ret_err)
 {
-    for (size_t i = 0; i < n; i++) {
-        grpc_slice_unref(md[i].key);
-        grpc_slice_unref(md[i].value);
-    }
+    if (!target || !target_ok(target))
+        return err_field(ret_err, "target", "%.100s is no HOST:PORT, unix:PATH or dns:///HOST:PORT",
+                         target ? target : "");
+    if (o->credentials && is_unix(target))
+        return err_field(ret_err, "credentials", "TLS is not for unix sockets, which nobody else can read");
+    if (o->user_agent && (!*o->user_agent || !header_value_ok(o->user_agent)))
+        return err_field(ret_err, "user_agent", "user_agent must be printable ASCII");
+    if (o->authority && (!*o->authority || !header_value_ok(o->authority) || strpbrk(o->authority, " /?#")))
+        return err_field(ret_err, "authority", "authority must be HOST or HOST:PORT");
+    return 0;
 }
 
 static int copy_metadata(struct crpc_channel *channel, const struct crpc_channel_options *o, struct err *ret_err)
@@ -106,42 +139,55 @@ static int copy_metadata(struct crpc_channel *channel, const struct crpc_channel
     if (!channel->metadata)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     for (; channel->n_metadata < o->n_metadata; channel->n_metadata++) {
-        int rc = copy_entry(&o->metadata[channel->n_metadata], &channel->metadata[channel->n_metadata], ret_err);
+        const struct crpc_metadata *from = &o->metadata[channel->n_metadata];
+        int rc = metadata_entry(from->key, from->value, &channel->metadata[channel->n_metadata], ret_err);
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
+/* Creates channel->core. Core answers an option that it cannot read with a channel that is shut down from the start. */
+static int connect_core(struct crpc_channel *channel, const char *target, const struct crpc_channel_options *o,
+                        struct err *ret_err)
+{
+    struct buf rendered = BUF_INIT;
+    int rc = service_config_render(o, &rendered, ret_err);
+    if (rc == 0) {
+        channel->core = create_core(target, o, rendered.len ? rendered.data : o->service_config);
+        if (o->service_config && grpc_channel_check_connectivity_state(channel->core, 0) == GRPC_CHANNEL_SHUTDOWN)
+            rc = err_field(ret_err, "service_config", "service_config is no service config in JSON");
+    }
+    buf_done(&rendered);
+    return rc;
+}
+
 struct crpc_channel *crpc_channel_new(const char *target, const struct crpc_channel_options *options,
                                       struct err *ret_err)
 {
     struct crpc_channel_options o = options ? *options : (struct crpc_channel_options){0};
-    if (!target || !target_ok(target)) {
-        err_field(ret_err, "target", "%.100s is no HOST:PORT, unix:PATH or dns:///HOST:PORT", target ? target : "");
+    if (check_options(target, &o, ret_err) < 0)
         return NULL;
-    }
-    if (o.credentials && strncmp(target, "unix:", 5) == 0) {
-        err_field(ret_err, "credentials", "TLS is not for unix sockets, which nobody else can read");
-        return NULL;
-    }
     struct crpc_channel *channel = mem_zalloc(sizeof *channel);
     if (!channel) {
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
         return NULL;
     }
     pthread_mutex_init(&channel->mu, NULL);
+    channel->is_private = o.credentials || is_unix(target);
+    channel->has_credentials = o.call_credentials != NULL;
+    if (o.call_credentials)
+        channel->credentials = *o.call_credentials;
     /* Core starts threads of its own; signals are for the caller's. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     grpc_init();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (copy_metadata(channel, &o, ret_err) < 0) {
+    if (copy_metadata(channel, &o, ret_err) < 0 || connect_core(channel, target, &o, ret_err) < 0) {
         crpc_channel_free(channel);
         return NULL;
     }
-    channel->core = create_core(target, &o);
     return channel;
 }
 
@@ -164,7 +210,7 @@ void crpc_channel_free(struct crpc_channel *channel)
     }
     if (channel->core)
         grpc_channel_destroy(channel->core);
-    drop_entries(channel->metadata, channel->n_metadata);
+    metadata_drop(channel->metadata, channel->n_metadata);
     mem_free(channel->metadata);
     grpc_shutdown();
     pthread_mutex_destroy(&channel->mu);
@@ -194,43 +240,105 @@ void channel_queue_give(struct crpc_channel *channel, struct channel_queue *queu
     pthread_mutex_unlock(&channel->mu);
 }
 
-int channel_metadata_init(struct call_metadata *md, const struct crpc_channel *channel,
-                          const struct crpc_call_options *options, struct err *ret_err)
+/* ---- state ---- */
+
+/* A channel that core made lame says that it is shut down: it never works. */
+enum crpc_channel_state channel_state_of(grpc_connectivity_state state)
 {
-    size_t n = options ? options->n_metadata : 0;
-    md->n = md->n_shared = channel->n_metadata;
-    if (n > CHANNEL_METADATA_MAX - md->n)
-        return err_field(ret_err, "metadata", "more than %d metadata entries", CHANNEL_METADATA_MAX);
-    if (md->n)
-        memcpy(md->entries, channel->metadata, md->n * sizeof *md->entries);
-    for (size_t i = 0; i < n; i++) {
-        int rc = copy_entry(&options->metadata[i], &md->entries[md->n], ret_err);
-        if (rc < 0) {
-            channel_metadata_done(md);
-            return rc;
-        }
-        md->n++;
+    switch (state) {
+    case GRPC_CHANNEL_IDLE:
+        return CRPC_CHANNEL_IDLE;
+    case GRPC_CHANNEL_CONNECTING:
+        return CRPC_CHANNEL_CONNECTING;
+    case GRPC_CHANNEL_READY:
+        return CRPC_CHANNEL_READY;
+    default:
+        return CRPC_CHANNEL_FAILED;
     }
-    return 0;
 }
 
-void channel_metadata_done(struct call_metadata *md)
+grpc_connectivity_state channel_state_for(enum crpc_channel_state state)
 {
-    drop_entries(md->entries + md->n_shared, md->n - md->n_shared);
+    switch (state) {
+    case CRPC_CHANNEL_IDLE:
+        return GRPC_CHANNEL_IDLE;
+    case CRPC_CHANNEL_CONNECTING:
+        return GRPC_CHANNEL_CONNECTING;
+    case CRPC_CHANNEL_READY:
+        return GRPC_CHANNEL_READY;
+    default:
+        return GRPC_CHANNEL_TRANSIENT_FAILURE;
+    }
 }
+
+enum crpc_channel_state crpc_channel_state(struct crpc_channel *channel)
+{
+    return channel_state_of(grpc_channel_check_connectivity_state(channel->core, 0));
+}
+
+void crpc_channel_connect(struct crpc_channel *channel)
+{
+    grpc_channel_check_connectivity_state(channel->core, 1);
+}
+
+gpr_timespec channel_until(int64_t timeout_ms)
+{
+    if (timeout_ms < 0)
+        return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
+}
+
+static bool watch(struct crpc_channel *channel, struct channel_queue *queue, enum crpc_channel_state last,
+                  gpr_timespec until)
+{
+    grpc_channel_watch_connectivity_state(channel->core, channel_state_for(last), until, queue->cq, queue);
+    return grpc_completion_queue_pluck(queue->cq, queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).success;
+}
+
+bool crpc_channel_wait_state(struct crpc_channel *channel, enum crpc_channel_state last, int64_t timeout_ms)
+{
+    struct channel_queue *queue = channel_queue_take(channel);
+    if (!queue)
+        return crpc_channel_state(channel) != last;
+    bool changed = watch(channel, queue, last, channel_until(timeout_ms));
+    channel_queue_give(channel, queue);
+    return changed;
+}
+
+int crpc_channel_wait_ready(struct crpc_channel *channel, int64_t timeout_ms, struct err *ret_err)
+{
+    struct channel_queue *queue = channel_queue_take(channel);
+    if (!queue)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    gpr_timespec until = channel_until(timeout_ms);
+    bool in_time = true;
+    enum crpc_channel_state state;
+    while ((state = crpc_channel_state(channel)) != CRPC_CHANNEL_READY && in_time) {
+        crpc_channel_connect(channel); /* a connection that is lost leaves the channel idle */
+        in_time = watch(channel, queue, state, until);
+    }
+    channel_queue_give(channel, queue);
+    return state == CRPC_CHANNEL_READY
+               ? 0
+               : err_set(ret_err, ERR_DEADLINE_EXCEEDED, "NOT_CONNECTED", "the channel was not ready in time");
+}
+
+/* ---- calls ---- */
 
 grpc_call *channel_call(struct crpc_channel *channel, const struct crpc_method *method,
                         const struct crpc_call_options *options, grpc_completion_queue *cq)
 {
     int64_t ms = options ? options->timeout_ms : 0;
-    gpr_timespec deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
-    if (ms > 0)
-        deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(ms, GPR_TIMESPAN));
+    gpr_timespec deadline = ms == 0  ? gpr_inf_future(GPR_CLOCK_MONOTONIC)
+                            : ms < 0 ? gpr_inf_past(GPR_CLOCK_MONOTONIC)
+                                     : channel_until(ms);
+    grpc_slice host = grpc_slice_from_static_string(options && options->authority ? options->authority : "");
     return grpc_channel_create_call(channel->core, NULL, GRPC_PROPAGATE_DEFAULTS, cq,
-                                    grpc_slice_from_static_string(method->path), NULL, deadline, NULL);
+                                    grpc_slice_from_static_string(method->path),
+                                    options && options->authority ? &host : NULL, deadline, NULL);
 }
 
-grpc_op channel_initial_op(const struct crpc_call_options *options, struct call_metadata *md)
+grpc_op channel_initial_op(const struct crpc_call_options *options, struct crpc_call_metadata *md)
 {
     grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
     if (options && options->wait_for_ready)

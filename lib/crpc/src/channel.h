@@ -6,6 +6,7 @@
 
 #include <grpc/grpc.h>
 
+#include "crpc/call_credentials.h"
 #include "crpc/client.h"
 
 /* Entries of metadata a call may have, with the channel's. */
@@ -19,32 +20,76 @@ struct channel_queue {
 
 struct crpc_channel {
     grpc_channel *core;
+    bool is_private; /* TLS or a unix socket */
+    struct crpc_call_credentials credentials;
+    bool has_credentials;
     grpc_metadata *metadata;
     size_t n_metadata;
     pthread_mutex_t mu; /* queues */
     struct channel_queue *queues;
 };
 
-/* Metadata of one call, ready for core. */
-struct call_metadata {
+struct channel_queue *channel_queue_take(struct crpc_channel *channel); /* NULL: out of memory */
+/* Nothing is outstanding on it. */
+void channel_queue_give(struct crpc_channel *channel, struct channel_queue *queue);
+
+/* ---- metadata that is sent (metadata.c) ---- */
+
+/* Of one call, ready for core. */
+struct crpc_call_metadata {
     grpc_metadata entries[CHANNEL_METADATA_MAX];
     size_t n;
     size_t n_shared; /* the channel's, first */
 };
 
-struct channel_queue *channel_queue_take(struct crpc_channel *channel); /* NULL: out of memory */
-/* Nothing is outstanding on it. */
-void channel_queue_give(struct crpc_channel *channel, struct channel_queue *queue);
-
-int channel_metadata_init(struct call_metadata *md, const struct crpc_channel *channel,
-                          const struct crpc_call_options *options, struct err *ret_err);
+/* One entry, checked and copied. */
+int metadata_entry(const char *key, struct span value, grpc_metadata *ret, struct err *ret_err);
+void metadata_drop(grpc_metadata *md, size_t n);
+/* The channel's, the call's, and what its credentials supply. */
+int metadata_init(struct crpc_call_metadata *md, const struct crpc_channel *channel, const struct crpc_method *method,
+                  const struct crpc_call_options *options, struct err *ret_err);
 /* After start_batch: core has references of its own. */
-void channel_metadata_done(struct call_metadata *md);
+void metadata_done(struct crpc_call_metadata *md);
+
+/* ---- metadata that came (received.c) ---- */
+
+/* A copy that outlives the call; core's own lies in the call. */
+struct received {
+    struct crpc_metadata_list list;
+    void *memory;
+};
+/* *ret is overwritten, without a look at what it was. 0 or -ERR_RESOURCE_EXHAUSTED, and then *ret is empty. */
+int received_copy(const grpc_metadata_array *from, struct received *ret, struct err *ret_err);
+void received_done(struct received *r);
+/* Fills *response, whose old content is freed. */
+int received_fill(struct crpc_response *response, const grpc_metadata_array *initial,
+                  const grpc_metadata_array *trailing, struct err *ret_err);
+
+/* ---- calls ---- */
 
 grpc_call *channel_call(struct crpc_channel *channel, const struct crpc_method *method,
                         const struct crpc_call_options *options, grpc_completion_queue *cq);
-grpc_op channel_initial_op(const struct crpc_call_options *options, struct call_metadata *md);
+grpc_op channel_initial_op(const struct crpc_call_options *options, struct crpc_call_metadata *md);
 /* Fills *ret_err from what RECV_STATUS_ON_CLIENT gave; 0 or -code. */
 int channel_status(grpc_status_code code, grpc_slice msg, const grpc_metadata_array *trailing, struct err *ret_err);
+
+enum crpc_channel_state channel_state_of(grpc_connectivity_state state);
+grpc_connectivity_state channel_state_for(enum crpc_channel_state state);
+/* Milliseconds from now; below 0: never. */
+gpr_timespec channel_until(int64_t timeout_ms);
+
+/* ---- cancels (cancel.c) ---- */
+
+/* A call's place in a crpc_cancel. */
+struct cancel_link {
+    struct crpc_cancel *owner; /* NULL: not in one */
+    grpc_call *core;
+    struct cancel_link *next, *prev;
+};
+
+/* owner may be NULL. A call that comes too late is cancelled at once. */
+void cancel_join(struct cancel_link *link, struct crpc_cancel *owner, grpc_call *core);
+/* Before the last reference to the call goes. */
+void cancel_leave(struct cancel_link *link);
 
 #endif

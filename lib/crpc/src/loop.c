@@ -1,21 +1,50 @@
-/* Unary calls on a loop of the caller's: one NEXT queue, callbacks on the thread that runs it. */
+/* A loop of the caller's: one NEXT queue, callbacks on the thread that runs it. Here are the queue itself, unary calls
+ * and watches; streams are in async.c. Only crpc_loop_wake is for other threads: an empty batch of a call that never
+ * goes anywhere puts a tag into the queue. */
+#include "loop.h"
+
 #include <assert.h>
+#include <stdatomic.h>
 
 #include "base/alloc.h"
 #include "unary.h"
 
 struct loop_call {
+    struct loop_op op;
+    struct crpc_loop *loop;
     struct unary unary;
     crpc_unary_done *on_done;
     void *user;
     struct loop_call *next;
 };
 
+struct loop_watch {
+    struct loop_op op;
+    struct crpc_loop *loop;
+    struct crpc_channel *channel;
+    crpc_channel_watched *on_change;
+    void *user;
+};
+
 struct crpc_loop {
     grpc_completion_queue *cq;
     struct loop_call *idle;
-    size_t n_pending;
+    size_t n_pending; /* calls, watches and holds */
+    struct loop_op wake;
+    grpc_call *wake_call;
+    atomic_bool waking; /* its tag is in the queue, or about to be */
+    bool woken;         /* the tag has come */
 };
+
+/* From here on another wake needs another tag. */
+static int wake_done(struct loop_op *op, bool ok)
+{
+    struct crpc_loop *loop = LOOP_OP_OF(op, struct crpc_loop, wake);
+    (void)ok;
+    atomic_store(&loop->waking, false);
+    loop->woken = true;
+    return 0;
+}
 
 struct crpc_loop *crpc_loop_new(void)
 {
@@ -24,6 +53,12 @@ struct crpc_loop *crpc_loop_new(void)
         return NULL;
     grpc_init();
     loop->cq = grpc_completion_queue_create_for_next(NULL);
+    loop->wake.done = wake_done;
+    grpc_channel *lame = grpc_lame_client_channel_create("crpc:wake", GRPC_STATUS_UNAVAILABLE, "wakes a loop");
+    loop->wake_call =
+        grpc_channel_create_call(lame, NULL, GRPC_PROPAGATE_DEFAULTS, loop->cq, grpc_slice_from_static_string("/wake"),
+                                 NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_channel_destroy(lame);
     return loop;
 }
 
@@ -32,6 +67,7 @@ void crpc_loop_free(struct crpc_loop *loop)
     if (!loop)
         return;
     assert(loop->n_pending == 0);
+    grpc_call_unref(loop->wake_call);
     grpc_completion_queue_shutdown(loop->cq);
     while (grpc_completion_queue_next(loop->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type != GRPC_QUEUE_SHUTDOWN)
         ;
@@ -45,6 +81,62 @@ void crpc_loop_free(struct crpc_loop *loop)
     mem_free(loop);
 }
 
+grpc_completion_queue *loop_queue(struct crpc_loop *loop)
+{
+    return loop->cq;
+}
+
+void loop_begin(struct crpc_loop *loop)
+{
+    loop->n_pending++;
+}
+
+void loop_end(struct crpc_loop *loop)
+{
+    assert(loop->n_pending > 0);
+    loop->n_pending--;
+}
+
+void crpc_loop_hold(struct crpc_loop *loop)
+{
+    loop_begin(loop);
+}
+
+void crpc_loop_release(struct crpc_loop *loop)
+{
+    loop_end(loop);
+}
+
+void crpc_loop_wake(struct crpc_loop *loop)
+{
+    if (atomic_exchange(&loop->waking, true))
+        return;
+    grpc_call_error e = grpc_call_start_batch(loop->wake_call, NULL, 0, &loop->wake, NULL);
+    assert(e == GRPC_CALL_OK);
+    (void)e;
+}
+
+int crpc_loop_run(struct crpc_loop *loop, int64_t timeout_ms)
+{
+    gpr_timespec until = timeout_ms ? channel_until(timeout_ms) : gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    int n = 0;
+    loop->woken = false;
+    while (loop->n_pending > 0) {
+        grpc_event ev = grpc_completion_queue_next(loop->cq, until, NULL);
+        if (ev.type != GRPC_OP_COMPLETE)
+            break;
+        struct loop_op *op = ev.tag;
+        n += op->done(op, ev.success != 0);
+        if (loop->woken || (n > 0 && timeout_ms != 0))
+            break; /* looking for more would cost a system call each time */
+    }
+    return n;
+}
+
+/* ---- unary calls ---- */
+
+static int call_done(struct loop_op *op, bool ok);
+
 static struct loop_call *take(struct crpc_loop *loop)
 {
     struct loop_call *c = loop->idle;
@@ -53,8 +145,11 @@ static struct loop_call *take(struct crpc_loop *loop)
         return c;
     }
     c = mem_alloc(sizeof *c);
-    if (c)
+    if (c) {
+        c->op.done = call_done;
+        c->loop = loop;
         unary_init(&c->unary);
+    }
     return c;
 }
 
@@ -73,43 +168,52 @@ int crpc_unary_start(struct crpc_channel *channel, struct crpc_loop *loop, const
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     c->on_done = on_done;
     c->user = user;
-    int rc = unary_start(&c->unary, channel, method, options, request, loop->cq, c, ret_err);
+    int rc = unary_start(&c->unary, channel, method, options, request, loop->cq, &c->op, ret_err);
     if (rc < 0)
         give(loop, c);
     else
-        loop->n_pending++;
+        loop_begin(loop);
     return rc;
 }
 
-static void finish(struct crpc_loop *loop, struct loop_call *c)
+static int call_done(struct loop_op *op, bool ok)
 {
+    struct loop_call *c = LOOP_OP_OF(op, struct loop_call, op);
     struct err status = ERR_NONE;
     ProtobufCMessage *response = NULL;
     crpc_unary_done *on_done = c->on_done;
     void *user = c->user;
+    (void)ok;
     unary_finish(&c->unary, &response, &status);
-    loop->n_pending--;
-    give(loop, c); /* the callback may start the next call with it */
+    loop_end(c->loop);
+    give(c->loop, c); /* the callback may start the next call with it */
     on_done(user, response, &status);
     crpc_message_free(response);
+    return 1;
 }
 
-int crpc_loop_run(struct crpc_loop *loop, int64_t timeout_ms)
+/* ---- watches ---- */
+
+static int watch_done(struct loop_op *op, bool ok)
 {
-    gpr_timespec until = gpr_inf_past(GPR_CLOCK_MONOTONIC);
-    if (timeout_ms < 0)
-        until = gpr_inf_future(GPR_CLOCK_MONOTONIC);
-    else if (timeout_ms > 0)
-        until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(timeout_ms, GPR_TIMESPAN));
-    int n = 0;
-    while (loop->n_pending > 0) {
-        grpc_event ev = grpc_completion_queue_next(loop->cq, until, NULL);
-        if (ev.type != GRPC_OP_COMPLETE)
-            break;
-        finish(loop, ev.tag);
-        n++;
-        if (timeout_ms != 0)
-            break; /* looking for more would cost a system call each time */
-    }
-    return n;
+    struct loop_watch *w = LOOP_OP_OF(op, struct loop_watch, op);
+    struct loop_watch copy = *w;
+    mem_free(w);
+    loop_end(copy.loop);
+    copy.on_change(copy.user, crpc_channel_state(copy.channel), ok);
+    return 1;
+}
+
+int crpc_channel_watch_start(struct crpc_channel *channel, struct crpc_loop *loop, enum crpc_channel_state last,
+                             int64_t timeout_ms, crpc_channel_watched *on_change, void *user, struct err *ret_err)
+{
+    assert(timeout_ms > 0); /* core cannot be asked to give up a watch */
+    struct loop_watch *w = mem_alloc(sizeof *w);
+    if (!w)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    *w = (struct loop_watch){{watch_done}, loop, channel, on_change, user};
+    loop_begin(loop);
+    grpc_channel_watch_connectivity_state(channel->core, channel_state_for(last), channel_until(timeout_ms), loop->cq,
+                                          &w->op);
+    return 0;
 }

@@ -2,10 +2,10 @@
  * writes. The status is taken by whoever reads to the end, or by crpc_stream_free. */
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/alloc.h"
-#include "bytes.h"
-#include "channel.h"
+#include "unary.h"
 
 struct crpc_stream {
     struct crpc_channel *channel;
@@ -16,11 +16,19 @@ struct crpc_stream {
     grpc_metadata_array initial, trailing;
     grpc_status_code code;
     grpc_slice msg;
+    struct cancel_link link;
     char tag_open, tag_initial, tag_status, tag_read, tag_write; /* only their addresses matter */
-    pthread_mutex_t mu;                                          /* the next three */
-    bool ended;                                                  /* tag_status has come */
+    bool answered;                                               /* a message has come; the reader's */
+    pthread_mutex_t mu;                                          /* the next five */
+    atomic_bool ended;                                           /* tag_status has come */
     struct err status;
     bool broken; /* by this side, with status: a message it could not read */
+    bool trailing_copied;
+    struct received trailing_copy;
+    pthread_mutex_t mu_initial; /* the next three; held while waiting for tag_initial */
+    bool has_initial;           /* tag_initial has come */
+    bool initial_copied;
+    struct received initial_copy;
 };
 
 static void start(struct crpc_stream *s, const grpc_op *ops, size_t n, void *tag)
@@ -38,14 +46,14 @@ static bool pluck(struct crpc_stream *s, void *tag)
 struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct crpc_method *method,
                                      const struct crpc_call_options *options, struct err *ret_err)
 {
-    struct call_metadata md;
-    if (channel_metadata_init(&md, channel, options, ret_err) < 0)
+    struct crpc_call_metadata md;
+    if (metadata_init(&md, channel, method, options, ret_err) < 0)
         return NULL;
     struct crpc_stream *s = mem_zalloc(sizeof *s);
     struct channel_queue *queue = s ? channel_queue_take(channel) : NULL;
     if (!queue) {
         mem_free(s);
-        channel_metadata_done(&md);
+        metadata_done(&md);
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
         return NULL;
     }
@@ -56,6 +64,7 @@ struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct 
     grpc_metadata_array_init(&s->initial);
     grpc_metadata_array_init(&s->trailing);
     pthread_mutex_init(&s->mu, NULL);
+    pthread_mutex_init(&s->mu_initial, NULL);
     s->core = channel_call(channel, method, options, queue->cq);
     grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
                       .data.recv_status_on_client = {
@@ -66,7 +75,8 @@ struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct 
     start(s, &initial, 1, &s->tag_initial);
     grpc_op open = channel_initial_op(options, &md);
     start(s, &open, 1, &s->tag_open);
-    channel_metadata_done(&md);
+    metadata_done(&md);
+    cancel_join(&s->link, options ? options->cancel : NULL, s->core);
     return s;
 }
 
@@ -137,6 +147,8 @@ static int end_of_stream(struct crpc_stream *s, struct err *ret_err)
 {
     struct err status;
     take_status(s, true, &status);
+    if (status.code == ERR_OK && s->method->kind == CRPC_CLIENT_STREAM && !s->answered)
+        return err_set(ret_err, ERR_UNIMPLEMENTED, "NO_RESPONSE_MESSAGE", "the server answered OK without a message");
     if (status.code != ERR_OK && ret_err)
         *ret_err = status;
     return -(int)status.code;
@@ -161,11 +173,45 @@ int crpc_stream_read(struct crpc_stream *stream, ProtobufCMessage **ret_msg, str
     struct err err = ERR_NONE;
     int rc = bytes_decode_owned(stream->method->output, in, ret_msg, &err);
     grpc_byte_buffer_destroy(in);
-    if (rc == 0)
+    if (rc == 0) {
+        stream->answered = true;
         return 1;
-    if (err.code == ERR_INVALID_ARGUMENT)
-        err.code = ERR_INTERNAL; /* the server's fault, not the caller's */
+    }
+    unary_blame_server(rc, &err);
     return break_off(stream, &err, ret_err);
+}
+
+static void await_initial(struct crpc_stream *s)
+{
+    if (!s->has_initial)
+        pluck(s, &s->tag_initial);
+    s->has_initial = true;
+}
+
+int crpc_stream_initial(struct crpc_stream *stream, struct crpc_metadata_list *ret, struct err *ret_err)
+{
+    pthread_mutex_lock(&stream->mu_initial);
+    await_initial(stream);
+    int rc = stream->initial_copied ? 0 : received_copy(&stream->initial, &stream->initial_copy, ret_err);
+    stream->initial_copied = rc == 0;
+    if (rc == 0)
+        *ret = stream->initial_copy.list;
+    pthread_mutex_unlock(&stream->mu_initial);
+    return rc;
+}
+
+int crpc_stream_trailing(struct crpc_stream *stream, struct crpc_metadata_list *ret, struct err *ret_err)
+{
+    struct err status;
+    if (!stream->ended && !take_status(stream, false, &status))
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, "NOT_ENDED", "the stream has not ended");
+    pthread_mutex_lock(&stream->mu);
+    int rc = stream->trailing_copied ? 0 : received_copy(&stream->trailing, &stream->trailing_copy, ret_err);
+    stream->trailing_copied = rc == 0;
+    if (rc == 0)
+        *ret = stream->trailing_copy.list;
+    pthread_mutex_unlock(&stream->mu);
+    return rc;
 }
 
 void crpc_stream_cancel(struct crpc_stream *stream)
@@ -182,13 +228,17 @@ void crpc_stream_free(struct crpc_stream *stream)
     struct err status;
     take_status(stream, true, &status);
     pluck(stream, &stream->tag_open);
-    pluck(stream, &stream->tag_initial);
+    await_initial(stream);
+    cancel_leave(&stream->link);
     grpc_call_unref(stream->core);
     grpc_slice_unref(stream->msg);
     channel_queue_give(stream->channel, stream->queue);
     grpc_slice_buffer_destroy(&stream->out.data.raw.slice_buffer);
     grpc_metadata_array_destroy(&stream->initial);
     grpc_metadata_array_destroy(&stream->trailing);
+    received_done(&stream->initial_copy);
+    received_done(&stream->trailing_copy);
+    pthread_mutex_destroy(&stream->mu_initial);
     pthread_mutex_destroy(&stream->mu);
     mem_free(stream);
 }

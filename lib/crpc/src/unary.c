@@ -22,8 +22,11 @@ int unary_start(struct unary *u, struct crpc_channel *channel, const struct crpc
                 const struct crpc_call_options *options, const ProtobufCMessage *request, grpc_completion_queue *cq,
                 void *tag, struct err *ret_err)
 {
-    struct call_metadata md;
-    int rc = channel_metadata_init(&md, channel, options, ret_err);
+    struct crpc_call_metadata md;
+    u->response = options ? options->response : NULL;
+    if (u->response)
+        crpc_response_done(u->response);
+    int rc = metadata_init(&md, channel, method, options, ret_err);
     if (rc < 0)
         return rc;
     u->method = method;
@@ -45,23 +48,38 @@ int unary_start(struct unary *u, struct crpc_channel *channel, const struct crpc
     grpc_call_error e = grpc_call_start_batch(u->core, ops, sizeof ops / sizeof *ops, tag, NULL);
     assert(e == GRPC_CALL_OK);
     (void)e;
-    channel_metadata_done(&md);
+    metadata_done(&md);
+    cancel_join(&u->link, options ? options->cancel : NULL, u->core);
     return 0;
+}
+
+int unary_blame_server(int rc, struct err *io_err)
+{
+    if (rc != -ERR_INVALID_ARGUMENT)
+        return rc;
+    if (io_err)
+        io_err->code = ERR_INTERNAL;
+    return -ERR_INTERNAL;
+}
+
+static int outcome(struct unary *u, ProtobufCMessage **ret_response, struct err *ret_err)
+{
+    int rc = channel_status(u->code, u->msg, &u->trailing, ret_err);
+    if (u->response) {
+        int filled = received_fill(u->response, &u->initial, &u->trailing, rc == 0 ? ret_err : NULL);
+        rc = rc == 0 ? filled : rc;
+    }
+    if (rc < 0)
+        return rc;
+    if (!u->in)
+        return err_set(ret_err, ERR_UNIMPLEMENTED, "NO_RESPONSE_MESSAGE", "the server answered OK without a message");
+    return unary_blame_server(bytes_decode_owned(u->method->output, u->in, ret_response, ret_err), ret_err);
 }
 
 int unary_finish(struct unary *u, ProtobufCMessage **ret_response, struct err *ret_err)
 {
-    int rc = channel_status(u->code, u->msg, &u->trailing, ret_err);
-    if (rc == 0 && !u->in) {
-        rc = err_set(ret_err, ERR_UNIMPLEMENTED, "NO_RESPONSE_MESSAGE", "the server answered OK without a message");
-    } else if (rc == 0) {
-        rc = bytes_decode_owned(u->method->output, u->in, ret_response, ret_err);
-        if (rc == -ERR_INVALID_ARGUMENT) { /* the server's fault, not the caller's */
-            rc = -ERR_INTERNAL;
-            if (ret_err)
-                ret_err->code = ERR_INTERNAL;
-        }
-    }
+    int rc = outcome(u, ret_response, ret_err);
+    cancel_leave(&u->link);
     if (u->in)
         grpc_byte_buffer_destroy(u->in);
     u->in = NULL;

@@ -8,6 +8,8 @@
 struct unary {
     const struct crpc_method *method;
     grpc_call *core;
+    struct cancel_link link;
+    struct crpc_response *response; /* the caller's, or NULL */
     grpc_byte_buffer out, *in;
     grpc_metadata_array initial, trailing;
     grpc_status_code code;
@@ -22,5 +24,7 @@ int unary_start(struct unary *u, struct crpc_channel *channel, const struct crpc
                 void *tag, struct err *ret_err);
 /* After tag has come: the outcome; u may be started again. Gives *ret_response. */
 int unary_finish(struct unary *u, ProtobufCMessage **ret_response, struct err *ret_err);
+/* As bytes_decode_owned's result for a message of the server's, whose fault is not the caller's. */
+int unary_blame_server(int rc, struct err *io_err);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef CRPC_kinds_2eproto_INCLUDED
 #define CRPC_kinds_2eproto_INCLUDED
 
+#include "crpc/async.h"
 #include "crpc/client.h"
 #include "crpc/method.h"
 #include "crpc/server.h"
@@ -116,7 +117,7 @@ kinds_v1_echo_service_say_hello(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Kinds__V1__Pong. */
+/* As crpc_unary_start. */
 static inline int
 kinds_v1_echo_service_say_hello_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Kinds__V1__Ping *request,
@@ -124,6 +125,23 @@ kinds_v1_echo_service_say_hello_start(struct crpc_channel *channel, struct crpc_
 {
     return crpc_unary_start(channel, loop, &kinds_v1_echo_service.methods[KINDS_V1_ECHO_SERVICE_SAY_HELLO], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Kinds__V1__Pong *
+kinds_v1_echo_service_say_hello_message(const ProtobufCMessage *msg)
+{
+    return (const Kinds__V1__Pong *)msg;
+}
+
+/* As crpc_async_start. */
+static inline struct crpc_async *
+kinds_v1_echo_service_collect_start(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options,
+    const struct crpc_async_events *events, void *user, struct err *ret_err)
+{
+    return crpc_async_start(channel, loop, &kinds_v1_echo_service.methods[KINDS_V1_ECHO_SERVICE_COLLECT], options,
+                            NULL, events, user, ret_err);
 }
 
 /* Many for one.
@@ -155,6 +173,31 @@ kinds_v1_echo_service_collect_read(struct crpc_stream *stream, Kinds__V1__Pong *
     return result;
 }
 
+/* As crpc_async_write. After the last one: crpc_async_close_write. */
+static inline int
+kinds_v1_echo_service_collect_push(struct crpc_async *stream, const Kinds__V1__Ping *request,
+    struct err *ret_err)
+{
+    return crpc_async_write(stream, (const ProtobufCMessage *)request, ret_err);
+}
+
+/* What on_message is given. */
+static inline const Kinds__V1__Pong *
+kinds_v1_echo_service_collect_message(const ProtobufCMessage *msg)
+{
+    return (const Kinds__V1__Pong *)msg;
+}
+
+/* As crpc_async_start. */
+static inline struct crpc_async *
+kinds_v1_echo_service_watch_start(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options, const Kinds__V1__Ping *request,
+    const struct crpc_async_events *events, void *user, struct err *ret_err)
+{
+    return crpc_async_start(channel, loop, &kinds_v1_echo_service.methods[KINDS_V1_ECHO_SERVICE_WATCH], options,
+                            (const ProtobufCMessage *)request, events, user, ret_err);
+}
+
 /* One for many.
  * In two lines.
  * Opens the stream, writes the request and closes the writing half. NULL and *ret_err on failure; a call
@@ -184,6 +227,23 @@ kinds_v1_echo_service_watch_read(struct crpc_stream *stream, Kinds__V1__Pong **r
     return result;
 }
 
+/* What on_message is given. */
+static inline const Kinds__V1__Pong *
+kinds_v1_echo_service_watch_message(const ProtobufCMessage *msg)
+{
+    return (const Kinds__V1__Pong *)msg;
+}
+
+/* As crpc_async_start. */
+static inline struct crpc_async *
+kinds_v1_echo_service_chat_start(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options,
+    const struct crpc_async_events *events, void *user, struct err *ret_err)
+{
+    return crpc_async_start(channel, loop, &kinds_v1_echo_service.methods[KINDS_V1_ECHO_SERVICE_CHAT], options,
+                            NULL, events, user, ret_err);
+}
+
 /* NULL and *ret_err on failure. */
 static inline struct crpc_stream *
 kinds_v1_echo_service_chat_open(struct crpc_channel *channel,
@@ -210,6 +270,21 @@ kinds_v1_echo_service_chat_read(struct crpc_stream *stream, Kinds__V1__Pong **re
     if (result > 0)
         *ret_msg = (Kinds__V1__Pong *)msg;
     return result;
+}
+
+/* As crpc_async_write. After the last one: crpc_async_close_write. */
+static inline int
+kinds_v1_echo_service_chat_push(struct crpc_async *stream, const Kinds__V1__Ping *request,
+    struct err *ret_err)
+{
+    return crpc_async_write(stream, (const ProtobufCMessage *)request, ret_err);
+}
+
+/* What on_message is given. */
+static inline const Kinds__V1__Pong *
+kinds_v1_echo_service_chat_message(const ProtobufCMessage *msg)
+{
+    return (const Kinds__V1__Pong *)msg;
 }
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef CRPC_no_5fpackage_2eproto_INCLUDED
 #define CRPC_no_5fpackage_2eproto_INCLUDED
 
+#include "crpc/async.h"
 #include "crpc/client.h"
 #include "crpc/method.h"
 #include "crpc/server.h"
@@ -60,7 +61,7 @@ notes_add(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Note. */
+/* As crpc_unary_start. */
 static inline int
 notes_add_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Note *request,
@@ -68,6 +69,13 @@ notes_add_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &notes.methods[NOTES_ADD], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Note *
+notes_add_message(const ProtobufCMessage *msg)
+{
+    return (const Note *)msg;
 }
 
 /* ---- Call ---- */
@@ -120,7 +128,7 @@ call_make(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Note. */
+/* As crpc_unary_start. */
 static inline int
 call_make_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Note *request,
@@ -128,6 +136,13 @@ call_make_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &call_.methods[CALL_MAKE], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Note *
+call_make_message(const ProtobufCMessage *msg)
+{
+    return (const Note *)msg;
 }
 
 /* ---- Switch ---- */
@@ -180,7 +195,7 @@ switch_int(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Note. */
+/* As crpc_unary_start. */
 static inline int
 switch_int_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Note *request,
@@ -188,6 +203,13 @@ switch_int_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &switch_.methods[SWITCH_INT], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Note *
+switch_int_message(const ProtobufCMessage *msg)
+{
+    return (const Note *)msg;
 }
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef CRPC_odd_2fclash_2eproto_INCLUDED
 #define CRPC_odd_2fclash_2eproto_INCLUDED
 
+#include "crpc/async.h"
 #include "crpc/client.h"
 #include "crpc/method.h"
 #include "crpc/server.h"
@@ -131,14 +132,14 @@ odd_words_say_start_reply_(struct crpc_call *call, const Odd__M *msg)
 
 /* The request. Lives as long as the call. */
 static inline const Odd__M *
-odd_words_say_request_(const struct crpc_call *call)
+odd_words_say_request__(const struct crpc_call *call)
 {
     return (const Odd__M *)crpc_call_request(call);
 }
 
 /* Sends one message, then step. Borrows msg. */
 static inline enum crpc_next
-odd_words_say_send_(struct crpc_call *call, const Odd__M *msg,
+odd_words_say_send__(struct crpc_call *call, const Odd__M *msg,
     const struct crpc_step *step)
 {
     return crpc_send(call, (const ProtobufCMessage *)msg, step);
@@ -160,7 +161,7 @@ odd_words_switch(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_words_switch_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -168,6 +169,23 @@ odd_words_switch_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &odd_words.methods[ODD_WORDS_SWITCH], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_words_switch_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
+}
+
+/* As crpc_async_start. */
+static inline struct crpc_async *
+odd_words_default_start(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options,
+    const struct crpc_async_events *events, void *user, struct err *ret_err)
+{
+    return crpc_async_start(channel, loop, &odd_words.methods[ODD_WORDS_DEFAULT], options,
+                            NULL, events, user, ret_err);
 }
 
 /* NULL and *ret_err on failure. */
@@ -198,6 +216,21 @@ odd_words_default_read(struct crpc_stream *stream, Odd__M **ret_msg,
     return result;
 }
 
+/* As crpc_async_write. After the last one: crpc_async_close_write. */
+static inline int
+odd_words_default_push(struct crpc_async *stream, const Odd__M *request,
+    struct err *ret_err)
+{
+    return crpc_async_write(stream, (const ProtobufCMessage *)request, ret_err);
+}
+
+/* What on_message is given. */
+static inline const Odd__M *
+odd_words_default_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
+}
+
 /* Blocks. 0 and gives *ret_response (crpc_message_free), or -code and *ret_err. */
 static inline int
 odd_words_request(struct crpc_channel *channel,
@@ -212,7 +245,7 @@ odd_words_request(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_words_request_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -220,6 +253,13 @@ odd_words_request_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &odd_words.methods[ODD_WORDS_REQUEST], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_words_request_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
 }
 
 /* words_mount is taken.
@@ -237,7 +277,7 @@ odd_words_mount_(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_words_mount_start_(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -245,6 +285,13 @@ odd_words_mount_start_(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &odd_words.methods[ODD_WORDS_MOUNT], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_words_mount_message_(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
 }
 
 /* Blocks. 0 and gives *ret_response (crpc_message_free), or -code and *ret_err. */
@@ -261,7 +308,7 @@ odd_words_say(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_words_say_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -269,6 +316,13 @@ odd_words_say_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &odd_words.methods[ODD_WORDS_SAY], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_words_say_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
 }
 
 /* words_say_start is taken.
@@ -286,7 +340,7 @@ odd_words_say_start_(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_words_say_start_start_(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -296,11 +350,28 @@ odd_words_say_start_start_(struct crpc_channel *channel, struct crpc_loop *loop,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
 }
 
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_words_say_start_message_(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
+}
+
+/* As crpc_async_start. */
+static inline struct crpc_async *
+odd_words_say_start__(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options, const Odd__M *request,
+    const struct crpc_async_events *events, void *user, struct err *ret_err)
+{
+    return crpc_async_start(channel, loop, &odd_words.methods[ODD_WORDS_SAY_], options,
+                            (const ProtobufCMessage *)request, events, user, ret_err);
+}
+
 /* The same member and function as Say.
  * Opens the stream, writes the request and closes the writing half. NULL and *ret_err on failure; a call
  * that is refused is a stream all the same, and its first read says why. */
 static inline struct crpc_stream *
-odd_words_say_open_(struct crpc_channel *channel,
+odd_words_say_open__(struct crpc_channel *channel,
     const struct crpc_call_options *options, const Odd__M *request,
     struct err *ret_err)
 {
@@ -314,7 +385,7 @@ odd_words_say_open_(struct crpc_channel *channel,
 
 /* As crpc_stream_read: 1 and gives *ret_msg (crpc_message_free), 0 at the end, or -code and *ret_err. */
 static inline int
-odd_words_say_read_(struct crpc_stream *stream, Odd__M **ret_msg,
+odd_words_say_read__(struct crpc_stream *stream, Odd__M **ret_msg,
     struct err *ret_err)
 {
     ProtobufCMessage *msg = NULL;
@@ -322,6 +393,13 @@ odd_words_say_read_(struct crpc_stream *stream, Odd__M **ret_msg,
     if (result > 0)
         *ret_msg = (Odd__M *)msg;
     return result;
+}
+
+/* What on_message is given. */
+static inline const Odd__M *
+odd_words_say_message__(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
 }
 
 /* ---- odd.ClashFile ---- */
@@ -374,7 +452,7 @@ odd_clash_file_words(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_clash_file_words_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -382,6 +460,13 @@ odd_clash_file_words_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &odd_clash_file_.methods[ODD_CLASH_FILE_WORDS], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_clash_file_words_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
 }
 
 /* ---- odd.Foo ---- */
@@ -433,7 +518,7 @@ odd_foo_bar_baz(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_foo_bar_baz_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -441,6 +526,13 @@ odd_foo_bar_baz_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &odd_foo.methods[ODD_FOO_BAR_BAZ], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_foo_bar_baz_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
 }
 
 /* ---- odd.FooBar ---- */
@@ -492,7 +584,7 @@ odd_foo_bar_baz_(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_foo_bar_baz_start_(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -500,6 +592,13 @@ odd_foo_bar_baz_start_(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &odd_foo_bar.methods[ODD_FOO_BAR_BAZ_], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_foo_bar_baz_message_(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
 }
 
 /* ---- odd.Foo_Bar ---- */
@@ -551,7 +650,7 @@ odd_foo_bar_baz__(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_foo_bar_baz_start__(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__M *request,
@@ -559,6 +658,13 @@ odd_foo_bar_baz_start__(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &odd_foo_bar_.methods[ODD_FOO_BAR_BAZ__], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_foo_bar_baz_message__(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
 }
 
 #endif

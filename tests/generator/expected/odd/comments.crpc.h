@@ -2,6 +2,7 @@
 #ifndef CRPC_odd_2fcomments_2eproto_INCLUDED
 #define CRPC_odd_2fcomments_2eproto_INCLUDED
 
+#include "crpc/async.h"
 #include "crpc/client.h"
 #include "crpc/method.h"
 #include "crpc/server.h"
@@ -153,7 +154,7 @@ odd_comments_comments_bidi(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__Comments__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_comments_comments_bidi_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__Comments__M *request,
@@ -161,6 +162,13 @@ odd_comments_comments_bidi_start(struct crpc_channel *channel, struct crpc_loop 
 {
     return crpc_unary_start(channel, loop, &odd_comments_comments.methods[ODD_COMMENTS_COMMENTS_BIDI], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__Comments__M *
+odd_comments_comments_bidi_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__Comments__M *)msg;
 }
 
 /* no space
@@ -178,7 +186,7 @@ odd_comments_comments_tight(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__Comments__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_comments_comments_tight_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__Comments__M *request,
@@ -186,6 +194,13 @@ odd_comments_comments_tight_start(struct crpc_channel *channel, struct crpc_loop
 {
     return crpc_unary_start(channel, loop, &odd_comments_comments.methods[ODD_COMMENTS_COMMENTS_TIGHT], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__Comments__M *
+odd_comments_comments_tight_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__Comments__M *)msg;
 }
 
 /* *
@@ -206,7 +221,7 @@ odd_comments_comments_star(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__Comments__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_comments_comments_star_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__Comments__M *request,
@@ -214,6 +229,13 @@ odd_comments_comments_star_start(struct crpc_channel *channel, struct crpc_loop 
 {
     return crpc_unary_start(channel, loop, &odd_comments_comments.methods[ODD_COMMENTS_COMMENTS_STAR], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__Comments__M *
+odd_comments_comments_star_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__Comments__M *)msg;
 }
 
 /* Blocks. 0 and gives *ret_response (crpc_message_free), or -code and *ret_err. */
@@ -230,7 +252,7 @@ odd_comments_comments_bare(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__Comments__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_comments_comments_bare_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__Comments__M *request,
@@ -238,6 +260,13 @@ odd_comments_comments_bare_start(struct crpc_channel *channel, struct crpc_loop 
 {
     return crpc_unary_start(channel, loop, &odd_comments_comments.methods[ODD_COMMENTS_COMMENTS_BARE], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__Comments__M *
+odd_comments_comments_bare_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__Comments__M *)msg;
 }
 
 /*
@@ -255,7 +284,7 @@ odd_comments_comments_blank(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__Comments__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_comments_comments_blank_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__Comments__M *request,
@@ -263,6 +292,13 @@ odd_comments_comments_blank_start(struct crpc_channel *channel, struct crpc_loop
 {
     return crpc_unary_start(channel, loop, &odd_comments_comments.methods[ODD_COMMENTS_COMMENTS_BLANK], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__Comments__M *
+odd_comments_comments_blank_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__Comments__M *)msg;
 }
 
 /* After it: * /
@@ -280,7 +316,7 @@ odd_comments_comments_behind(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Odd__Comments__M. */
+/* As crpc_unary_start. */
 static inline int
 odd_comments_comments_behind_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Odd__Comments__M *request,
@@ -288,6 +324,13 @@ odd_comments_comments_behind_start(struct crpc_channel *channel, struct crpc_loo
 {
     return crpc_unary_start(channel, loop, &odd_comments_comments.methods[ODD_COMMENTS_COMMENTS_BEHIND], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__Comments__M *
+odd_comments_comments_behind_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__Comments__M *)msg;
 }
 
 #endif

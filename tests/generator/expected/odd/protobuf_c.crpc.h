@@ -2,6 +2,7 @@
 #ifndef CRPC_odd_2fprotobuf_5fc_2eproto_INCLUDED
 #define CRPC_odd_2fprotobuf_5fc_2eproto_INCLUDED
 
+#include "crpc/async.h"
 #include "crpc/client.h"
 #include "crpc/method.h"
 #include "crpc/server.h"
@@ -60,7 +61,7 @@ odd_protobuf_c_renamed_do(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Other__Place__RequestOne__Inner. */
+/* As crpc_unary_start. */
 static inline int
 odd_protobuf_c_renamed_do_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Other__Place__RequestOne *request,
@@ -68,6 +69,13 @@ odd_protobuf_c_renamed_do_start(struct crpc_channel *channel, struct crpc_loop *
 {
     return crpc_unary_start(channel, loop, &odd_protobuf_c_renamed.methods[ODD_PROTOBUF_C_RENAMED_DO], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Other__Place__RequestOne__Inner *
+odd_protobuf_c_renamed_do_message(const ProtobufCMessage *msg)
+{
+    return (const Other__Place__RequestOne__Inner *)msg;
 }
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef CRPC_presence_2fv1_2fpresence_2eproto_INCLUDED
 #define CRPC_presence_2fv1_2fpresence_2eproto_INCLUDED
 
+#include "crpc/async.h"
 #include "crpc/client.h"
 #include "crpc/method.h"
 #include "crpc/server.h"
@@ -60,7 +61,7 @@ presence_v1_presence_service_greet(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Presence__V1__Point. */
+/* As crpc_unary_start. */
 static inline int
 presence_v1_presence_service_greet_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Presence__V1__Person *request,
@@ -68,6 +69,13 @@ presence_v1_presence_service_greet_start(struct crpc_channel *channel, struct cr
 {
     return crpc_unary_start(channel, loop, &presence_v1_presence_service.methods[PRESENCE_V1_PRESENCE_SERVICE_GREET], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Presence__V1__Point *
+presence_v1_presence_service_greet_message(const ProtobufCMessage *msg)
+{
+    return (const Presence__V1__Point *)msg;
 }
 
 #endif

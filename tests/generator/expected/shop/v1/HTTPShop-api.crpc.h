@@ -2,6 +2,7 @@
 #ifndef CRPC_shop_2fv1_2fHTTPShop_2dapi_2eproto_INCLUDED
 #define CRPC_shop_2fv1_2fHTTPShop_2dapi_2eproto_INCLUDED
 
+#include "crpc/async.h"
 #include "crpc/client.h"
 #include "crpc/method.h"
 #include "crpc/server.h"
@@ -77,7 +78,7 @@ my_shop_v1_http_server_get_url(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Google__Protobuf__Empty. */
+/* As crpc_unary_start. */
 static inline int
 my_shop_v1_http_server_get_url_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const MyShop__V1__CatalogTypes__Item *request,
@@ -85,6 +86,23 @@ my_shop_v1_http_server_get_url_start(struct crpc_channel *channel, struct crpc_l
 {
     return crpc_unary_start(channel, loop, &my_shop_v1_http_server.methods[MY_SHOP_V1_HTTP_SERVER_GET_URL], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Google__Protobuf__Empty *
+my_shop_v1_http_server_get_url_message(const ProtobufCMessage *msg)
+{
+    return (const Google__Protobuf__Empty *)msg;
+}
+
+/* As crpc_async_start. */
+static inline struct crpc_async *
+my_shop_v1_http_server_get2_items_start(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options, const MyShop__V1__CatalogTypes__Item__SizeCm *request,
+    const struct crpc_async_events *events, void *user, struct err *ret_err)
+{
+    return crpc_async_start(channel, loop, &my_shop_v1_http_server.methods[MY_SHOP_V1_HTTP_SERVER_GET2_ITEMS], options,
+                            (const ProtobufCMessage *)request, events, user, ret_err);
 }
 
 /* Opens the stream, writes the request and closes the writing half. NULL and *ret_err on failure; a call
@@ -112,6 +130,13 @@ my_shop_v1_http_server_get2_items_read(struct crpc_stream *stream, MyShop__V1__C
     if (result > 0)
         *ret_msg = (MyShop__V1__CatalogTypes__Item *)msg;
     return result;
+}
+
+/* What on_message is given. */
+static inline const MyShop__V1__CatalogTypes__Item *
+my_shop_v1_http_server_get2_items_message(const ProtobufCMessage *msg)
+{
+    return (const MyShop__V1__CatalogTypes__Item *)msg;
 }
 
 /* ---- my_shop.v1.Clock ---- */
@@ -163,7 +188,7 @@ my_shop_v1_clock_now(struct crpc_channel *channel,
     return result;
 }
 
-/* As crpc_unary_start; on_done gets a Google__Protobuf__Timestamp. */
+/* As crpc_unary_start. */
 static inline int
 my_shop_v1_clock_now_start(struct crpc_channel *channel, struct crpc_loop *loop,
     const struct crpc_call_options *options, const Google__Protobuf__Empty *request,
@@ -171,6 +196,13 @@ my_shop_v1_clock_now_start(struct crpc_channel *channel, struct crpc_loop *loop,
 {
     return crpc_unary_start(channel, loop, &my_shop_v1_clock.methods[MY_SHOP_V1_CLOCK_NOW], options,
                             (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Google__Protobuf__Timestamp *
+my_shop_v1_clock_now_message(const ProtobufCMessage *msg)
+{
+    return (const Google__Protobuf__Timestamp *)msg;
 }
 
 /* ---- my_shop.v1.Planned ---- */
