@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+
 #define PKG(name) Crpc__Test__V1__##name
 
 /* ---- what the handlers tell the test ---- */
@@ -38,30 +40,16 @@ static void wait_for(struct echo *e, const unsigned *counter, unsigned n, const 
         fail_msg("waited for %u %s, got %u", n, what, got);
 }
 
-void echo_wait_done(struct echo *e, unsigned n)
-{
-    wait_for(e, &e->n_done, n, "calls done");
-}
-
-void echo_wait_tags(struct echo *e, unsigned n)
-{
-    wait_for(e, &e->n_tags, n, "tags");
-}
-
-void echo_wait_gone(struct echo *e, unsigned n)
-{
-    wait_for(e, &e->n_gone, n, "cancels seen");
-}
-
-void echo_wait_received(struct echo *e, unsigned n)
-{
-    wait_for(e, &e->n_received, n, "messages received");
-}
-
-void echo_wait_sent(struct echo *e, unsigned n)
-{
-    wait_for(e, &e->n_sent, n, "messages sent");
-}
+#define WAIT_FOR(name, counter, what)                                                                                  \
+    void echo_wait_##name(struct echo *e, unsigned n)                                                                  \
+    {                                                                                                                  \
+        wait_for(e, &e->counter, n, what);                                                                             \
+    }
+WAIT_FOR(done, n_done, "calls done")
+WAIT_FOR(tags, n_tags, "tags")
+WAIT_FOR(gone, n_gone, "cancels seen")
+WAIT_FOR(received, n_received, "messages received")
+WAIT_FOR(sent, n_sent, "messages sent")
 
 static void give_tag(struct echo *e, struct tag *tag)
 {
@@ -103,11 +91,63 @@ static void call_done(struct crpc_call *call)
 
 /* ---- Say ---- */
 
+void echo_refuse(struct echo *e, unsigned n)
+{
+    pthread_mutex_lock(&e->mu);
+    e->n_refuse = n;
+    pthread_mutex_unlock(&e->mu);
+}
+
+/* Counts; true when this one is to be refused. */
+static bool note_say(struct echo *e)
+{
+    pthread_mutex_lock(&e->mu);
+    bool refused = e->n_refuse > 0;
+    e->n_refuse -= refused;
+    if (e->n_said < ECHO_TIMES)
+        e->said_at_ms[e->n_said] = clock_mono_ms();
+    e->n_said++;
+    pthread_cond_broadcast(&e->changed);
+    pthread_mutex_unlock(&e->mu);
+    return refused;
+}
+
+/* Metadata of the answer; the trailer holds every byte that there is. */
+static void add_metadata(struct crpc_call *call)
+{
+    char bytes[256];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)i;
+    crpc_call_add_metadata(call, ECHO_INITIAL, span_str("yes"), NULL);
+    crpc_call_add_trailing_metadata(call, ECHO_TRAILING, span_of(bytes, sizeof bytes), NULL);
+}
+
+static int echo_metadata(struct crpc_call *call, const char *key, PKG(SayResponse) * response, struct err *ret_err)
+{
+    struct span value = crpc_call_metadata(call, key);
+    size_t len = strlen(key);
+    bool binary = len > 4 && strcmp(key + len - 4, "-bin") == 0;
+    char name[80];
+    snprintf(name, sizeof name, "%.*s-echo%s", (int)(binary ? len - 4 : len), key, binary ? "-bin" : "");
+    if (binary) {
+        response->data.data = (uint8_t *)arena_span(crpc_call_arena(call), value).data;
+        response->data.len = value.len;
+    } else {
+        response->metadata = arena_str(crpc_call_arena(call), value);
+    }
+    if (strncmp(key, "grpc-", 5) == 0)
+        return 0; /* nobody's to send */
+    int rc = crpc_call_add_trailing_metadata(call, name, value, ret_err);
+    return rc < 0 ? rc : crpc_call_add_metadata(call, name, value, ret_err);
+}
+
 static int say(struct crpc_call *call, const ProtobufCMessage *message, ProtobufCMessage *ret_response,
                struct err *ret_err)
 {
     const PKG(SayRequest) *request = (const void *)message;
     PKG(SayResponse) *response = (void *)ret_response;
+    if (note_say(crpc_call_user(call)))
+        return err_set(ret_err, ERR_UNAVAILABLE, "REFUSED", "refused as asked");
     if (request->fail_code) {
         err_set(ret_err, (enum err_code)request->fail_code, request->fail_reason, "failed as asked: %s", request->text);
         snprintf(ret_err->field, sizeof ret_err->field, "%s", request->fail_field);
@@ -117,11 +157,8 @@ static int say(struct crpc_call *call, const ProtobufCMessage *message, Protobuf
     response->text = request->text;
     response->data = request->data;
     response->time_left_ms = crpc_call_time_left_ms(call);
-    if (request->metadata_key[0]) {
-        struct span value = crpc_call_metadata(call, request->metadata_key);
-        response->metadata = arena_str(crpc_call_arena(call), value);
-    }
-    return crpc_call_add_metadata(call, "x-echo", span_str("yes"), ret_err);
+    add_metadata(call);
+    return request->metadata_key[0] ? echo_metadata(call, request->metadata_key, response, ret_err) : 0;
 }
 
 /* ---- Defer ---- */
@@ -257,6 +294,7 @@ static enum crpc_next count_start(struct crpc_call *call)
 {
     struct count *c = crpc_call_state(call);
     crpc_signal_init(call, &c->signal);
+    add_metadata(call);
     give_tag(crpc_call_user(call), &c->signal.tag);
     return crpc_goto(call, &COUNT_NEXT);
 }
@@ -305,6 +343,7 @@ static enum crpc_next sum_got(struct crpc_call *call)
 static enum crpc_next sum_start(struct crpc_call *call)
 {
     static const struct crpc_step got = {"sum_got", sum_got};
+    add_metadata(call);
     return crpc_recv(call, &got);
 }
 
@@ -376,6 +415,7 @@ static enum crpc_next chat_start(struct crpc_call *call)
     static const struct crpc_step got = {"chat_got", chat_got};
     struct chat *c = crpc_call_state(call);
     crpc_signal_init(call, &c->more);
+    add_metadata(call);
     crpc_fork(call, &CHAT_WRITE);
     return crpc_recv(call, &got);
 }

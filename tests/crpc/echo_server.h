@@ -11,7 +11,13 @@
 #include "crpc/server.h"
 #include "echo.crpc.h"
 
-enum { ECHO_TAGS = 512 };
+enum { ECHO_TAGS = 512, ECHO_TIMES = 16 };
+
+/* In the metadata of every call's answer: ECHO_INITIAL "yes" with the first, ECHO_TRAILING with the status. What Say is
+ * asked for by metadata_key comes back under that key with "-echo" behind its name in both (before a "-bin"), and in
+ * the response as metadata, or as data when the key is binary. */
+#define ECHO_INITIAL  "x-echo"
+#define ECHO_TRAILING "x-echo-end-bin"
 
 struct echo {
     struct crpc_server *server;
@@ -29,6 +35,9 @@ struct echo {
     unsigned n_sent;             /* messages that went out of Count and Chat */
     unsigned n_received;         /* messages that came in, of Sum and Chat */
     unsigned n_ends;             /* ends of the client's stream, of Sum */
+    unsigned n_said;             /* calls of Say */
+    unsigned n_refuse;           /* so many more of Say fail with UNAVAILABLE */
+    int64_t said_at_ms[ECHO_TIMES];
 };
 
 /* options NULL: defaults, with the domain echo.test. address NULL: 127.0.0.1:0. Fails the test on an error. */
@@ -47,6 +56,9 @@ void echo_wait_received(struct echo *e, unsigned n);
 void echo_wait_sent(struct echo *e, unsigned n);
 /* Posts to the i-th tag ever given; false when its call is gone. once: forgets it. */
 bool echo_post(struct echo *e, unsigned i, bool ok, bool once);
+
+/* The next n calls of Say fail with UNAVAILABLE. */
+void echo_refuse(struct echo *e, unsigned n);
 
 /* CMocka set-up and tear-down of a struct echo with defaults. */
 int echo_setup(void **state);

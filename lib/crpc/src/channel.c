@@ -147,7 +147,8 @@ static int copy_metadata(struct crpc_channel *channel, const struct crpc_channel
     return 0;
 }
 
-/* Creates channel->core. Core answers an option that it cannot read with a channel that is shut down from the start. */
+/* Creates channel->core. Core answers a service config that it cannot read with a channel that has failed from the
+ * start, where any other is idle. */
 static int connect_core(struct crpc_channel *channel, const char *target, const struct crpc_channel_options *o,
                         struct err *ret_err)
 {
@@ -155,7 +156,7 @@ static int connect_core(struct crpc_channel *channel, const char *target, const 
     int rc = service_config_render(o, &rendered, ret_err);
     if (rc == 0) {
         channel->core = create_core(target, o, rendered.len ? rendered.data : o->service_config);
-        if (o->service_config && grpc_channel_check_connectivity_state(channel->core, 0) == GRPC_CHANNEL_SHUTDOWN)
+        if (o->service_config && crpc_channel_state(channel) != CRPC_CHANNEL_IDLE)
             rc = err_field(ret_err, "service_config", "service_config is no service config in JSON");
     }
     buf_done(&rendered);

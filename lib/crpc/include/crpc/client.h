@@ -63,7 +63,7 @@ struct crpc_channel_options {
     size_t n_retries;
     const struct crpc_retry_throttle *retry_throttle; /* NULL: none */
     /* A service config in JSON as gRPC defines it, in place of the three above. A server's own, if DNS has one, is not
-     * asked for. */
+     * asked for. Its timeouts are counted by a clock of core's that can be a second off: timeout_ms is exact. */
     const char *service_config;
 };
 

@@ -1,0 +1,526 @@
+/* What a call may be given, in all its forms: cancels from other threads, deadlines, metadata both ways, credentials.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "certs.h"
+#include "crpc/call_credentials.h"
+#include "echo_server.h"
+
+typedef Crpc__Test__V1__SayRequest say_request;
+typedef Crpc__Test__V1__SayResponse say_response;
+typedef Crpc__Test__V1__DeferRequest defer_request;
+typedef Crpc__Test__V1__DeferResponse defer_response;
+typedef Crpc__Test__V1__CountRequest count_request;
+typedef Crpc__Test__V1__CountResponse count_response;
+typedef Crpc__Test__V1__ChatRequest chat_request;
+typedef Crpc__Test__V1__ChatResponse chat_response;
+
+/* ---- cancels ---- */
+
+struct canceller {
+    struct echo *e;
+    struct crpc_cancel *cancel;
+    unsigned n_tags;
+    pthread_t thread;
+};
+
+static void *cancel_main(void *arg)
+{
+    struct canceller *c = arg;
+    echo_wait_tags(c->e, c->n_tags);
+    crpc_cancel_fire(c->cancel);
+    return NULL;
+}
+
+static void cancel_after_tags(struct canceller *c, struct echo *e, unsigned n_tags)
+{
+    *c = (struct canceller){.e = e, .cancel = crpc_cancel_new(), .n_tags = n_tags};
+    pthread_create(&c->thread, NULL, cancel_main, c);
+}
+
+static void canceller_done(struct canceller *c)
+{
+    pthread_join(c->thread, NULL);
+    crpc_cancel_free(c->cancel);
+}
+
+static int defer(struct crpc_channel *channel, const struct crpc_call_options *o)
+{
+    defer_request q = CRPC__TEST__V1__DEFER_REQUEST__INIT;
+    defer_response *r = NULL;
+    struct err err = ERR_NONE;
+    q.wait = CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_SIGNAL;
+    int rc = crpc_test_v1_echo_service_defer(channel, o, &q, &r, &err);
+    assert_true((rc == 0) == (r != NULL));
+    assert_int_equal(rc, -(int)err.code);
+    if (r)
+        crpc_message_free(&r->base);
+    return rc;
+}
+
+static void test_cancel_blocking_unary(void **state)
+{
+    struct echo *e = *state;
+    struct canceller c;
+    cancel_after_tags(&c, e, 1);
+    struct crpc_call_options o = {.cancel = c.cancel};
+    assert_int_equal(defer(e->channel, &o), -ERR_CANCELLED);
+    assert_true(crpc_cancel_fired(c.cancel));
+    echo_wait_done(e, 1);
+    assert_int_equal(e->n_cancelled, 1); /* the server knows */
+    /* Whoever comes too late is cancelled as well, and nobody else is. */
+    assert_int_equal(defer(e->channel, &o), -ERR_CANCELLED);
+    crpc_cancel_fire(c.cancel);
+    say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    say_response *r = NULL;
+    assert_int_equal(crpc_test_v1_echo_service_say(e->channel, NULL, &q, &r, NULL), 0);
+    crpc_message_free(&r->base);
+    canceller_done(&c);
+}
+
+static void *defer_main(void *arg)
+{
+    void **args = arg;
+    return (void *)(intptr_t)defer(args[0], args[1]);
+}
+
+/* One cancel ends many calls, from many threads; one that ended before is left alone. */
+static void test_cancel_many(void **state)
+{
+    enum { THREADS = 8 };
+    struct echo *e = *state;
+    struct canceller c;
+    pthread_t threads[THREADS];
+    cancel_after_tags(&c, e, THREADS);
+    struct crpc_call_options o = {.cancel = c.cancel};
+    say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    say_response *r = NULL;
+    assert_int_equal(crpc_test_v1_echo_service_say(e->channel, &o, &q, &r, NULL), 0);
+    crpc_message_free(&r->base);
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, defer_main, (void *[]){e->channel, &o});
+    for (int i = 0; i < THREADS; i++) {
+        void *rc;
+        pthread_join(threads[i], &rc);
+        assert_int_equal((intptr_t)rc, -ERR_CANCELLED);
+    }
+    canceller_done(&c);
+}
+
+static void test_cancel_while_connecting(void **state)
+{
+    (void)state;
+    struct crpc_channel *away = crpc_channel_new("unix:/nonexistent/socket", NULL, NULL);
+    struct crpc_cancel *cancel = crpc_cancel_new();
+    struct crpc_call_options o = {.cancel = cancel, .wait_for_ready = true};
+    pthread_t thread;
+    void *rc;
+    pthread_create(&thread, NULL, defer_main, (void *[]){away, &o});
+    while (crpc_channel_state(away) == CRPC_CHANNEL_IDLE) /* the call is what connects it */
+        crpc_channel_wait_state(away, CRPC_CHANNEL_IDLE, 10000);
+    crpc_cancel_fire(cancel);
+    pthread_join(thread, &rc);
+    assert_int_equal((intptr_t)rc, -ERR_CANCELLED);
+    crpc_cancel_free(cancel);
+    crpc_channel_free(away);
+}
+
+static void test_cancel_blocking_stream(void **state)
+{
+    struct echo *e = *state;
+    struct canceller c;
+    cancel_after_tags(&c, e, 1);
+    struct crpc_call_options o = {.cancel = c.cancel};
+    count_request q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
+    count_response *r = NULL;
+    struct err err = ERR_NONE;
+    q.watch = 1;
+    struct crpc_stream *s = crpc_test_v1_echo_service_count_open(e->channel, &o, &q, &err);
+    assert_int_equal(crpc_test_v1_echo_service_count_read(s, &r, &err), -ERR_CANCELLED);
+    crpc_stream_free(s);
+    canceller_done(&c);
+    echo_wait_done(e, 1);
+    assert_int_equal(e->n_cancelled, 1);
+}
+
+static void keep_status(void *user, const ProtobufCMessage *response, const struct err *status)
+{
+    struct err *kept = user;
+    assert_true(!response == (status->code != ERR_OK));
+    *kept = *status;
+}
+
+static void test_cancel_async_unary(void **state)
+{
+    struct echo *e = *state;
+    struct canceller c;
+    struct err status = ERR_NONE;
+    struct crpc_loop *loop = crpc_loop_new();
+    cancel_after_tags(&c, e, 1);
+    struct crpc_call_options o = {.cancel = c.cancel};
+    defer_request q = CRPC__TEST__V1__DEFER_REQUEST__INIT;
+    q.wait = CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_SIGNAL;
+    assert_int_equal(crpc_test_v1_echo_service_defer_start(e->channel, loop, &o, &q, keep_status, &status, NULL), 0);
+    assert_int_equal(crpc_loop_run(loop, 20000), 1);
+    assert_int_equal(status.code, ERR_CANCELLED);
+    crpc_loop_free(loop);
+    canceller_done(&c);
+}
+
+/* ---- deadlines ---- */
+
+static void test_deadlines(void **state)
+{
+    struct echo *e = *state;
+    struct crpc_call_options o = {.timeout_ms = -1};
+    assert_int_equal(defer(e->channel, &o), -ERR_DEADLINE_EXCEEDED); /* over already */
+    assert_int_equal(e->n_tags, 0);
+    o.timeout_ms = 100;
+    assert_int_equal(defer(e->channel, &o), -ERR_DEADLINE_EXCEEDED);
+    struct crpc_channel *away = crpc_channel_new("unix:/nonexistent/socket", NULL, NULL);
+    o.wait_for_ready = true;
+    assert_int_equal(defer(away, &o), -ERR_DEADLINE_EXCEEDED);
+    crpc_channel_free(away);
+
+    struct err status = ERR_NONE;
+    struct crpc_loop *loop = crpc_loop_new();
+    defer_request q = CRPC__TEST__V1__DEFER_REQUEST__INIT;
+    q.wait = CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_SIGNAL;
+    assert_int_equal(crpc_test_v1_echo_service_defer_start(e->channel, loop, &o, &q, keep_status, &status, NULL), 0);
+    assert_int_equal(crpc_loop_run(loop, 20000), 1);
+    assert_int_equal(status.code, ERR_DEADLINE_EXCEEDED);
+    crpc_loop_free(loop);
+
+    chat_response *r = NULL; /* a stream, in its write and after that in its read */
+    chat_request large = CRPC__TEST__V1__CHAT_REQUEST__INIT;
+    struct err err = ERR_NONE;
+    large.answers = 1000;
+    large.size = 100000;
+    o.timeout_ms = 300;
+    struct crpc_stream *s = crpc_test_v1_echo_service_chat_open(e->channel, &o, &err);
+    int rc = 0;
+    while (rc == 0)
+        rc = crpc_test_v1_echo_service_chat_write(s, &large, &err);
+    while ((rc = crpc_test_v1_echo_service_chat_read(s, &r, &err)) == 1)
+        crpc_message_free(&r->base);
+    assert_int_equal(rc, -ERR_DEADLINE_EXCEEDED);
+    crpc_stream_free(s);
+}
+
+/* ---- metadata ---- */
+
+static void check_trailing(const struct crpc_metadata_list *list)
+{
+    const struct crpc_metadata *md = crpc_metadata_find(list, ECHO_TRAILING);
+    assert_non_null(md);
+    assert_int_equal(md->value.len, 256);
+    for (size_t i = 0; i < 256; i++)
+        assert_int_equal((unsigned char)md->value.data[i], i);
+}
+
+static void check_initial(const struct crpc_metadata_list *list)
+{
+    const struct crpc_metadata *md = crpc_metadata_find(list, ECHO_INITIAL);
+    assert_non_null(md);
+    assert_true(span_eq(md->value, SPAN_LIT("yes")));
+    assert_null(crpc_metadata_find(list, ECHO_TRAILING));
+    assert_null(crpc_metadata_find(list, "x-none"));
+}
+
+/* Binary values, both ways, with every byte, and of every length that base64 treats differently. */
+static void test_binary_metadata(void **state)
+{
+    struct echo *e = *state;
+    char bytes[256];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(255 - i);
+    static const size_t lengths[] = {0, 1, 2, 3, 4, 255, 256};
+    struct crpc_response response = {.memory = NULL};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        struct crpc_metadata md = {"x-some-bin", span_of(bytes, lengths[i])};
+        struct crpc_call_options o = {.metadata = &md, .n_metadata = 1, .response = &response};
+        say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+        say_response *r = NULL;
+        q.metadata_key = "x-some-bin";
+        assert_int_equal(crpc_test_v1_echo_service_say(e->channel, &o, &q, &r, NULL), 0);
+        assert_int_equal(r->data.len, lengths[i]);
+        assert_true(span_eq(span_of((char *)r->data.data, r->data.len), md.value)); /* it reached the server */
+        crpc_message_free(&r->base);
+        check_initial(&response.initial);
+        check_trailing(&response.trailing);
+        const struct crpc_metadata *first = crpc_metadata_find(&response.initial, "x-some-echo-bin");
+        const struct crpc_metadata *last = crpc_metadata_find(&response.trailing, "x-some-echo-bin");
+        assert_true(first && span_eq(first->value, md.value)); /* and came back */
+        assert_true(last && span_eq(last->value, md.value));
+    }
+    crpc_response_done(&response);
+    assert_int_equal(response.initial.n, 0);
+}
+
+static void test_response_of_a_failed_call(void **state)
+{
+    struct echo *e = *state;
+    struct crpc_response response = {.memory = NULL};
+    struct crpc_call_options o = {.response = &response};
+    say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    say_response *r = NULL;
+    struct err err = ERR_NONE;
+    assert_int_equal(crpc_test_v1_echo_service_say(e->channel, &o, &q, &r, &err), 0);
+    crpc_message_free(&r->base);
+    assert_true(response.initial.n > 0);
+    q.fail_code = ERR_ABORTED;
+    assert_int_equal(crpc_test_v1_echo_service_say(e->channel, &o, &q, &r, &err), -ERR_ABORTED);
+    assert_non_null(crpc_metadata_find(&response.trailing, "grpc-status-details-bin"));
+    assert_null(crpc_metadata_find(&response.initial, ECHO_INITIAL)); /* nothing of the call before is left */
+    /* A call that is not even started empties it, too. */
+    o.metadata = &(struct crpc_metadata){"BAD", SPAN_LIT("")};
+    o.n_metadata = 1;
+    assert_int_equal(crpc_test_v1_echo_service_say(e->channel, &o, &q, &r, &err), -ERR_INVALID_ARGUMENT);
+    assert_int_equal(response.initial.n + response.trailing.n, 0);
+    crpc_response_done(&response);
+}
+
+static void test_response_of_an_async_call(void **state)
+{
+    struct echo *e = *state;
+    struct crpc_response response = {.memory = NULL};
+    struct crpc_call_options o = {.response = &response};
+    say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    struct err status = {.code = ERR_UNKNOWN};
+    struct crpc_loop *loop = crpc_loop_new();
+    assert_int_equal(crpc_test_v1_echo_service_say_start(e->channel, loop, &o, &q, keep_status, &status, NULL), 0);
+    assert_int_equal(crpc_loop_run(loop, 20000), 1);
+    assert_int_equal(status.code, ERR_OK);
+    check_initial(&response.initial);
+    check_trailing(&response.trailing);
+    crpc_response_done(&response);
+    crpc_loop_free(loop);
+}
+
+static void test_stream_metadata(void **state)
+{
+    struct echo *e = *state;
+    struct err err = ERR_NONE;
+    struct crpc_metadata_list list = {NULL, 7}, again;
+    chat_request q = CRPC__TEST__V1__CHAT_REQUEST__INIT;
+    chat_response *r = NULL;
+    q.answers = 1;
+    struct crpc_stream *s = crpc_test_v1_echo_service_chat_open(e->channel, NULL, &err);
+    assert_int_equal(crpc_test_v1_echo_service_chat_write(s, &q, &err), 0);
+    assert_int_equal(crpc_stream_initial(s, &list, &err), 0); /* before the message is read */
+    check_initial(&list);
+    assert_int_equal(crpc_stream_initial(s, &again, &err), 0);
+    assert_ptr_equal(again.entries, list.entries);
+    assert_int_equal(crpc_stream_trailing(s, &again, &err), -ERR_FAILED_PRECONDITION);
+    assert_int_equal(crpc_test_v1_echo_service_chat_read(s, &r, &err), 1);
+    crpc_message_free(&r->base);
+    assert_int_equal(crpc_stream_close_write(s, &err), 0);
+    assert_int_equal(crpc_test_v1_echo_service_chat_read(s, &r, &err), 0);
+    assert_int_equal(crpc_stream_trailing(s, &list, &err), 0);
+    check_trailing(&list);
+    crpc_stream_free(s);
+    /* A call that comes to nothing has none, and nobody waits for it for ever. */
+    struct crpc_channel *away = crpc_channel_new("unix:/nonexistent/socket", NULL, NULL);
+    s = crpc_test_v1_echo_service_chat_open(away, NULL, &err);
+    assert_int_equal(crpc_stream_initial(s, &list, &err), 0);
+    assert_int_equal(list.n, 0);
+    crpc_stream_free(s);
+    crpc_channel_free(away);
+}
+
+/* ---- credentials ---- */
+
+struct supplier {
+    int n_calls;
+    int refuse; /* code; -1: without saying why */
+    const char *key;
+    const char *path; /* of the last method */
+};
+
+static int supply(void *user, const struct crpc_method *method, struct crpc_call_metadata *out, struct err *ret_err)
+{
+    struct supplier *s = user;
+    char value[32];
+    s->path = method->path;
+    snprintf(value, sizeof value, "number %d", ++s->n_calls);
+    if (s->refuse == -1)
+        return -1;
+    if (s->refuse)
+        return err_set(ret_err, (enum err_code)s->refuse, "NO_TOKEN", "no token today");
+    return crpc_call_metadata_add(out, s->key, span_str(value), ret_err);
+}
+
+static int say_key(struct crpc_channel *channel, const struct crpc_call_options *o, const char *key, char *ret_value,
+                   struct err *ret_err)
+{
+    say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    say_response *r = NULL;
+    q.metadata_key = (char *)key;
+    int rc = crpc_test_v1_echo_service_say(channel, o, &q, &r, ret_err);
+    if (rc == 0) {
+        snprintf(ret_value, 64, "%s", r->metadata);
+        crpc_message_free(&r->base);
+    }
+    return rc;
+}
+
+static void test_credentials_callback(void **state)
+{
+    struct echo *e = *state;
+    struct err err = ERR_NONE;
+    struct supplier s = {.key = "x-token"};
+    struct crpc_call_credentials creds = {supply, &s, true};
+    struct crpc_channel *channel =
+        crpc_channel_new(e->target, &(struct crpc_channel_options){.call_credentials = &creds}, &err);
+    char value[64];
+    for (int i = 1; i <= 3; i++) { /* anew for each */
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, "number %d", i);
+        assert_int_equal(say_key(channel, NULL, "x-token", value, &err), 0);
+        assert_string_equal(value, wanted);
+    }
+    assert_string_equal(s.path, "/crpc.test.v1.EchoService/Say");
+    /* A call's own come in place of the channel's. */
+    struct supplier own = {.key = "x-own"};
+    struct crpc_call_credentials own_creds = {supply, &own, true};
+    struct crpc_call_options o = {.credentials = &own_creds};
+    assert_int_equal(say_key(channel, &o, "x-own", value, &err), 0);
+    assert_string_equal(value, "number 1");
+    assert_int_equal(say_key(channel, &o, "x-token", value, &err), 0);
+    assert_string_equal(value, "");
+    /* Nor may they supply what no call may send. */
+    s.key = "grpc-status";
+    assert_int_equal(say_key(channel, NULL, "x-token", value, &err), -ERR_INVALID_ARGUMENT);
+    crpc_channel_free(channel);
+}
+
+static void never_end(struct crpc_async *s, const struct err *status, const struct crpc_metadata_list *trailing)
+{
+    (void)s, (void)status, (void)trailing;
+    fail_msg("an end of what never began");
+}
+
+static void test_credentials_refuse(void **state)
+{
+    struct echo *e = *state;
+    struct err err = ERR_NONE;
+    struct supplier s = {.key = "x-token", .refuse = ERR_PERMISSION_DENIED};
+    struct crpc_call_credentials creds = {supply, &s, true};
+    struct crpc_channel_options co = {.call_credentials = &creds};
+    struct crpc_channel *channel = crpc_channel_new(e->target, &co, &err);
+    struct crpc_loop *loop = crpc_loop_new();
+    static const struct crpc_async_events events = {.on_end = never_end};
+    char value[64];
+    assert_int_equal(say_key(channel, NULL, "x-token", value, &err), -ERR_PERMISSION_DENIED);
+    assert_string_equal(err.reason, "NO_TOKEN");
+    err = ERR_NONE;
+    assert_null(crpc_test_v1_echo_service_chat_open(channel, NULL, &err));
+    assert_int_equal(err.code, ERR_PERMISSION_DENIED);
+    err = ERR_NONE;
+    assert_null(crpc_test_v1_echo_service_chat_start(channel, loop, NULL, &events, NULL, &err));
+    assert_int_equal(err.code, ERR_PERMISSION_DENIED);
+    say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    assert_int_equal(crpc_test_v1_echo_service_say_start(channel, loop, NULL, &q, keep_status, NULL, &err),
+                     -ERR_PERMISSION_DENIED);
+    s.refuse = -1;
+    assert_int_equal(say_key(channel, NULL, "x-token", value, &err), -ERR_UNAUTHENTICATED);
+    assert_string_equal(err.reason, "CREDENTIALS_REFUSED");
+    s.refuse = 0;
+    assert_int_equal(say_key(channel, NULL, "x-token", value, &err), 0);
+    assert_int_equal(e->n_said, 1); /* the others never reached the server */
+    crpc_loop_free(loop);
+    crpc_channel_free(channel);
+}
+
+/* Never over a connection that others can read, unless told otherwise. */
+static void test_credentials_need_privacy(void **state)
+{
+    struct echo *e = *state;
+    struct err err = ERR_NONE;
+    struct supplier s = {.key = "x-token"};
+    struct crpc_call_credentials creds = {supply, &s, false};
+    struct crpc_call_options o = {.credentials = &creds};
+    char value[64];
+    assert_int_equal(say_key(e->channel, &o, "x-token", value, &err), -ERR_UNAUTHENTICATED);
+    assert_string_equal(err.reason, "INSECURE_CHANNEL");
+    assert_int_equal(s.n_calls, 0);
+    assert_int_equal(e->n_said, 0);
+
+    struct echo local; /* a unix socket is private */
+    char address[64];
+    snprintf(address, sizeof address, "unix:/tmp/crpc-test-%d-creds", (int)getpid());
+    echo_start(&local, NULL, address);
+    assert_int_equal(say_key(local.channel, &o, "x-token", value, &err), 0);
+    assert_string_equal(value, "number 1");
+    echo_stop(&local, 10000);
+}
+
+static void test_bearer_over_tls(void **state)
+{
+    (void)state;
+    struct cert_dir dir;
+    struct err err = ERR_NONE;
+    struct echo e;
+    char value[64];
+    cert_dir_make(&dir);
+    struct crpc_server_credentials *server = crpc_server_credentials_tls(
+        &(struct crpc_tls_server_options){.cert_file = dir.server, .key_file = dir.server_key}, &err);
+    struct crpc_channel_credentials *tls =
+        crpc_channel_credentials_tls(&(struct crpc_tls_client_options){.ca_file = dir.ca}, &err);
+    struct crpc_bearer *bearer = crpc_bearer_new("abc.DEF-1~+/==", false, &err);
+    assert_non_null(bearer);
+    struct crpc_channel_options co = {.credentials = tls, .call_credentials = crpc_bearer_credentials(bearer)};
+    echo_start_with(&e, NULL, NULL, server, &co);
+    assert_int_equal(say_key(e.channel, NULL, "authorization", value, &err), 0);
+    assert_string_equal(value, "Bearer abc.DEF-1~+/==");
+    assert_int_equal(crpc_bearer_set(bearer, "another", &err), 0);
+    assert_int_equal(say_key(e.channel, NULL, "authorization", value, &err), 0);
+    assert_string_equal(value, "Bearer another");
+    static const char *const bad[] = {"", "a b", "a\n", "=a", "a=b", "caf\xc3\xa9"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(crpc_bearer_set(bearer, bad[i], &err), -ERR_INVALID_ARGUMENT);
+        assert_null(crpc_bearer_new(bad[i], false, &err));
+    }
+    assert_int_equal(say_key(e.channel, NULL, "authorization", value, &err), 0);
+    assert_string_equal(value, "Bearer another"); /* what was refused changed nothing */
+    /* An authority that the certificate bears, and one that it does not. */
+    struct crpc_call_options o = {.authority = "localhost"};
+    assert_int_equal(say_key(e.channel, &o, "authorization", value, &err), 0);
+    o.authority = "elsewhere.test";
+    assert_true(say_key(e.channel, &o, "authorization", value, &err) < 0);
+    echo_stop(&e, 10000);
+    crpc_bearer_free(bearer);
+    crpc_channel_credentials_free(tls);
+    crpc_server_credentials_free(server);
+    cert_dir_remove(&dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, echo_setup, echo_teardown)
+        T(test_cancel_blocking_unary),
+        T(test_cancel_many),
+        T(test_cancel_blocking_stream),
+        T(test_cancel_async_unary),
+        T(test_deadlines),
+        T(test_binary_metadata),
+        T(test_response_of_a_failed_call),
+        T(test_response_of_an_async_call),
+        T(test_stream_metadata),
+        T(test_credentials_callback),
+        T(test_credentials_refuse),
+        T(test_credentials_need_privacy),
+#undef T
+        cmocka_unit_test(test_cancel_while_connecting),
+        cmocka_unit_test(test_bearer_over_tls),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
