@@ -154,7 +154,7 @@ static bool deliver(struct crpc_async *s)
 {
     ProtobufCMessage *msg = NULL;
     struct err err = ERR_NONE;
-    int rc = bytes_decode(s->method->output, s->in, &s->arena, &msg, &err);
+    int rc = bytes_decode(s->method->output, s->in, &s->arena, NULL, &msg, &err);
     grpc_byte_buffer_destroy(s->in);
     s->in = NULL;
     if (rc < 0) {
