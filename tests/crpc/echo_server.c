@@ -89,6 +89,13 @@ static void call_done(struct crpc_call *call)
     count_up(e, &e->n_done);
 }
 
+static enum crpc_next no_memory(struct crpc_call *call)
+{
+    struct err err;
+    err_set(&err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    return crpc_finish(call, &err);
+}
+
 /* ---- Say ---- */
 
 void echo_refuse(struct echo *e, unsigned n)
@@ -266,10 +273,12 @@ static enum crpc_next count_send(struct crpc_call *call)
     response.number = ++c->number;
     response.data.len = (size_t)request->size;
     response.data.data = arena_zalloc(crpc_call_arena(call), response.data.len);
+    if (!response.data.data)
+        return no_memory(call);
     if (!request->frames)
         return crpc_test_v1_echo_service_count_send(call, &response, &COUNT_SENT);
     c->frame = crpc_frame_encode(&response.base);
-    return crpc_send_frame(call, c->frame, &COUNT_SENT);
+    return c->frame ? crpc_send_frame(call, c->frame, &COUNT_SENT) : no_memory(call);
 }
 
 static const struct crpc_step COUNT_SEND = {"count_send", count_send};
@@ -403,6 +412,8 @@ static enum crpc_next chat_write(struct crpc_call *call)
         response.text = "answer";
         response.data.len = (size_t)c->size;
         response.data.data = arena_zalloc(crpc_call_arena(call), response.data.len);
+        if (!response.data.data)
+            return no_memory(call);
         return crpc_test_v1_echo_service_chat_send(call, &response, &sent);
     }
     if (c->input_over || c->writer_finishes)

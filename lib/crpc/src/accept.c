@@ -64,6 +64,46 @@ static enum call_class slot_class(const struct slot *slot)
     return slot->method && slot->method->desc->kind == CRPC_UNARY ? CALL_SHORT : CALL_LONG;
 }
 
+static void refused(struct slot *slot)
+{
+    if (--slot->refusing)
+        return;
+    grpc_call_unref(slot->core);
+    slot_request(slot);
+}
+
+static void refusal_sent(struct op *op, bool ok)
+{
+    (void)ok;
+    refused(CONTAINER_OF(op, struct slot, op_refusal));
+}
+
+static void refusal_closed(struct op *op, bool ok)
+{
+    (void)ok;
+    refused(CONTAINER_OF(op, struct slot, op_close));
+}
+
+/* There is no memory for a call object. The slot itself answers, and takes no other call meanwhile. */
+static void slot_refuse(struct slot *slot)
+{
+    if (slot->payload)
+        grpc_byte_buffer_destroy(slot->payload);
+    slot->metadata.count = 0;
+    drop_details(slot);
+    grpc_slice msg = grpc_slice_from_static_string("out of memory");
+    grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &slot->cancelled};
+    grpc_op ops[] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}, {.op = GRPC_OP_SEND_STATUS_FROM_SERVER}};
+    ops[1].data.send_status_from_server.status = GRPC_STATUS_RESOURCE_EXHAUSTED;
+    ops[1].data.send_status_from_server.status_details = &msg;
+    slot->refusing = 2;
+    grpc_call_error e = grpc_call_start_batch(slot->core, &close, 1, &slot->op_close, NULL);
+    assert(e == GRPC_CALL_OK);
+    e = grpc_call_start_batch(slot->core, ops, 2, &slot->op_refusal, NULL);
+    assert(e == GRPC_CALL_OK);
+    (void)e;
+}
+
 static void slot_done(struct op *op, bool ok)
 {
     struct slot *slot = CONTAINER_OF(op, struct slot, op);
@@ -77,13 +117,7 @@ static void slot_done(struct op *op, bool ok)
     }
     struct crpc_call *call = call_take(&st->worker, slot_class(slot));
     if (!call) {
-        grpc_call_cancel_with_status(slot->core, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory", NULL);
-        grpc_call_unref(slot->core);
-        if (slot->payload)
-            grpc_byte_buffer_destroy(slot->payload);
-        slot->metadata.count = 0;
-        drop_details(slot);
-        slot_request(slot);
+        slot_refuse(slot);
         return;
     }
     struct err refusal = ERR_NONE;
@@ -113,7 +147,8 @@ static size_t slots_for(const struct method *m)
 
 static void slot_init(struct slot *slot, struct station *st, const struct method *method)
 {
-    *slot = (struct slot){.op = {slot_done}, .station = st, .method = method};
+    *slot = (struct slot){
+        .op = {slot_done}, .op_refusal = {refusal_sent}, .op_close = {refusal_closed}, .station = st, .method = method};
     grpc_metadata_array_init(&slot->metadata);
     grpc_call_details_init(&slot->details);
 }

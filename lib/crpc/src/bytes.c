@@ -34,7 +34,9 @@ struct unfold {
     struct arena *arena;
     struct charge *charge; /* NULL: none */
     size_t left, granted;
-    bool exhausted, over_quota;
+    bool too_much;   /* the message wants more than it may have */
+    bool over_quota; /* or than the quota gives */
+    bool no_memory;  /* or there is not even that */
 };
 
 void bytes_init(grpc_byte_buffer *out)
@@ -107,6 +109,11 @@ int bytes_open(grpc_call *call, grpc_byte_buffer *in, size_t max, struct err *re
                    "a message is compressed in a way that is not understood here; gzip, deflate and identity are");
 }
 
+static int no_memory(struct err *ret_err)
+{
+    return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+}
+
 static bool charge_take(struct charge *charge, size_t bytes)
 {
     struct quota *q = charge->quota;
@@ -143,12 +150,18 @@ static void *unfold_alloc(void *user, size_t size)
     struct unfold *u = user;
     /* What the arena really takes for a small piece. */
     size_t cost = size + 16;
-    void *p = cost <= u->left && unfold_grant(u, cost) ? arena_alloc(u->arena, size) : NULL;
+    if (cost > u->left) {
+        u->too_much = true;
+        return NULL;
+    }
+    if (!unfold_grant(u, cost))
+        return NULL;
+    void *p = arena_alloc(u->arena, size);
     if (p) {
         u->left -= cost;
         u->granted -= cost <= u->granted ? cost : u->granted;
     } else {
-        u->exhausted = true;
+        u->no_memory = true;
     }
     return p;
 }
@@ -183,9 +196,11 @@ static int decode_span(const ProtobufCMessageDescriptor *desc, struct span wire,
         *ret_msg = msg;
         return 0;
     }
+    if (u.no_memory)
+        return no_memory(ret_err);
     if (u.over_quota)
         return over_quota(ret_err);
-    if (u.exhausted)
+    if (u.too_much)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "MESSAGE_TOO_COMPLEX", "%s needs too much memory", desc->name);
     return err_set(ret_err, ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "malformed %s", desc->name);
 }
@@ -208,11 +223,6 @@ static bool join(grpc_byte_buffer *in, char *small, char **ret_heap, struct span
         at += GRPC_SLICE_LENGTH(sb->slices[i]);
     }
     return true;
-}
-
-static int no_memory(struct err *ret_err)
-{
-    return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 }
 
 int bytes_decode(const ProtobufCMessageDescriptor *desc, grpc_byte_buffer *in, struct arena *arena,

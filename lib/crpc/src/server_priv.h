@@ -25,6 +25,10 @@ struct slot {
     grpc_metadata_array metadata;
     grpc_byte_buffer *payload;
     grpc_call_details details;
+    /* While it refuses a call for want of memory. */
+    struct op op_refusal, op_close;
+    unsigned refusing; /* of these two, still out */
+    int cancelled;
 };
 
 /* What a server has for each worker. */
