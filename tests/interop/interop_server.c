@@ -8,7 +8,9 @@
 #include "crpc/reflection.h"
 #include "grpc/testing/test.crpc.h"
 #include "interop_options.h"
+#include "interop_orca.h"
 #include "interop_service.h"
+#include "xds/service/orca/v3/orca.crpc.h"
 
 enum flag { ADDRESS, PORT, USE_TLS, CERTS };
 
@@ -32,6 +34,7 @@ static struct crpc_reflection *reflect(struct crpc_server *server, struct err *e
 {
     struct crpc_reflection *reflection = crpc_reflection_new();
     must(reflection && crpc_reflection_add(reflection, &grpc_testing_test_service, err) == 0 &&
+             crpc_reflection_add(reflection, &xds_service_orca_v3_open_rca_service, err) == 0 &&
              crpc_reflection_add(reflection, &grpc_health_v1_health, err) == 0 &&
              crpc_reflection_mount(reflection, server, err) == 0,
          err);
@@ -73,7 +76,7 @@ int main(int argc, char **argv)
     struct err err = ERR_NONE;
     struct crpc_server_options options = {.n_workers = 2};
     struct crpc_server *server = crpc_server_new(&options, &err);
-    must(server && interop_service_mount(server, &err) == 0, &err);
+    must(server && interop_service_mount(server, &err) == 0 && interop_orca_mount(server, &err) == 0, &err);
     struct crpc_reflection *reflection = reflect(server, &err);
     struct crpc_health *health = crpc_health_new();
     must(health && crpc_health_mount(health, server, &err) == 0, &err);

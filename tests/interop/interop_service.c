@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "grpc/testing/test.crpc.h"
+#include "interop_orca.h"
 
 typedef Grpc__Testing__ResponseParameters parameters_t;
 typedef Grpc__Testing__EchoStatus echo_status_t;
@@ -81,6 +82,10 @@ static int unary_call(struct crpc_call *call, const ProtobufCMessage *request, P
         rc = check_compressed(call, q->expect_compressed, ret_err);
     if (rc == 0 && q->response_compressed && q->response_compressed->value)
         rc = crpc_call_set_compression(call, CRPC_COMPRESSION_GZIP, ret_err);
+    if (rc == 0)
+        rc = interop_orca_attach(call, q->orca_per_query_report, ret_err);
+    if (rc == 0)
+        rc = interop_orca_set(q->orca_oob_report, ret_err);
     if (rc != 0)
         return rc;
     r->payload = arena_alloc(crpc_call_arena(call), sizeof *r->payload);
@@ -222,7 +227,8 @@ static enum crpc_next output_got(struct crpc_call *call)
         return crpc_goto(call, &OUTPUT_NEXT);
     }
     o->type = q->response_type;
-    if (echo_status(q->response_status, &err) != 0 || (o->half && keep(call, q, &err) != 0))
+    if (echo_status(q->response_status, &err) != 0 || interop_orca_set(q->orca_oob_report, &err) != 0 ||
+        (o->half && keep(call, q, &err) != 0))
         return crpc_finish(call, &err);
     if (o->half)
         return crpc_goto(call, &OUTPUT_RECV);

@@ -88,11 +88,32 @@ async function learn(service) {
 
 async function checkReflection() {
   const all = ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection',
-    'grpc.reflection.v1alpha.ServerReflection', 'grpc.testing.TestService'];
+    'grpc.reflection.v1alpha.ServerReflection', 'grpc.testing.TestService',
+    'xds.service.orca.v3.OpenRcaService'];
   assert.deepEqual(await listed('v1'), all);
   assert.deepEqual(await listed('v1alpha'), all);
   const answer = await ask(reflection('v1'), { file_containing_symbol: 'no.such.Thing' });
   assert.equal(answer.error_response.error_code, grpc.status.NOT_FOUND);
+}
+
+// ---- load reports ----
+
+// That of one call comes with its status; programs on gRPC core never see it, so only here it can be looked at.
+async function checkLoadReport(test) {
+  const file = path.join(modules, '@grpc/grpc-js/proto/xds/xds/data/orca/v3/orca_load_report.proto');
+  const includeDirs = ['protoc-gen-validate', 'xds'].map((d) => path.join(modules, '@grpc/grpc-js/proto', d));
+  const Report = loader.loadSync(file, { ...shapes, includeDirs })['xds.data.orca.v3.OrcaLoadReport'];
+  const numbers = { cpu_utilization: 0.821, memory_utilization: 0.5847, request_cost: { cost: 3456.32 },
+    utilization: { util: 0.30499 } };
+  const entries = (map) => Object.entries(map).map(([key, value]) => ({ key, value })); // maps, as reflection has them
+  const { trailer } = await unary(test, 'UnaryCall', { orca_per_query_report: { ...numbers,
+    request_cost: entries(numbers.request_cost), utilization: entries(numbers.utilization) } });
+  const [got] = trailer.get('endpoint-load-metrics-bin');
+  const report = Report.deserialize(got);
+  assert.equal(report.cpu_utilization, numbers.cpu_utilization);
+  assert.equal(report.mem_utilization, numbers.memory_utilization);
+  assert.deepEqual(report.request_cost, numbers.request_cost);
+  assert.deepEqual(report.utilization, numbers.utilization);
 }
 
 // ---- every kind of call ----
@@ -205,6 +226,7 @@ async function main() {
   await checkErrors(test);
   await checkStreams(test);
   await checkCompression(Test);
+  await checkLoadReport(test);
   await checkHealth(Health); // the last, as it ends the server
   for (const client of clients) client.close();
   console.log('all passed');

@@ -181,7 +181,8 @@ def main():
     else:
         channel = grpc.insecure_channel(target)
     with channel:
-        names = [REFLECTION.format(v) for v in ("v1", "v1alpha")] + ["grpc.health.v1.Health", "grpc.testing.TestService"]
+        names = [REFLECTION.format(v) for v in ("v1", "v1alpha")] + ["grpc.health.v1.Health", "grpc.testing.TestService",
+                                                                    "xds.service.orca.v3.OpenRcaService"]
         for version in ("v1alpha", "v1"):
             reflection = ReflectionClient(channel, protoc, protos, version)
             assert reflection.services() == sorted(names), reflection.services()

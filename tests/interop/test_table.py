@@ -9,7 +9,7 @@ import tempfile
 
 import peers
 
-ABSENT = {"a", "b"}  # footnotes that say that the client has no such case
+ABSENT = {"a"}  # the footnote that says that the client has no such case
 
 
 def run_column(programs, client, server, transport, cases):
