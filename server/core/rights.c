@@ -22,6 +22,15 @@ const char *role_name(unsigned role)
     return NULL;
 }
 
+unsigned role_parse(struct span name)
+{
+    for (int i = 0; i < ROLE_COUNT; i++) {
+        if (span_eq(name, span_str(role_names[i])))
+            return 1u << i;
+    }
+    return 0;
+}
+
 const struct right *rights_table(size_t *ret_n)
 {
     *ret_n = sizeof table / sizeof *table;

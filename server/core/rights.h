@@ -36,6 +36,8 @@ static inline int rights_check_method(const struct identity *identity, const cha
 
 /* "admin"; NULL for what is no single role. */
 const char *role_name(unsigned role);
+/* The role of a name; 0: there is none of this name. */
+unsigned role_parse(struct span name);
 
 /* What a caller may see and touch: the identity's, with owner in the place of identity->owner (the same, or the user on
  * whose behalf it calls). An administrator who calls for nobody else sees everything. Keeps pointers into both. */

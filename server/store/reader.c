@@ -38,6 +38,16 @@ static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err
         return read_export_file(r, (struct store_export_file *)cmd, ret_err);
     case STORE_EXPORT_CHUNK:
         return read_export_chunk(r, (struct store_export_chunk *)cmd, ret_err);
+    case STORE_TOKEN_CREATE:
+        return read_token_create(r, (struct store_token_create *)cmd, ret_err);
+    case STORE_TOKEN_REVOKE:
+        return read_token_revoke(r, (struct store_token_revoke *)cmd, ret_err);
+    case STORE_TOKEN_LIST:
+        return read_token_list(r, (struct store_token_list *)cmd, ret_err);
+    case STORE_TOKEN_LOAD:
+        return read_token_load(r, (struct store_token_load *)cmd, ret_err);
+    case STORE_TOKEN_USED:
+        return read_token_used(r, (struct store_token_used *)cmd, ret_err);
     default:
         return err_set(ret_err, ERR_INTERNAL, NULL, "no such query");
     }

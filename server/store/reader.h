@@ -2,6 +2,7 @@
 #ifndef STORE_READER_H
 #define STORE_READER_H
 
+#include "store/access.h"
 #include "store/engine.h"
 
 struct reader {
@@ -19,6 +20,11 @@ int read_stats(struct reader *r, struct store_stats *cmd, struct err *ret_err);
 int read_statuses(struct reader *r, struct store_statuses *cmd, struct err *ret_err);
 int read_export_file(struct reader *r, struct store_export_file *cmd, struct err *ret_err);
 int read_export_chunk(struct reader *r, struct store_export_chunk *cmd, struct err *ret_err);
+int read_token_create(struct reader *r, struct store_token_create *cmd, struct err *ret_err);
+int read_token_revoke(struct reader *r, struct store_token_revoke *cmd, struct err *ret_err);
+int read_token_list(struct reader *r, struct store_token_list *cmd, struct err *ret_err);
+int read_token_load(struct reader *r, struct store_token_load *cmd, struct err *ret_err);
+int read_token_used(struct reader *r, struct store_token_used *cmd, struct err *ret_err);
 
 /* One statement with r->params. NULL and *ret_err on failure. */
 struct pg_result *read_rows(struct reader *r, enum sql_id id, struct err *ret_err);

@@ -76,7 +76,12 @@ enum store_op {
     STORE_STATS,
     STORE_STATUSES,
     STORE_EXPORT_FILE,
-    STORE_EXPORT_CHUNK
+    STORE_EXPORT_CHUNK,
+    STORE_TOKEN_CREATE, /* store/access.h */
+    STORE_TOKEN_REVOKE,
+    STORE_TOKEN_LIST,
+    STORE_TOKEN_LOAD,
+    STORE_TOKEN_USED
 };
 
 struct store_cmd {
