@@ -1,7 +1,7 @@
 /* How many durable DispatchJob calls a second, unary, N in flight on one channel and one thread, and how long each
  * takes. Every answer's status is read; a call that fails ends the run. One thread: the loop's.
  *
- *     bench_dispatch --server ADDR --in-flight N --seconds S */
+ *     bench_dispatch --server ADDR [--token-file FILE] --in-flight N --seconds S */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -79,7 +79,7 @@ static void report(struct load *load, int in_flight, int64_t took_us)
     printf("figure dispatch_%d_p99 %.3f ms\n", in_flight, load->latencies[most] / 1e3);
 }
 
-static int run(const char *server, int in_flight, int seconds)
+static int run(const char *server, const char *bearer, int in_flight, int seconds)
 {
     Joblog__V1__Source source = JOBLOG__V1__SOURCE__INIT;
     Joblog__V1__JobSpec spec = JOBLOG__V1__JOB_SPEC__INIT;
@@ -99,7 +99,9 @@ static int run(const char *server, int in_flight, int seconds)
         (char *)"{\"file\":\"/srv/in/2026-01-31.csv\",\"mode\":\"full\",\"notify\":[\"a@example.org\"],\"n\":12345}";
     request.job = &spec;
     load.latencies = calloc(LATENCIES_MAX, sizeof *load.latencies);
-    load.channel = crpc_channel_new(server, NULL, &err);
+    struct crpc_metadata metadata = {"authorization", span_str(bearer)};
+    struct crpc_channel_options with_token = {.metadata = &metadata, .n_metadata = *bearer != '\0'};
+    load.channel = crpc_channel_new(server, &with_token, &err);
     load.loop = crpc_loop_new();
     if (!slots || !load.latencies || !load.channel || !load.loop) {
         fprintf(stderr, "bench_dispatch: could not start: %s\n", err.msg);
@@ -125,13 +127,28 @@ static int run(const char *server, int in_flight, int seconds)
     return load.n_failed || load.n_done == 0;
 }
 
+static int read_token(const char *path, char *bearer, size_t size)
+{
+    FILE *f = fopen(path, "re");
+    char token[8200];
+    if (!f || fscanf(f, "%8191s", token) != 1) {
+        fprintf(stderr, "bench_dispatch: no token in %s\n", path);
+        return -1;
+    }
+    fclose(f);
+    snprintf(bearer, size, "Bearer %s", token);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"server", required_argument, NULL, 's'},
+                                            {"token-file", required_argument, NULL, 'f'},
                                             {"in-flight", required_argument, NULL, 'n'},
                                             {"seconds", required_argument, NULL, 't'},
                                             {0}};
     const char *server = "127.0.0.1:7420";
+    char bearer[8300] = "";
     int in_flight = 64, seconds = 5, c;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -141,12 +158,12 @@ int main(int argc, char **argv)
             in_flight = atoi(optarg);
         else if (c == 't')
             seconds = atoi(optarg);
-        else
+        else if (c != 'f' || read_token(optarg, bearer, sizeof bearer) != 0)
             return 2;
     }
     if (in_flight < 1 || in_flight > 100000 || seconds < 1) {
         fprintf(stderr, "usage: bench_dispatch --server ADDR --in-flight N --seconds S\n");
         return 2;
     }
-    return run(server, in_flight, seconds);
+    return run(server, bearer, in_flight, seconds);
 }

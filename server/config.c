@@ -112,6 +112,11 @@ static int set_value(struct config *cfg, const struct config_setting *s, const c
         if (!log_level_parse(value, member))
             return err_field(err, s->name, "%s: \"%.60s\" is not debug, info, warning or error", where, value);
         return 0;
+    case CONFIG_BOOL:
+        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+            return err_field(err, s->name, "%s: \"%.60s\" is neither true nor false", where, value);
+        *(bool *)member = *value == 't';
+        return 0;
     }
     return 0;
 }
@@ -145,6 +150,10 @@ static int read_flag(struct flags *f, int left, char **argv, struct err *err)
     bool is_file = len == 6 && memcmp(name, "config", 6) == 0;
     if (i < 0 && !is_file)
         return err_field(err, "", "flag %.60s: no such setting; see --help", arg);
+    if (i >= 0 && config_settings[i].type == CONFIG_BOOL && !name[len]) {
+        f->source.values[i] = "true";
+        return 1;
+    }
     const char *value = name[len] ? name + len + 1 : left > 1 ? argv[1] : NULL;
     if (!value)
         return err_field(err, is_file ? "config" : config_settings[i].name, "flag %s: a value must follow", arg);
@@ -241,6 +250,9 @@ static int check_together(const struct config *cfg, struct err *err)
         return err_field(err, "embedded", "no database: give --embedded DIR or --database URI");
     if (cfg->embedded && cfg->database)
         return err_field(err, "database", "both embedded and database are set; one must go");
+    if (cfg->jwt_jwks_file && (!cfg->jwt_issuer || !cfg->jwt_audience))
+        return err_field(err, cfg->jwt_issuer ? "jwt-audience" : "jwt-issuer",
+                         "with jwt-jwks-file, jwt-issuer and jwt-audience must be set");
     return 0;
 }
 
@@ -321,6 +333,8 @@ static bool value_eq(const struct config *a, const struct config *b, const struc
         return *(const int64_t *)x == *(const int64_t *)y;
     case CONFIG_LEVEL:
         return *(const enum log_level *)x == *(const enum log_level *)y;
+    case CONFIG_BOOL:
+        return *(const bool *)x == *(const bool *)y;
     }
     return false;
 }
@@ -330,7 +344,8 @@ int config_reload(struct config *cfg, int argc, char **argv, char **envp, size_t
     static const size_t sizes[] = {[CONFIG_TEXT] = sizeof(char *),
                                    [CONFIG_LIST] = sizeof(struct config_list),
                                    [CONFIG_INT] = sizeof(int64_t),
-                                   [CONFIG_LEVEL] = sizeof(enum log_level)};
+                                   [CONFIG_LEVEL] = sizeof(enum log_level),
+                                   [CONFIG_BOOL] = sizeof(bool)};
     struct config fresh;
     int rc = config_load(&fresh, argc, argv, envp, err);
     if (rc < 0)

@@ -3,6 +3,7 @@
 #ifndef SERVER_CONFIG_H
 #define SERVER_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ enum config_action {
 #define CONFIG_LIST_TYPE  struct config_list
 #define CONFIG_INT_TYPE   int64_t
 #define CONFIG_LEVEL_TYPE enum log_level
+#define CONFIG_BOOL_TYPE  bool
 
 /* Owns its strings. A TEXT that is not set is NULL. */
 struct config {

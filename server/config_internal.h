@@ -7,7 +7,7 @@
 
 #include "config_table.h"
 
-enum config_type { CONFIG_TEXT, CONFIG_LIST, CONFIG_INT, CONFIG_LEVEL };
+enum config_type { CONFIG_TEXT, CONFIG_LIST, CONFIG_INT, CONFIG_LEVEL, CONFIG_BOOL };
 enum config_change { CONFIG_START, CONFIG_LIVE };
 
 struct config_setting {

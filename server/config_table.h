@@ -4,7 +4,8 @@
  * X(member, TYPE, name, default, min, max, RELOAD, argument, help)
  *
  * name is the key in the file and --name on the command line; JOBLOG_NAME in the environment, upper case with
- * underscores. TYPE: TEXT (default "" is NULL), LIST (comma-separated), INT (min to max), LEVEL (of the log).
+ * underscores. TYPE: TEXT (default "" is NULL), LIST (comma-separated), INT (min to max), LEVEL (of the log),
+ * BOOL (false or true; the flag alone means true).
  * RELOAD: LIVE takes effect on SIGHUP, START needs a restart. A cap's reason stands above its line. */
 #ifndef SERVER_CONFIG_TABLE_H
 #define SERVER_CONFIG_TABLE_H
@@ -21,6 +22,24 @@
       "Use this PostgreSQL database: a libpq connection URI or key=value string.")                                     \
     X(export_types, TEXT, "export-types", "", 0, 0, START, "FILE",                                                     \
       "Declarations of what can be exported. Without it nothing can.")                                                 \
+    X(admin_token_file, TEXT, "admin-token-file", "", 0, 0, START, "FILE",                                             \
+      "An administrator's token: made at the start when there is no such file, valid from then on. With embedded it "  \
+      "is DIR/admin-token.")                                                                                           \
+    X(jwt_jwks_file, TEXT, "jwt-jwks-file", "", 0, 0, START, "FILE",                                                   \
+      "Take JWTs signed by a key of this JWK set, which is read again when it changes.")                               \
+    X(jwt_issuer, TEXT, "jwt-issuer", "", 0, 0, START, "TEXT", "The iss that a JWT must have. Needed for JWTs.")       \
+    X(jwt_audience, TEXT, "jwt-audience", "", 0, 0, START, "TEXT",                                                     \
+      "What must be among the aud of a JWT. Needed for JWTs.")                                                         \
+    X(jwt_roles_claim, TEXT, "jwt-roles-claim", "joblog_roles", 0, 0, START, "CLAIM",                                  \
+      "Which claim holds the roles: a name, or a JSON pointer that begins with /.")                                    \
+    X(jwt_scope_claim, TEXT, "jwt-scope-claim", "joblog_scope", 0, 0, START, "CLAIM",                                  \
+      "Which claim holds the patterns that narrow the roles.")                                                         \
+    X(jwt_owner_claim, TEXT, "jwt-owner-claim", "sub", 0, 0, START, "CLAIM",                                           \
+      "Which claim names the owner whose jobs and exports are the caller's own.")                                      \
+    X(certificate_rules, TEXT, "certificate-rules", "", 0, 0, START, "FILE",                                           \
+      "Who a client certificate is, by its SPIFFE id or DNS name. Read again when it changes.")                        \
+    X(dangerously_disable_authentication, BOOL, "dangerously-disable-authentication", "false", 0, 0, START, "BOOL",    \
+      "Whoever reaches the server may do everything. For tests and sealed-off machines.")                              \
     X(log_level, LEVEL, "log-level", "info", 0, 0, LIVE, "LEVEL",                                                      \
       "Least severe line that is logged: debug, info, warning or error.")                                              \
     X(lease_timeout_ms, INT, "lease-timeout-ms", "30000", 1000, 86400000, START, "MS",                                 \

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "announce.h"
+#include "auth/auth.h"
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -27,6 +29,8 @@ struct daemon {
     struct service service;
     struct access access;
     struct crpc_interceptor interceptors[2];
+    char *admin_token_file; /* NULL: none */
+    struct announcement *announcement;
     struct crpc_health *health;
     struct crpc_reflection *reflection;
     struct crpc_server *server;
@@ -46,6 +50,34 @@ static int start_store(struct daemon *d, struct err *ret_err)
                                     .request_ttl_ms = cfg->request_id_ttl_hours * HOUR_MS};
     d->service.store = store_open(&options, ret_err);
     return d->service.store ? 0 : -(int)ret_err->code;
+}
+
+/* The embedded database is in our hands alone, so that its directory is the place for the key to it. */
+static int start_auth(struct daemon *d, struct err *ret_err)
+{
+    const struct config *cfg = d->cfg;
+    struct auth_options options = {.store = d->service.store,
+                                   .off = cfg->dangerously_disable_authentication,
+                                   .jwt = {.jwks_file = cfg->jwt_jwks_file,
+                                           .issuer = cfg->jwt_issuer,
+                                           .audience = cfg->jwt_audience,
+                                           .roles_claim = cfg->jwt_roles_claim,
+                                           .scope_claim = cfg->jwt_scope_claim,
+                                           .owner_claim = cfg->jwt_owner_claim},
+                                   .certificate_rules = cfg->certificate_rules};
+    struct buf path = BUF_INIT;
+    if (cfg->admin_token_file)
+        buf_add_str(&path, cfg->admin_token_file);
+    else if (cfg->embedded)
+        buf_printf(&path, "%s/admin-token", cfg->embedded);
+    d->admin_token_file = path.data;
+    if (path.failed)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    options.admin_token_file = d->admin_token_file;
+    if (options.off)
+        log_warning("authentication is off, whoever reaches this server may do everything");
+    d->service.auth = auth_new(&options, ret_err);
+    return d->service.auth ? 0 : -(int)ret_err->code;
 }
 
 static int start_exports(struct daemon *d, struct err *ret_err)
@@ -113,7 +145,8 @@ static int start_server(struct daemon *d, struct err *ret_err)
                                           .interceptors = d->interceptors,
                                           .n_interceptors = 2};
     int rc = 0;
-    d->access = (struct access){.is_anonymous = true};
+    d->access = (struct access){
+        .auth = d->service.auth, .identify = auth_identify, .is_anonymous = auth_is_off(d->service.auth)};
     d->interceptors[0] = access_log;
     d->interceptors[1] = access_interceptor(&d->access);
     if (!(d->health = crpc_health_new()) || !(d->reflection = crpc_reflection_new()))
@@ -143,8 +176,11 @@ int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_
     }
     if (rc == 0 && cfg->embedded && (rc = embedded_pg_start(cfg->embedded, &d->pg, ret_err)) == 0)
         d->uri = embedded_pg_uri(d->pg);
-    if (rc == 0 && (rc = start_store(d, ret_err)) == 0 && (rc = start_exports(d, ret_err)) == 0)
+    if (rc == 0 && (rc = start_store(d, ret_err)) == 0 && (rc = start_auth(d, ret_err)) == 0 &&
+        (rc = start_exports(d, ret_err)) == 0)
         rc = start_server(d, ret_err);
+    if (rc == 0 && d->admin_token_file && !auth_is_off(d->service.auth))
+        d->announcement = announce(d->addresses.data, d->admin_token_file);
     if (rc != 0) {
         daemon_stop(d);
         return rc;
@@ -165,6 +201,7 @@ pid_t daemon_postgres_pid(const struct daemon *d)
 
 void daemon_stop(struct daemon *d)
 {
+    announcement_end(d->announcement);
     if (d->service.store)
         store_hurry(d->service.store);
     if (d->server) {
@@ -174,8 +211,10 @@ void daemon_stop(struct daemon *d)
         crpc_server_drain(d->server, d->cfg->shutdown_grace_ms);
     }
     export_stop(d->service.exports);
+    auth_stop(d->service.auth);
     store_close(d->service.store);
     crpc_server_free(d->server);
+    auth_free(d->service.auth);
     crpc_health_free(d->health);
     crpc_reflection_free(d->reflection);
     hub_free(d->service.hub);
@@ -183,5 +222,6 @@ void daemon_stop(struct daemon *d)
     export_types_free(d->types);
     embedded_pg_stop(d->pg);
     buf_done(&d->addresses);
+    mem_free(d->admin_token_file);
     mem_free(d);
 }

@@ -1,14 +1,14 @@
-/* The connection: address, who calls, time-outs. Any thread. */
+/* The connection: address, TLS, who calls, time-outs. Any thread. */
 #include "joblog/client.h"
 
 #include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "client_priv.h"
+#include "crpc/credentials.h"
 
 enum {
     DEFAULT_TIMEOUT_MS = 30000,
@@ -47,11 +47,33 @@ static void identify(struct joblog_client *client, char *actor, size_t size)
     make_printable(actor);
 }
 
-static const char *address_or_default(const char *address)
+/* Gives *ret (crpc_channel_credentials_free); NULL for plaintext. */
+static int open_tls(const struct credentials *c, struct crpc_channel_credentials **ret, struct err *ret_err)
 {
-    if (!address || !*address)
-        address = getenv("JOBLOG_SERVER");
-    return address && *address ? address : "127.0.0.1:7420";
+    struct crpc_tls_client_options tls = {
+        .ca_file = c->ca_file, .cert_file = c->cert_file, .key_file = c->key_file, .server_name = c->server_name};
+    *ret = c->tls ? crpc_channel_credentials_tls(&tls, ret_err) : NULL;
+    return c->tls && !*ret ? -(int)ret_err->code : 0;
+}
+
+/* actor: for the metadata; "" for none. */
+static int open_channel(struct joblog_client *client, const char *actor, struct err *ret_err)
+{
+    struct crpc_metadata metadata = {"joblog-actor", span_str(actor)};
+    struct crpc_channel_credentials *tls;
+    int rc = open_tls(&client->credentials, &tls, ret_err);
+    if (rc < 0)
+        return rc;
+    struct crpc_channel_options channel = {
+        .max_message_bytes = MAX_MESSAGE_BYTES,
+        .max_reconnect_ms = 1000,
+        .metadata = &metadata,
+        .n_metadata = *actor != '\0',
+        .credentials = tls,
+    };
+    client->channel = crpc_channel_new(client->credentials.address, &channel, ret_err);
+    crpc_channel_credentials_free(tls);
+    return client->channel ? 0 : -(int)ret_err->code;
 }
 
 struct joblog_client *joblog_connect(const char *address, const struct joblog_options *options,
@@ -73,18 +95,16 @@ struct joblog_client *joblog_connect(const char *address, const struct joblog_op
     client->retry = !o->no_retry;
     char actor[300];
     identify(client, actor, sizeof actor);
-    struct crpc_metadata metadata = {"joblog-actor", span_str(o->actor ? o->actor : actor)};
-    struct crpc_channel_options channel = {
-        .max_message_bytes = MAX_MESSAGE_BYTES,
-        .max_reconnect_ms = 1000,
-        .metadata = &metadata,
-        .n_metadata = 1,
-    };
-    client->channel = crpc_channel_new(address_or_default(address), &channel, &e);
-    if (!client->channel)
+    if (credentials_find(&client->credentials, address, o, &e) < 0)
         goto fail_client;
+    /* Whoever brings credentials is known by them; a name besides would be a user on whose behalf it calls. */
+    bool is_known = client->credentials.bearer || client->credentials.cert_file;
+    if (open_channel(client, o->actor ? o->actor : is_known ? "" : actor, &e) < 0)
+        goto fail_credentials;
     return client;
 
+fail_credentials:
+    credentials_done(&client->credentials);
 fail_client:
     mem_free(client);
 fail:
@@ -97,5 +117,6 @@ void joblog_close(struct joblog_client *client)
     if (!client)
         return;
     crpc_channel_free(client->channel);
+    credentials_done(&client->credentials);
     mem_free(client);
 }

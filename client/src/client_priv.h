@@ -8,6 +8,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/err.h"
+#include "credentials.h"
 #include "crpc/client.h"
 #include "joblog/client.h"
 #include "joblog/v1/export.crpc.h"
@@ -16,6 +17,7 @@
 
 struct joblog_client {
     struct crpc_channel *channel;
+    struct credentials credentials;
     int64_t timeout_ms;
     bool retry;
     char program[200]; /* host:program, for StartJob */

@@ -52,8 +52,11 @@ static int read_stream(struct download *d, struct progress *p, bool *ret_final, 
     Joblog__V1__DownloadExportRequest request = JOBLOG__V1__DOWNLOAD_EXPORT_REQUEST__INIT;
     request.id = d->id;
     request.offset = d->offset;
+    struct call_options options;
+    call_options_init(&options, &d->client->credentials, 0);
     struct crpc_stream *stream =
-        joblog_v1_export_service_download_export_open(d->client->channel, NULL, &request, ret_err);
+        joblog_v1_export_service_download_export_open(d->client->channel, &options.options, &request, ret_err);
+    call_options_done(&options);
     if (!stream)
         return -(int)ret_err->code;
     int rc;

@@ -76,9 +76,11 @@ int call_unary_within(struct joblog_client *client, const struct crpc_method *me
     struct err first = ERR_NONE;
     for (int tries = 1;; tries++) {
         int64_t left = deadline - clock_mono_ms();
-        struct crpc_call_options options = {.timeout_ms = left > 1 ? left : 1};
+        struct call_options options;
         struct err e = ERR_NONE;
-        int rc = crpc_unary(client->channel, method, &options, request, ret_response, &e);
+        call_options_init(&options, &client->credentials, left > 1 ? left : 1);
+        int rc = crpc_unary(client->channel, method, &options.options, request, ret_response, &e);
+        call_options_done(&options);
         if (ret_tries)
             *ret_tries = tries;
         if (rc == 0)

@@ -35,12 +35,11 @@ static int watch_was_cancelled(struct err *ret_err)
 
 static int watch_open(struct joblog_watch *watch, struct err *ret_err)
 {
-    struct crpc_call_options options = {0};
-    if (watch->deadline_ms) {
-        int64_t left = watch->deadline_ms - clock_mono_ms();
-        options.timeout_ms = left > 1 ? left : 1;
-    }
-    struct crpc_stream *stream = watch->kind->open(watch, &options, ret_err);
+    struct call_options options;
+    int64_t left = watch->deadline_ms ? watch->deadline_ms - clock_mono_ms() : 0;
+    call_options_init(&options, &watch->client->credentials, watch->deadline_ms && left < 1 ? 1 : left);
+    struct crpc_stream *stream = watch->kind->open(watch, &options.options, ret_err);
+    call_options_done(&options);
     if (!stream)
         return -1;
     pthread_mutex_lock(&watch->lock);

@@ -180,7 +180,10 @@ bool worker_drains(struct joblog_worker *worker)
 /* One connection from its start to its end. *ret_err: how it ended, OK when the server ended it well. */
 static void connection(struct joblog_worker *worker, struct err *ret_err)
 {
-    struct crpc_stream *stream = joblog_v1_worker_service_work_open(worker->client->channel, NULL, ret_err);
+    struct call_options options;
+    call_options_init(&options, &worker->client->credentials, 0);
+    struct crpc_stream *stream = joblog_v1_worker_service_work_open(worker->client->channel, &options.options, ret_err);
+    call_options_done(&options);
     if (!stream)
         return;
     worker->stream = stream;

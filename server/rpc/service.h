@@ -11,11 +11,13 @@
 #include "store/store.h"
 
 struct crpc_reflection;
+struct auth;
 struct exports;
 
 /* Filled by main before the mount; lives as long as the server. */
 struct service {
     struct store *store;
+    struct auth *auth; /* server/auth/auth.h */
     struct hub *hub;
     struct exports *exports; /* server/export/export.h; NULL: no export types declared */
     struct drain drain;

@@ -8,7 +8,7 @@ static bool keep(struct arena *a, struct span s, struct span *ret)
     return ret->data != NULL;
 }
 
-static void add_texts(struct pg_params *p, const struct span *texts, size_t n)
+static void put_texts(struct pg_params *p, const struct span *texts, size_t n)
 {
     struct pg_param *array = pg_add_array(p, PG_TEXT);
 
@@ -36,9 +36,9 @@ int read_token_create(struct reader *r, struct store_token_create *cmd, struct e
     pg_add_text(p, t->hash);
     pg_add_text(p, t->name);
     pg_add_int4(p, (int32_t)t->roles);
-    add_texts(p, t->queues, t->n_queues);
-    add_texts(p, t->job_names, t->n_job_names);
-    add_texts(p, t->owners, t->n_owners);
+    put_texts(p, t->queues, t->n_queues);
+    put_texts(p, t->job_names, t->n_job_names);
+    put_texts(p, t->owners, t->n_owners);
     pg_add_text(p, t->owner);
     pg_add_int4(p, t->own_only);
     pg_add_int4(p, t->may_delegate);
@@ -179,7 +179,7 @@ int read_token_used(struct reader *r, struct store_token_used *cmd, struct err *
     struct pg_result *rows;
 
     pg_params_clear(p);
-    add_texts(p, cmd->ids, cmd->n);
+    put_texts(p, cmd->ids, cmd->n);
     times = pg_add_array(p, PG_TIMESTAMPTZ);
     for (size_t i = 0; i < cmd->n; i++)
         pg_put_time(times, cmd->times_us[i]);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "support/calls.h"
+#include "support/channel.h"
 #include "support/server_fixture.h"
 
 static struct server_fixture *server;
@@ -27,7 +28,7 @@ static int setup(void **state)
     memcpy(text_300k, "{}", 2);
     server = server_fixture_start(&(struct server_fixture_options){.args = args});
     if (server)
-        channel = crpc_channel_new(server_fixture_address(server), NULL, NULL);
+        channel = channel_open(server, NULL);
     return channel ? 0 : -1;
 }
 
@@ -236,7 +237,7 @@ static void a_caller_must_have_a_plain_name(void **state)
     struct err err = ERR_NONE;
     struct crpc_metadata actor = {.key = "joblog-actor", .value = {text_300, 300}};
     struct crpc_channel_options options = {.metadata = &actor, .n_metadata = 1};
-    struct crpc_channel *other = crpc_channel_new(server_fixture_address(server), &options, NULL);
+    struct crpc_channel *other = channel_open(server, &options);
     Joblog__V1__JobSpec spec = spec_of("good", "bad_input");
     assert_null(call_dispatch(other, &spec, NULL, &err));
     expect(&err, ERR_INVALID_ARGUMENT, "joblog-actor");

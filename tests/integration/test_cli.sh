@@ -7,6 +7,7 @@ bin=$1
 docs=$(dirname "$(readlink -f "$0")")/../../docs/cli.md
 dir=$(mktemp -d "${TMPDIR:-/tmp}/joblog-cli.XXXXXX")
 server='' worker=''
+export XDG_CONFIG_HOME=$dir/config XDG_STATE_HOME=$dir/state # no login of the user's own
 unset http_proxy https_proxy grpc_proxy NO_COLOR
 failures=0
 

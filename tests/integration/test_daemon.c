@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #include "support/calls.h"
+#include "support/channel.h"
 #include "support/server_fixture.h"
 
 static void expect_settings_error(const char *const *args, const char *text)
@@ -40,7 +41,7 @@ static void it_listens_where_it_is_told(void **state)
     assert_non_null(server);
     const char *addresses[] = {server_fixture_address(server), server_fixture_unix_address(server)};
     for (size_t i = 0; i < 2; i++) {
-        struct crpc_channel *channel = crpc_channel_new(addresses[i], NULL, NULL);
+        struct crpc_channel *channel = channel_open_with(addresses[i], server_fixture_token(server), NULL);
         Joblog__V1__JobSpec spec = spec_of("hello", "hello");
         assert_true(must_dispatch(channel, &spec) > 0);
         crpc_channel_free(channel);
@@ -71,7 +72,7 @@ static void a_second_signal_stops_at_once(void **state)
     static const char *const args[] = {"--shutdown-grace-ms=600000", NULL};
     struct server_fixture *server = server_fixture_start(&(struct server_fixture_options){.args = args});
     assert_non_null(server);
-    struct crpc_channel *channel = crpc_channel_new(server_fixture_address(server), NULL, NULL);
+    struct crpc_channel *channel = channel_open(server, NULL);
     Joblog__V1__JobSpec spec = spec_of("slow", "slow");
     must_dispatch(channel, &spec);
     /* A worker that holds a lease keeps the server up for the whole of its grace period. */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "support/calls.h"
+#include "support/channel.h"
 #include "support/server_fixture.h"
 
 #define PENDING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING
@@ -26,7 +27,7 @@ static int setup(void **state)
     (void)state;
     server = server_fixture_start(NULL);
     if (server)
-        channel = crpc_channel_new(server_fixture_address(server), NULL, NULL);
+        channel = channel_open(server, NULL);
     return channel ? 0 : -1;
 }
 

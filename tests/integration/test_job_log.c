@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "support/calls.h"
+#include "support/channel.h"
 #include "support/server_fixture.h"
 
 #define PENDING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING
@@ -26,7 +27,7 @@ static int setup(void **state)
     (void)state;
     server = server_fixture_start(NULL);
     if (server)
-        channel = crpc_channel_new(server_fixture_address(server), NULL, NULL);
+        channel = channel_open(server, NULL);
     return channel ? 0 : -1;
 }
 
@@ -313,7 +314,7 @@ static void the_caller_is_recorded(void **state)
     (void)state;
     struct crpc_metadata actor = {.key = "joblog-actor", .value = SPAN_LIT("billing")};
     struct crpc_channel_options options = {.metadata = &actor, .n_metadata = 1};
-    struct crpc_channel *billing = crpc_channel_new(server_fixture_address(server), &options, NULL);
+    struct crpc_channel *billing = channel_open(server, &options);
     Joblog__V1__JobSpec spec = spec_of("actor", "actor");
     int64_t id = must_dispatch(billing, &spec);
     job_free(call_cancel(billing, id, "", NULL));

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "support/calls.h"
+#include "support/channel.h"
 #include "support/server_fixture.h"
 
 enum { JOBS = 2000, KILL_AFTER = 700 };
@@ -138,8 +139,7 @@ static void a_killed_server_loses_no_acknowledged_job(void **state)
     pthread_t dispatching, working;
     s.server = server_fixture_start(&(struct server_fixture_options){.args = args});
     assert_non_null(s.server);
-    s.channel = crpc_channel_new(server_fixture_address(s.server),
-                                 &(struct crpc_channel_options){.max_reconnect_ms = 200}, NULL);
+    s.channel = channel_open(s.server, &(struct crpc_channel_options){.max_reconnect_ms = 200});
     assert_int_equal(pthread_create(&working, NULL, worker, &w), 0);
     assert_int_equal(pthread_create(&dispatching, NULL, dispatcher, &s), 0);
 

@@ -11,6 +11,7 @@
 #include "crpc/client.h"
 #include "grpc/health/v1/health.crpc.h"
 #include "grpc/reflection/v1/reflection.crpc.h"
+#include "support/channel.h"
 #include "support/server_fixture.h"
 
 typedef Grpc__Reflection__V1__ServerReflectionRequest request_t;
@@ -25,10 +26,9 @@ static struct crpc_channel *channel;
 static int setup(void **state)
 {
     (void)state;
-    struct err err = ERR_NONE;
     server = server_fixture_start(NULL);
     assert_non_null(server);
-    channel = crpc_channel_new(server_fixture_address(server), NULL, &err);
+    channel = channel_open(server, NULL);
     assert_non_null(channel);
     return 0;
 }

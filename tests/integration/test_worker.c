@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "support/calls.h"
+#include "support/channel.h"
 #include "support/server_fixture.h"
 
 #define PENDING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING
@@ -28,7 +29,7 @@ static int setup(void **state)
     (void)state;
     server = server_fixture_start(&(struct server_fixture_options){.args = server_args});
     if (server)
-        channel = crpc_channel_new(server_fixture_address(server), NULL, NULL);
+        channel = channel_open(server, NULL);
     return channel ? 0 : -1;
 }
 
@@ -397,7 +398,7 @@ static void a_stopping_server_lets_workers_finish(void **state)
     struct err err = ERR_NONE;
     struct server_fixture *other = server_fixture_start(NULL);
     assert_non_null(other);
-    struct crpc_channel *to_other = crpc_channel_new(server_fixture_address(other), NULL, NULL);
+    struct crpc_channel *to_other = channel_open(other, NULL);
     Joblog__V1__JobSpec spec = spec_of("last", "last");
     int64_t id = must_dispatch(to_other, &spec);
     struct test_worker *w = worker_open(to_other, "w", "last", 2), *idle = worker_open(to_other, "idle", "idle", 1);

@@ -13,15 +13,14 @@
 
 #include "base/crc32c.h"
 #include "joblog/v1/export.crpc.h"
+#include "support/channel.h"
 
-struct crpc_channel *export_channel(const char *address, const char *actor)
+struct crpc_channel *export_channel(const struct server_fixture *server, const char *actor)
 {
     struct crpc_metadata metadata = {"joblog-actor", span_str(actor)};
     struct crpc_channel_options options = {.metadata = &metadata, .n_metadata = 1, .max_reconnect_ms = 200};
-    struct err err = ERR_NONE;
-    struct crpc_channel *channel = crpc_channel_new(address, &options, &err);
-    if (!channel)
-        fail_msg("channel to %s: %s", address, err.msg);
+    struct crpc_channel *channel = channel_open(server, &options);
+    assert_non_null(channel);
     return channel;
 }
 

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "crpc/client.h"
 #include "joblog/v1/export.pb-c.h"
+#include "support/server_fixture.h"
 
 /* One condition of an export. */
 struct filter_arg {
@@ -17,8 +18,8 @@ struct filter_arg {
     const char *value;
 };
 
-/* A channel whose calls come from this actor. */
-struct crpc_channel *export_channel(const char *address, const char *actor);
+/* A channel to the server with its administrator's token, whose calls are on behalf of this actor. */
+struct crpc_channel *export_channel(const struct server_fixture *server, const char *actor);
 
 /* 0 and the id, or -code and *ret_err. filter NULL: none. request_id may be NULL. */
 int export_try_start(struct crpc_channel *channel, const char *type, const struct filter_arg *filter,

@@ -94,8 +94,8 @@ int export_fixture_start(void **state)
     fx.server = server_fixture_start(&(struct server_fixture_options){.database = fx.uri, .args = args});
     if (!fx.server)
         return -1;
-    fx.ann = export_channel(server_fixture_address(fx.server), "ann");
-    fx.bob = export_channel(server_fixture_address(fx.server), "bob");
+    fx.ann = export_channel(fx.server, "ann");
+    fx.bob = export_channel(fx.server, "bob");
     return 0;
 }
 

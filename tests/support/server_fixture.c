@@ -23,6 +23,7 @@ struct server_fixture {
     char database[512]; /* empty: embedded */
     char address[64];
     char unix_address[128];
+    char token_file[560], token[128];
     char log_path[128];
     char *args[ARGS_MAX];
     size_t n_args;
@@ -120,9 +121,42 @@ static bool read_ready_line(int fd, char *line, size_t size)
     return false;
 }
 
+/* Empty when authentication is off. */
+static void read_token(struct server_fixture *f)
+{
+    FILE *file = fopen(f->token_file, "re");
+    f->token[0] = '\0';
+    if (file && fgets(f->token, sizeof f->token, file))
+        f->token[strcspn(f->token, "\n")] = '\0';
+    if (file)
+        fclose(file);
+}
+
+static char home[64];
+
+static void remove_home(void)
+{
+    nftw(home, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static bool make_home(void)
+{
+    if (home[0])
+        return true;
+    strcpy(home, "/tmp/joblog-home-XXXXXX");
+    if (!mkdtemp(home)) {
+        home[0] = '\0';
+        return false;
+    }
+    atexit(remove_home);
+    setenv("XDG_CONFIG_HOME", home, 1);
+    setenv("XDG_STATE_HOME", home, 1);
+    return true;
+}
+
 static bool launch(struct server_fixture *f)
 {
-    char listen_tcp[64], listen_unix[200], ready[32], data[540];
+    char listen_tcp[64], listen_unix[200], ready[32], data[540], token[600];
     int fds[2];
     if (pipe(fds) != 0)
         return false;
@@ -132,8 +166,9 @@ static bool launch(struct server_fixture *f)
     snprintf(ready, sizeof ready, "--ready-fd=%d", fds[1]);
     snprintf(data, sizeof data, "%s%s",
              f->database[0] ? "--database=" : "--embedded=", f->database[0] ? f->database : f->data);
-    char *argv[ARGS_MAX + 5] = {(char *)"joblogd", listen_unix, ready, data};
-    memcpy(argv + 4, f->args, f->n_args * sizeof *argv);
+    snprintf(token, sizeof token, "--admin-token-file=%s", f->token_file);
+    char *argv[ARGS_MAX + 6] = {(char *)"joblogd", listen_unix, ready, data, token};
+    memcpy(argv + 5, f->args, f->n_args * sizeof *argv);
     pid_t parent = getpid();
     f->pid = fork();
     if (f->pid == 0) {
@@ -155,6 +190,7 @@ static bool launch(struct server_fixture *f)
     }
     f->port = atoi(at + strlen("listen=127.0.0.1:"));
     snprintf(f->address, sizeof f->address, "127.0.0.1:%d", f->port);
+    read_token(f);
     return true;
 }
 
@@ -166,7 +202,7 @@ struct server_fixture *server_fixture_start(const struct server_fixture_options 
     if (!f)
         return NULL;
     strcpy(f->dir, "/tmp/joblog-server-XXXXXX");
-    if (!mkdtemp(f->dir)) {
+    if (!make_home() || !mkdtemp(f->dir)) {
         perror("server_fixture: mkdtemp");
         free(f);
         return NULL;
@@ -180,6 +216,7 @@ struct server_fixture *server_fixture_start(const struct server_fixture_options 
         snprintf(f->data, sizeof f->data, "%s", o->dir);
     else
         snprintf(f->data, sizeof f->data, "%s/data", f->dir);
+    snprintf(f->token_file, sizeof f->token_file, "%s/admin-token", f->database[0] ? f->dir : f->data);
     while (o->args && o->args[f->n_args] && f->n_args < ARGS_MAX) {
         f->args[f->n_args] = strdup(o->args[f->n_args]);
         f->n_args++;
@@ -204,6 +241,16 @@ const char *server_fixture_unix_address(const struct server_fixture *f)
 const char *server_fixture_dir(const struct server_fixture *f)
 {
     return f->dir;
+}
+
+const char *server_fixture_token(const struct server_fixture *f)
+{
+    return f->token[0] ? f->token : NULL;
+}
+
+const char *server_fixture_token_file(const struct server_fixture *f)
+{
+    return f->token_file;
 }
 
 pid_t server_fixture_pid(const struct server_fixture *f)

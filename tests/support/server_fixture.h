@@ -17,9 +17,11 @@ struct server_fixture_options {
     const char *const *args; /* further arguments, NULL-terminated; NULL: none. Such as "--lease-timeout-ms=500" */
 };
 
-/* Starts joblogd and waits until it is ready. options (NULL: defaults) are copied. NULL on failure, after a line to
- * stderr. The log of the server goes to stderr when JOBLOG_TEST_LOG is set, else to a file that is printed when the
- * server does not come up or ends with a code other than 0. */
+/* Starts joblogd and waits until it is ready. The first start points XDG_CONFIG_HOME and XDG_STATE_HOME of this process
+ * to a temporary directory, so that libjoblog finds the tokens of these servers and none of the user's own. options
+ * (NULL: defaults) are copied. NULL on failure, after a line to stderr. The log of the server goes to stderr when
+ * JOBLOG_TEST_LOG is set, else to a file that is printed when the server does not come up or ends with a code other
+ * than 0. */
 struct server_fixture *server_fixture_start(const struct server_fixture_options *options);
 /* "127.0.0.1:PORT"; the same after a restart. Borrowed. */
 const char *server_fixture_address(const struct server_fixture *f);
@@ -27,6 +29,10 @@ const char *server_fixture_address(const struct server_fixture *f);
 const char *server_fixture_unix_address(const struct server_fixture *f);
 /* Its directory: the log "joblogd.log", the socket, and without `database` and `dir` "data". Borrowed. */
 const char *server_fixture_dir(const struct server_fixture *f);
+/* The administrator's token of its database. Borrowed. */
+const char *server_fixture_token(const struct server_fixture *f);
+/* The file that holds it. Borrowed. */
+const char *server_fixture_token_file(const struct server_fixture *f);
 /* 0 while it is down. */
 pid_t server_fixture_pid(const struct server_fixture *f);
 /* Text of the log file so far; gives it (free). NULL when there is none. */
