@@ -115,7 +115,7 @@ static void life_of_a_job_seen_by_a_watch(void **state)
     assert_string_equal(job->attempts[0]->worker, "mailer-1");
     assert_int_equal(job->n_transitions, 3);
     assert_int_equal(job->transitions[0]->to_status, PENDING);
-    assert_string_equal(job->transitions[0]->actor, "anonymous");
+    assert_string_equal(job->transitions[0]->actor, server_fixture_actor(server));
     assert_int_equal(job->transitions[2]->from_status, RUNNING);
     assert_int_equal(job->transitions[2]->to_status, COMPLETED);
     assert_string_equal(job->transitions[2]->actor, "worker:mailer-1");
@@ -319,8 +319,10 @@ static void the_caller_is_recorded(void **state)
     int64_t id = must_dispatch(billing, &spec);
     job_free(call_cancel(billing, id, "", NULL));
     Joblog__V1__Job *job = call_get(channel, id, true, NULL);
-    assert_string_equal(job->creator, "billing");
-    assert_string_equal(job->transitions[1]->actor, "billing");
+    char expected[100];
+    snprintf(expected, sizeof expected, "%s for billing", server_fixture_actor(server));
+    assert_string_equal(job->creator, expected);
+    assert_string_equal(job->transitions[1]->actor, expected);
     job_free(job);
     crpc_channel_free(billing);
 }

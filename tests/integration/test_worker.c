@@ -171,7 +171,7 @@ static void a_running_job_is_cancelled_by_its_worker(void **state)
     assert_int_equal(cancel.job_id, id);
     assert_int_equal(cancel.lease_token, lease.token);
     assert_string_equal(cancel.cancel_request->reason, "too late");
-    assert_string_equal(cancel.cancel_request->actor, "anonymous");
+    assert_string_equal(cancel.cancel_request->actor, server_fixture_actor(server));
     assert_int_equal(worker_answer(w, worker_followed_cancel(w, lease), NULL), 0);
     worker_end(w, true, NULL);
     job = call_get(channel, id, true, NULL);

@@ -23,7 +23,7 @@ struct server_fixture {
     char database[512]; /* empty: embedded */
     char address[64];
     char unix_address[128];
-    char token_file[560], token[128];
+    char token_file[560], token[128], actor[64];
     char log_path[128];
     char *args[ARGS_MAX];
     size_t n_args;
@@ -130,6 +130,7 @@ static void read_token(struct server_fixture *f)
         f->token[strcspn(f->token, "\n")] = '\0';
     if (file)
         fclose(file);
+    snprintf(f->actor, sizeof f->actor, "token:admin-%.8s", f->token[0] ? f->token + strlen("jlt_") : "");
 }
 
 static char home[64];
@@ -246,6 +247,11 @@ const char *server_fixture_dir(const struct server_fixture *f)
 const char *server_fixture_token(const struct server_fixture *f)
 {
     return f->token[0] ? f->token : NULL;
+}
+
+const char *server_fixture_actor(const struct server_fixture *f)
+{
+    return f->actor;
 }
 
 const char *server_fixture_token_file(const struct server_fixture *f)

@@ -31,6 +31,8 @@ const char *server_fixture_unix_address(const struct server_fixture *f);
 const char *server_fixture_dir(const struct server_fixture *f);
 /* The administrator's token of its database. Borrowed. */
 const char *server_fixture_token(const struct server_fixture *f);
+/* What calls with it stand as in records: "token:admin-…". Borrowed. */
+const char *server_fixture_actor(const struct server_fixture *f);
 /* The file that holds it. Borrowed. */
 const char *server_fixture_token_file(const struct server_fixture *f);
 /* 0 while it is down. */
