@@ -234,3 +234,26 @@ void hub_repeat(void *user, struct job_snapshot *snapshot, int64_t since_us)
 {
     publish(user, snapshot, false, since_us);
 }
+
+bool hub_may_want(void *user, int64_t job_id)
+{
+    struct hub *hub = user;
+    if (atomic_load_explicit(&hub->n_watches, memory_order_seq_cst) == 0)
+        return false;
+    pthread_mutex_lock(&hub->lock);
+    bool wanted = hub->first || find_id(hub, job_id);
+    pthread_mutex_unlock(&hub->lock);
+    return wanted;
+}
+
+void hub_lost(void *user)
+{
+    struct hub *hub = user;
+    pthread_mutex_lock(&hub->lock);
+    for (struct hub_id *id = hub->ids; id; id = id->hh.next)
+        for (struct hub_interest *i = id->first; i; i = i->next)
+            watch_cut(i->watch);
+    for (struct hub_watch *w = hub->first; w; w = w->next)
+        watch_cut(w);
+    pthread_mutex_unlock(&hub->lock);
+}

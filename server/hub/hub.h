@@ -54,5 +54,9 @@ void hub_changed(void *hub, struct job_snapshot *snapshot, bool is_transition);
  * after it was told, and may have read the store before it was there. */
 bool hub_wanted_since(void *hub, const struct job *job, int64_t since_us);
 void hub_repeat(void *hub, struct job_snapshot *snapshot, int64_t since_us);
+/* Could a watch want the job with this id? */
+bool hub_may_want(void *hub, int64_t job_id);
+/* Changes went by untold: cuts off every watch. */
+void hub_lost(void *hub);
 
 #endif

@@ -76,8 +76,8 @@ static struct hub_entry *find_latest(struct hub_watch *w, int64_t job_id)
     return e;
 }
 
-/* Too slow, or out of memory: a gap must not go unseen. */
-static void watch_cut(struct hub_watch *w)
+/* Too slow, out of memory, or changes were lost. */
+void watch_cut(struct hub_watch *w)
 {
     watch_clear(w);
     w->cut = true;

@@ -324,3 +324,18 @@ struct pg_result *pg_run(struct pg_conn *pg, const char *name, struct pg_params 
     pg_free(r);
     return NULL;
 }
+
+bool pg_notified(struct pg_conn *pg)
+{
+    bool others = false;
+
+    if (pg->lost)
+        return false;
+    if (PQconsumeInput(pg->c) != 1 || PQstatus(pg->c) != CONNECTION_OK) {
+        set_lost(pg, "listening");
+        return false;
+    }
+    for (PGnotify *n; (n = PQnotifies(pg->c)) != NULL; PQfreemem(n))
+        others |= n->be_pid != PQbackendPID(pg->c);
+    return others;
+}

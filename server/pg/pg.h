@@ -53,6 +53,10 @@ const char *pg_sqlstate(const struct pg_conn *pg);
 /* Sends one statement, commits and gives its result. NULL and *ret_err on failure. */
 struct pg_result *pg_run(struct pg_conn *pg, const char *name, struct pg_params *params, struct err *ret_err);
 
+/* Takes in what has arrived: did another connection notify on a channel that this one listens to (pg_exec "listen …")?
+ * Between transactions, for a thread that waits in poll() for pg_socket. */
+bool pg_notified(struct pg_conn *pg);
+
 /* ---- results: rows and columns from 0; texts borrow from the result ---- */
 
 int pg_rows(const struct pg_result *r);

@@ -48,6 +48,8 @@ struct store_observer service_observer(struct hub *hub)
                                    .changed = observer_changed,
                                    .wanted_since = hub_wanted_since,
                                    .repeated = observer_repeated,
+                                   .may_want = hub_may_want,
+                                   .lost = hub_lost,
                                    .user = hub};
 }
 

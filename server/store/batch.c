@@ -356,11 +356,15 @@ static void send_mark(struct writer *w)
 {
     struct pg_params *p = &w->params;
 
+    note_changes(w);
+
     pg_params_clear(p);
     pg_add_int4(p, w->replica);
     pg_add_int8(p, w->batch_number + 1);
     pg_add_int8(p, id_make(&w->ids, w->batch.now_us));
     pg_add_time(p, w->batch.now_us);
+    pg_add_text_or_null(p, buf_span(&w->changes));
+    p->v[p->n - 1].buf.failed |= w->changes.failed;
     pg_send(w->pg, sql_name(SQL_REPLICA_PUT), p);
 }
 
@@ -454,9 +458,11 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
     rc = commit(w, ret_err);
     if (rc == 0 && upkeep && w->batch.sent_lost)
         w->unknown = false;
-    if (rc == 0)
+    if (rc == 0) {
         batch_apply(w);
-    else
+        feed_applied(w->store->feed, w->replica, w->batch_number);
+    } else {
         batch_drop(w);
+    }
     return rc;
 }

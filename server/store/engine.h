@@ -17,6 +17,7 @@
 #include "core/json.h"
 #include "core/life.h"
 #include "pg/pg.h"
+#include "store/feed.h"
 #include "store/hash.h"
 #include "store/sql_text.h"
 #include "store/store.h"
@@ -290,7 +291,11 @@ struct store {
     pthread_t writer_thread;
     struct writer *writer;
     struct readers *readers;
+    struct feed *feed;
+    atomic_bool look; /* another replica did something that concerns the writer */
 };
+
+void store_look(struct store *store); /* any thread: the writer looks at what other replicas did, soon */
 
 struct writer {
     struct store *store;
@@ -310,7 +315,8 @@ struct writer {
     struct unit *units;
     size_t n_units, cap_units;
     /* When these are due, by the wall clock. */
-    int64_t due_sched_us, due_tick_us, due_look_us, due_seen_us, due_partitions_us, due_purge_us, due_orphans_us;
+    int64_t due_sched_us, due_tick_us, due_look_us, due_seen_us, due_partitions_us, due_purge_us, due_orphans_us,
+        due_hint_us, due_changes_us;
     int64_t not_before_us; /* upkeep that failed rests until then */
     int64_t cancel_seen_us;
     int64_t *expired; /* sessions that the table shows as expired, with leases */
@@ -323,6 +329,7 @@ struct writer {
     bool final;          /* the last batch: only writes what waits in memory */
     bool unknown; /* leases may stand that memory does not know: of a batch whose fate is unknown, or it ran out */
     struct pg_params params;
+    struct buf changes;   /* of the batch, for the log */
 };
 
 static inline int64_t lease_timeout_us(const struct writer *w)
@@ -350,6 +357,9 @@ struct job *batch_job(struct writer *w, const struct job *job);
 bool batch_own(struct writer *w, int64_t job_id);
 /* The same for the job of a command, if it changes one that was there before. */
 bool batch_takes(struct writer *w, const struct store_cmd *cmd);
+
+/* Fills w->changes from the effects (note.c). */
+void note_changes(struct writer *w);
 
 /* ---- rows of the batch (rows.c) ---- */
 
@@ -419,6 +429,7 @@ bool upkeep_due(struct writer *w, int64_t now_us);
 void upkeep_prepare(struct writer *w);
 void upkeep_promoted(struct writer *w, const struct pg_result *r);
 void upkeep_plan(struct writer *w, bool upkeep);
+void upkeep_look(struct writer *w, int64_t now_us); /* at jobs and cancels of other replicas, between two ticks */
 /* When to look again, at the latest. */
 int64_t upkeep_next_us(struct writer *w);
 /* Could some session take a job that may be waiting? */

@@ -292,7 +292,8 @@ void lease_written(struct writer *w, struct lease *l)
         log_error("out of memory for a snapshot job=%lld", (long long)job.id);
         return;
     }
-    o->repeated(o->user, snapshot, told_us);
+    if (!feed_take(w->store->feed, w->batch_number, snapshot, false, told_us))
+        o->repeated(o->user, snapshot, told_us);
     job_snapshot_unref(snapshot);
 }
 
@@ -302,15 +303,12 @@ void tell(struct writer *w, const struct job *job, struct job_snapshot *snapshot
 
     if (!o->wanted || !o->changed || !o->wanted(o->user, job))
         return;
-    if (snapshot) {
-        o->changed(o->user, snapshot, is_transition);
-        return;
-    }
-    snapshot = job_snapshot_new(job);
+    snapshot = snapshot ? job_snapshot_ref(snapshot) : job_snapshot_new(job);
     if (!snapshot) {
         log_error("out of memory for a snapshot job=%lld", (long long)job->id);
         return;
     }
-    o->changed(o->user, snapshot, is_transition);
+    if (!feed_take(w->store->feed, w->batch_number, snapshot, is_transition, 0))
+        o->changed(o->user, snapshot, is_transition);
     job_snapshot_unref(snapshot);
 }

@@ -48,6 +48,7 @@ static void writer_free(struct writer *w)
     rows_done(&w->batch.rows);
     arena_done(&w->batch.arena);
     pg_params_done(&w->params);
+    buf_done(&w->changes);
     pg_close(w->pg);
     mem_free(w->units);
     mem_free(w->expired);
@@ -118,11 +119,12 @@ struct store *store_open(const struct store_options *options, struct err *ret_er
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "no file descriptors left");
         goto fail;
     }
-    if (prepare_database(store, ret_err) < 0 || writer_connect(store->writer, false, ret_err) < 0 ||
-        readers_start(store, ret_err) < 0)
+    if (prepare_database(store, ret_err) < 0 || writer_connect(store->writer, false, ret_err) < 0)
+        goto fail;
+    store->feed = feed_start(store, store->writer->replica, store->writer->batch_number, ret_err);
+    if (!store->feed || readers_start(store, ret_err) < 0)
         goto fail;
     if (pthread_create(&store->writer_thread, NULL, writer_main, store->writer) != 0) {
-        readers_stop(store);
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start a thread");
         goto fail;
     }
@@ -130,8 +132,11 @@ struct store *store_open(const struct store_options *options, struct err *ret_er
 fail_memory:
     err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
 fail:
-    if (store)
+    if (store) {
+        feed_stop(store->feed);
+        readers_stop(store);
         store_free(store);
+    }
     return NULL;
 }
 
@@ -142,6 +147,17 @@ static void wake(struct store *store)
     if (write(store->wake_fd, &one, sizeof one) < 0) {
         /* Only when the counter is full: then the writer is about to wake up anyhow. */
     }
+}
+
+void store_look(struct store *store)
+{
+    if (!atomic_exchange(&store->look, true))
+        wake(store);
+}
+
+void store_point(struct store *store, struct buf *ret_point)
+{
+    feed_point(store->feed, ret_point);
 }
 
 void store_hurry(struct store *store)
@@ -157,6 +173,7 @@ void store_close(struct store *store)
     atomic_store(&store->closing, true);
     wake(store);
     pthread_join(store->writer_thread, NULL);
+    feed_stop(store->feed);
     readers_stop(store);
     store_free(store);
 }

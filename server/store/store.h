@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mpsc.h"
 #include "base/span.h"
@@ -29,7 +30,8 @@
 struct store;
 struct store_session;
 
-/* Told of every change after its commit (progress: when it is taken), in order for each job, on the writer thread. */
+/* Told of every change after its commit (progress: when it is taken), in order for each job, those of other replicas
+ * included; by one thread of the store at a time (feed.h). */
 struct store_observer {
     /* Is anybody interested? Asked first, so that a snapshot is made only when somebody is. */
     bool (*wanted)(void *user, const struct job *job);
@@ -39,6 +41,10 @@ struct store_observer {
      * more when it has been written, to those who came after since_us (monotonic) when it was told first. As above. */
     bool (*wanted_since)(void *user, const struct job *job, int64_t since_us);
     void (*repeated)(void *user, struct job_snapshot *snapshot, int64_t since_us);
+    /* Could anybody be interested in the job with this id? Asked before it is read. Optional. */
+    bool (*may_want)(void *user, int64_t job_id);
+    /* Changes went by that could not be told: whoever looks must begin anew. Optional. */
+    void (*lost)(void *user);
     void *user;
 };
 
@@ -50,6 +56,7 @@ struct store_options {
     unsigned queue_max;       /* commands that wait; more: RESOURCE_EXHAUSTED. 0: 100000 */
     int64_t lease_timeout_ms; /* 0: 30000 */
     int64_t request_ttl_ms;   /* how long request ids are kept; 0: 24 h */
+    bool poll_only;           /* no LISTEN and NOTIFY: for poolers; changes of other replicas show up to 200 ms later */
     int64_t reconnect_ms;     /* how long commands wait for a database that went away; then UNAVAILABLE. 0: 30000 */
 };
 
@@ -75,6 +82,7 @@ enum store_op {
     STORE_LIST,
     STORE_STATS,
     STORE_STATUSES,
+    STORE_CHANGES,
     STORE_EXPORT_FILE,
     STORE_EXPORT_CHUNK,
     STORE_TOKEN_CREATE, /* store/access.h */
@@ -268,6 +276,20 @@ struct store_statuses {
     struct status_info *statuses; /* out */
     size_t n_statuses;
 };
+
+/* What changed after a resume point, of all jobs, whatever replica did it. INVALID_ARGUMENT for a text that is no
+ * point; OUT_OF_RANGE (RESUME_POINT_EXPIRED) when the log does not go back that far, or too much has changed. */
+struct store_changes {
+    struct store_cmd cmd;
+    struct span point;
+    struct arena *arena;
+    /* out */
+    struct job *jobs; /* without payload, by id and revision; transitions one by one, progress only the last */
+    size_t n_jobs;
+};
+
+/* Any thread. Appends a point: everything up to it has been told to the observer. Good for ten minutes at least. */
+void store_point(struct store *store, struct buf *ret_point);
 
 /* The finished file of an export; NOT_FOUND when there is none (yet). */
 struct export_file {

@@ -9,7 +9,10 @@ enum {
     SEEN_US = 30 * 1000 * 1000,
     PARTITIONS_US = 600 * 1000 * 1000,
     PURGE_US = 10 * 1000 * 1000,
-    ORPHANS_US = 60 * 1000 * 1000
+    ORPHANS_US = 60 * 1000 * 1000,
+    HINT_US = 20 * 1000,
+    CHANGES_US = 5 * 1000 * 1000,
+    CHANGES_KEPT_US = 900 * 1000 * 1000
 };
 static const int64_t far_us = INT64_MAX;
 
@@ -68,6 +71,8 @@ int64_t upkeep_next_us(struct writer *w)
         next = w->due_sched_us;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US < next)
         next = w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US;
+    if (atomic_load_explicit(&w->store->look, memory_order_relaxed) && w->due_hint_us < next)
+        next = w->due_hint_us;
     return next > w->not_before_us ? next : w->not_before_us;
 }
 
@@ -360,10 +365,27 @@ static void run_rarely(struct writer *w, int64_t now_us)
         w->due_purge_us = now_us + (more ? 0 : PURGE_US);
         pg_free(r);
     }
+    if (w->due_changes_us <= now_us) {
+        pg_params_clear(&w->params);
+        pg_add_time(&w->params, now_us - CHANGES_KEPT_US);
+        struct pg_result *r = pg_run(w->pg, sql_name(SQL_CHANGE_PURGE), &w->params, &err);
+        w->due_changes_us = now_us + (r && pg_int(r, 0, 0) > 0 ? 0 : CHANGES_US);
+        pg_free(r);
+    }
     if (w->due_orphans_us <= now_us) {
         w->due_orphans_us = now_us + ORPHANS_US;
         read_orphans(w, now_us);
     }
+}
+
+void upkeep_look(struct writer *w, int64_t now_us)
+{
+    w->due_hint_us = now_us + HINT_US;
+    if (pg_lost(w->pg) || (!w->sessions && !w->leases.map))
+        return;
+    read_lanes(w);
+    read_backlog(w);
+    read_cancels(w, now_us);
 }
 
 /* A failure shows in the connection, which the next batch mends. */

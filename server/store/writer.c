@@ -220,6 +220,8 @@ void *writer_main(void *arg)
             w->due_tick_us = w->due_look_us = now; /* the clock stepped back */
         if (now >= w->due_tick_us && !closing)
             upkeep_tick(w, now);
+        if (!closing && now >= w->due_hint_us && atomic_exchange(&w->store->look, false))
+            upkeep_look(w, now);
         bool upkeep = !closing && upkeep_due(w, now);
         if (!w->pending && !upkeep) {
             if (closing && mpsc_is_empty(&w->store->in))
