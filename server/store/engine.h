@@ -19,6 +19,7 @@
 #include "pg/pg.h"
 #include "store/feed.h"
 #include "store/hash.h"
+#include "store/row.h"
 #include "store/sql_text.h"
 #include "store/store.h"
 
@@ -329,7 +330,7 @@ struct writer {
     bool final;          /* the last batch: only writes what waits in memory */
     bool unknown; /* leases may stand that memory does not know: of a batch whose fate is unknown, or it ran out */
     struct pg_params params;
-    struct buf changes;   /* of the batch, for the log */
+    struct buf changes; /* of the batch, for the log */
 };
 
 static inline int64_t lease_timeout_us(const struct writer *w)
@@ -434,58 +435,6 @@ void upkeep_look(struct writer *w, int64_t now_us); /* at jobs and cancels of ot
 int64_t upkeep_next_us(struct writer *w);
 /* Could some session take a job that may be waiting? */
 bool claim_possible(struct writer *w);
-
-/* ---- rows into jobs (row.c) ---- */
-
-enum row_column {
-    ROW_ID,
-    ROW_LANE,
-    ROW_QUEUE,
-    ROW_NAME,
-    ROW_STATUS,
-    ROW_PRIORITY,
-    ROW_SOURCE_TYPE,
-    ROW_SOURCE_ID,
-    ROW_OWNER,
-    ROW_CREATOR,
-    ROW_BATCH,
-    ROW_TRACEPARENT,
-    ROW_REQUEST_ID,
-    ROW_LABELS,
-    ROW_ATTEMPT,
-    ROW_ATTEMPTS_LEFT,
-    ROW_MAX_ATTEMPTS,
-    ROW_INITIAL_BACKOFF,
-    ROW_MAX_BACKOFF,
-    ROW_MULTIPLIER,
-    ROW_JITTER,
-    ROW_RUN_TIME,
-    ROW_START_TIME,
-    ROW_END_TIME,
-    ROW_WORKER,
-    ROW_REVISION,
-    ROW_PERCENT,
-    ROW_DONE,
-    ROW_TOTAL,
-    ROW_UNIT,
-    ROW_STEP,
-    ROW_ETA,
-    ROW_ERROR_TYPE,
-    ROW_ERROR_MESSAGE,
-    ROW_CANCEL_TIME,
-    ROW_CANCEL_ACTOR,
-    ROW_CANCEL_REASON,
-    ROW_TOKEN,
-    ROW_SESSION,
-    ROW_EXPIRE,
-    ROW_HAS_STATE,
-    ROW_PAYLOAD,
-    ROW_RESULT,
-    ROW_ERROR_STACK
-};
-
-/* Texts borrow from the result, labels lie in arena. False: out of memory. */
-bool row_job(const struct pg_result *r, int row, struct arena *arena, struct job *ret_job);
 
 /* ---- migrations (migrate.c), statements (statements.c) ---- */
 
