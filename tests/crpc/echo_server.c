@@ -1,5 +1,5 @@
 /* Handlers of EchoService; see echo_server.h. They run on the server's worker threads. */
-#include "echo_server.h"
+#include "echo_handlers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,78 +15,12 @@
 
 #define PKG(name) Crpc__Test__V1__##name
 
-/* ---- what the handlers tell the test ---- */
-
-static void count_up(struct echo *e, unsigned *counter)
-{
-    pthread_mutex_lock(&e->mu);
-    (*counter)++;
-    pthread_cond_broadcast(&e->changed);
-    pthread_mutex_unlock(&e->mu);
-}
-
-static void wait_for(struct echo *e, const unsigned *counter, unsigned n, const char *what)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 20;
-    int rc = 0;
-    pthread_mutex_lock(&e->mu);
-    while (*counter < n && rc == 0)
-        rc = pthread_cond_timedwait(&e->changed, &e->mu, &until);
-    unsigned got = *counter;
-    pthread_mutex_unlock(&e->mu);
-    if (got < n)
-        fail_msg("waited for %u %s, got %u", n, what, got);
-}
-
-#define WAIT_FOR(name, counter, what)                                                                                  \
-    void echo_wait_##name(struct echo *e, unsigned n)                                                                  \
-    {                                                                                                                  \
-        wait_for(e, &e->counter, n, what);                                                                             \
-    }
-WAIT_FOR(done, n_done, "calls done")
-WAIT_FOR(tags, n_tags, "tags")
-WAIT_FOR(gone, n_gone, "cancels seen")
-WAIT_FOR(received, n_received, "messages received")
-WAIT_FOR(sent, n_sent, "messages sent")
-
-static void give_tag(struct echo *e, struct tag *tag)
-{
-    pthread_mutex_lock(&e->mu);
-    e->tags[e->n_tags % ECHO_TAGS] = tag;
-    e->n_tags++;
-    pthread_cond_broadcast(&e->changed);
-    pthread_mutex_unlock(&e->mu);
-}
-
-static void forget_tag(struct echo *e, const struct tag *tag)
-{
-    pthread_mutex_lock(&e->mu);
-    for (unsigned i = 0; i < ECHO_TAGS; i++)
-        if (e->tags[i] == tag)
-            e->tags[i] = NULL;
-    pthread_mutex_unlock(&e->mu);
-}
-
-bool echo_post(struct echo *e, unsigned i, bool ok, bool once)
-{
-    pthread_mutex_lock(&e->mu);
-    struct tag *tag = e->tags[i % ECHO_TAGS];
-    if (tag)
-        tag_post(tag, ok); /* under the mutex, so never after the call's done() */
-    if (once)
-        e->tags[i % ECHO_TAGS] = NULL;
-    pthread_mutex_unlock(&e->mu);
-    return tag != NULL;
-}
-
 static void call_done(struct crpc_call *call)
 {
     struct echo *e = crpc_call_user(call);
     if (crpc_call_cancelled(call))
-        count_up(e, &e->n_cancelled);
-    count_up(e, &e->n_done);
+        echo_count_up(e, &e->n_cancelled);
+    echo_count_up(e, &e->n_done);
 }
 
 static enum crpc_next no_memory(struct crpc_call *call)
@@ -97,13 +31,6 @@ static enum crpc_next no_memory(struct crpc_call *call)
 }
 
 /* ---- Say ---- */
-
-void echo_refuse(struct echo *e, unsigned n)
-{
-    pthread_mutex_lock(&e->mu);
-    e->n_refuse = n;
-    pthread_mutex_unlock(&e->mu);
-}
 
 /* Counts; true when this one is to be refused. */
 static bool note_say(struct echo *e)
@@ -189,7 +116,7 @@ static enum crpc_next defer_gone(struct crpc_call *call)
 {
     struct echo *e = crpc_call_user(call);
     if (crpc_call_cancelled(call))
-        count_up(e, &e->n_gone);
+        echo_count_up(e, &e->n_gone);
     return crpc_end(call);
 }
 
@@ -211,13 +138,13 @@ static enum crpc_next defer_start(struct crpc_call *call)
     case CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_EVENT:
         crpc_event_arm(call, &d->event);
         crpc_fork(call, &watch);
-        give_tag(crpc_call_user(call), &d->event.tag);
+        echo_give_tag(crpc_call_user(call), &d->event.tag);
         return crpc_await(call, &d->event, &answer);
     case CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_SIGNAL:
-        give_tag(crpc_call_user(call), &d->signal.tag);
+        echo_give_tag(crpc_call_user(call), &d->signal.tag);
         return crpc_await_signal(call, &d->signal, &answer);
     case CRPC__TEST__V1__DEFER_REQUEST__WAIT__WAIT_TIME:
-        give_tag(crpc_call_user(call), &d->signal.tag);
+        echo_give_tag(crpc_call_user(call), &d->signal.tag);
         return crpc_await_signal_for(call, &d->signal, request->ms, &answer);
     default:
         return crpc_end(call); /* without an answer: a fault of the handler */
@@ -229,14 +156,14 @@ static enum crpc_next persist_start(struct crpc_call *call)
     static const struct crpc_step answer = {"defer_answer", defer_answer};
     struct defer *d = crpc_call_state(call);
     crpc_event_arm(call, &d->event);
-    give_tag(crpc_call_user(call), &d->event.tag);
+    echo_give_tag(crpc_call_user(call), &d->event.tag);
     return crpc_await(call, &d->event, &answer);
 }
 
 static void defer_done(struct crpc_call *call)
 {
     struct defer *d = crpc_call_state(call);
-    forget_tag(crpc_call_user(call), &d->signal.tag);
+    echo_forget_tag(crpc_call_user(call), &d->signal.tag);
     call_done(call);
 }
 
@@ -255,7 +182,7 @@ static enum crpc_next count_sent(struct crpc_call *call)
 {
     struct echo *e = crpc_call_user(call);
     if (crpc_call_sent(call))
-        count_up(e, &e->n_sent);
+        echo_count_up(e, &e->n_sent);
     return crpc_goto(call, &COUNT_NEXT);
 }
 
@@ -304,14 +231,14 @@ static enum crpc_next count_start(struct crpc_call *call)
     struct count *c = crpc_call_state(call);
     crpc_signal_init(call, &c->signal);
     add_metadata(call);
-    give_tag(crpc_call_user(call), &c->signal.tag);
+    echo_give_tag(crpc_call_user(call), &c->signal.tag);
     return crpc_goto(call, &COUNT_NEXT);
 }
 
 static void count_done(struct crpc_call *call)
 {
     struct count *c = crpc_call_state(call);
-    forget_tag(crpc_call_user(call), &c->signal.tag);
+    echo_forget_tag(crpc_call_user(call), &c->signal.tag);
     crpc_frame_unref(c->frame);
     call_done(call);
 }
@@ -332,7 +259,7 @@ static enum crpc_next sum_got(struct crpc_call *call)
     if (!request) {
         if (crpc_call_cancelled(call))
             return crpc_end(call);
-        count_up(e, &e->n_ends);
+        echo_count_up(e, &e->n_ends);
         PKG(SumResponse) response = CRPC__TEST__V1__SUM_RESPONSE__INIT;
         response.sum = s->sum;
         response.count = s->count;
@@ -345,7 +272,7 @@ static enum crpc_next sum_got(struct crpc_call *call)
     }
     s->sum += request->number;
     s->count++;
-    count_up(e, &e->n_received);
+    echo_count_up(e, &e->n_received);
     return crpc_recv(call, &again);
 }
 
@@ -385,7 +312,7 @@ static enum crpc_next chat_got(struct crpc_call *call)
     c->size = request->size;
     c->writer_finishes |= request->writer_finishes != 0;
     crpc_signal_raise(&c->more);
-    count_up(e, &e->n_received);
+    echo_count_up(e, &e->n_received);
     return crpc_recv(call, &again);
 }
 
@@ -396,7 +323,7 @@ static enum crpc_next chat_sent(struct crpc_call *call)
 {
     struct echo *e = crpc_call_user(call);
     if (crpc_call_sent(call))
-        count_up(e, &e->n_sent);
+        echo_count_up(e, &e->n_sent);
     return crpc_goto(call, &CHAT_WRITE);
 }
 
@@ -436,7 +363,7 @@ static const struct crpc_step PERSIST = {"persist_start", persist_start};
 static const struct crpc_step COUNT = {"count_start", count_start};
 static const struct crpc_step SUM = {"sum_start", sum_start};
 static const struct crpc_step CHAT = {"chat_start", chat_start};
-static const struct crpc_test_v1_echo_service_handlers HANDLERS = {
+const struct crpc_test_v1_echo_service_handlers ECHO_HANDLERS = {
     .say = {.simple = say},
     .defer = {.first = &DEFER, .state_size = sizeof(struct defer), .done = defer_done},
     .persist = {.first = &PERSIST, .state_size = sizeof(struct defer), .ignores_cancel = true, .done = call_done},
@@ -444,64 +371,3 @@ static const struct crpc_test_v1_echo_service_handlers HANDLERS = {
     .sum = {.first = &SUM, .state_size = sizeof(struct sum), .done = call_done},
     .chat = {.first = &CHAT, .state_size = sizeof(struct chat), .done = call_done},
 };
-
-/* ---- fixture ---- */
-
-static int listen_on(struct echo *e, const char *address, struct crpc_server_credentials *credentials, struct err *err)
-{
-    if (!address)
-        address = "127.0.0.1:0";
-    return credentials ? crpc_server_listen_tls(e->server, address, credentials, &e->port, err)
-                       : crpc_server_listen(e->server, address, &e->port, err);
-}
-
-void echo_start_with(struct echo *e, const struct crpc_server_options *options, const char *address,
-                     struct crpc_server_credentials *credentials, const struct crpc_channel_options *channel_options)
-{
-    struct crpc_server_options o = options ? *options : (struct crpc_server_options){.error_domain = "echo.test"};
-    struct err err = ERR_NONE;
-    *e = (struct echo){.port = 0};
-    pthread_mutex_init(&e->mu, NULL);
-    pthread_cond_init(&e->changed, NULL);
-    e->server = crpc_server_new(&o, &err);
-    if (!e->server || crpc_test_v1_echo_service_mount(e->server, &HANDLERS, e, &err) < 0 ||
-        listen_on(e, address, credentials, &err) < 0 || crpc_server_start(e->server, &err) < 0)
-        fail_msg("server: %s", err.msg);
-    if (e->port)
-        snprintf(e->target, sizeof e->target, "127.0.0.1:%d", e->port);
-    else
-        snprintf(e->target, sizeof e->target, "%s", address);
-    e->channel = crpc_channel_new(e->target, channel_options, &err);
-    if (!e->channel)
-        fail_msg("channel: %s", err.msg);
-}
-
-void echo_start(struct echo *e, const struct crpc_server_options *options, const char *address)
-{
-    echo_start_with(e, options, address, NULL, NULL);
-}
-
-void echo_stop(struct echo *e, int64_t grace_ms)
-{
-    crpc_channel_free(e->channel);
-    crpc_server_drain(e->server, grace_ms);
-    assert_int_equal(crpc_server_calls(e->server), 0);
-    crpc_server_free(e->server);
-    pthread_cond_destroy(&e->changed);
-    pthread_mutex_destroy(&e->mu);
-}
-
-int echo_setup(void **state)
-{
-    struct echo *e = malloc(sizeof *e);
-    echo_start(e, NULL, NULL);
-    *state = e;
-    return 0;
-}
-
-int echo_teardown(void **state)
-{
-    echo_stop(*state, 10000);
-    free(*state);
-    return 0;
-}

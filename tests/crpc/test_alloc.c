@@ -11,7 +11,9 @@
 
 #include "base/alloc.h"
 #include "certs.h"
+#include "crpc/call_credentials.h"
 #include "crpc/health.h"
+#include "crpc/retry.h"
 #include "echo_server.h"
 
 enum { NTH_MAX = 200 };
@@ -81,6 +83,115 @@ static int stream(struct echo *e)
     return rc == 1 ? 0 : rc;
 }
 
+/* ---- the same without blocking, with all that a call may be given ---- */
+
+static void keep_status(void *user, const ProtobufCMessage *response, const struct err *status)
+{
+    assert_true(!response == (status->code != ERR_OK));
+    *(struct err *)user = *status;
+}
+
+static const struct err none_yet = {.code = ERR_UNKNOWN, .reason = "NONE_YET"};
+
+static int loop_to_end(struct crpc_loop *loop, const struct err *status)
+{
+    while (strcmp(status->reason, "NONE_YET") == 0)
+        if (crpc_loop_run(loop, 20000) == 0)
+            fail_msg("nothing happened any more");
+    assert_int_equal(crpc_loop_run(loop, 0), 0);
+    return -(int)status->code;
+}
+
+static int async_unary(struct echo *e)
+{
+    char large[20000];
+    Crpc__Test__V1__SayRequest q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    struct err status = none_yet;
+    struct crpc_loop *loop = crpc_loop_new();
+    struct crpc_cancel *cancel = crpc_cancel_new();
+    struct crpc_bearer *bearer = crpc_bearer_new("token", true, NULL);
+    struct crpc_response response = {.memory = NULL};
+    struct crpc_call_options o = {.timeout_ms = 20000, .wait_for_ready = true, .cancel = cancel, .response = &response};
+    int rc = -ERR_RESOURCE_EXHAUSTED;
+    memset(large, 'x', sizeof large);
+    q.data.data = (uint8_t *)large;
+    q.data.len = sizeof large;
+    if (loop && cancel && bearer) {
+        o.credentials = crpc_bearer_credentials(bearer);
+        rc = crpc_test_v1_echo_service_say_start(e->channel, loop, &o, &q, keep_status, &status, NULL);
+        if (rc == 0)
+            rc = loop_to_end(loop, &status);
+        assert_true(rc != 0 || (response.initial.n > 0 && response.trailing.n > 0));
+    }
+    crpc_response_done(&response);
+    crpc_bearer_free(bearer);
+    crpc_cancel_free(cancel);
+    crpc_loop_free(loop);
+    return rc;
+}
+
+static void initial(struct crpc_async *s, const struct crpc_metadata_list *list)
+{
+    (void)s, (void)list;
+}
+
+static void pushed_on(struct crpc_async *s)
+{
+    crpc_async_close_write(s);
+}
+
+static void end(struct crpc_async *s, const struct err *status, const struct crpc_metadata_list *trailing)
+{
+    assert_true(status->code != ERR_OK || trailing->n > 0);
+    *(struct err *)crpc_async_user(s) = *status;
+}
+
+/* A server stream with messages that need memory of their own, then one that is written. */
+static int async_stream(struct echo *e)
+{
+    static const struct crpc_async_events events = {initial, NULL, pushed_on, end};
+    Crpc__Test__V1__CountRequest q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
+    Crpc__Test__V1__ChatRequest chat = CRPC__TEST__V1__CHAT_REQUEST__INIT;
+    struct crpc_loop *loop = crpc_loop_new();
+    struct err status = none_yet;
+    int rc = -ERR_RESOURCE_EXHAUSTED;
+    q.upto = 3;
+    q.size = 5000;
+    chat.answers = 1;
+    chat.size = 5000;
+    if (loop && crpc_test_v1_echo_service_count_start(e->channel, loop, &patient, &q, &events, &status, NULL)) {
+        rc = loop_to_end(loop, &status);
+        status = none_yet;
+        struct crpc_async *s = crpc_test_v1_echo_service_chat_start(e->channel, loop, &patient, &events, &status, NULL);
+        if (s) {
+            assert_int_equal(crpc_test_v1_echo_service_chat_push(s, &chat, NULL), 0);
+            int second = loop_to_end(loop, &status);
+            rc = rc ? rc : second;
+        } else {
+            rc = -ERR_RESOURCE_EXHAUSTED;
+        }
+    }
+    crpc_loop_free(loop);
+    return rc;
+}
+
+/* Metadata of a blocking stream, read as it comes. */
+static int stream_metadata(struct echo *e)
+{
+    Crpc__Test__V1__CountRequest q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
+    Crpc__Test__V1__CountResponse *r = NULL;
+    struct crpc_metadata_list list;
+    struct err err = ERR_NONE;
+    struct crpc_stream *s = crpc_test_v1_echo_service_count_open(e->channel, &patient, &q, &err);
+    if (!s)
+        return -(int)err.code;
+    int first = crpc_stream_initial(s, &list, &err);
+    int rc = crpc_test_v1_echo_service_count_read(s, &r, &err);
+    int last = crpc_stream_trailing(s, &list, &err);
+    crpc_stream_free(s);
+    return rc ? rc : first ? first : last;
+}
+
 /* More calls than are awaited at a time, so that what the first left behind is written over. */
 static int unknown(struct echo *e)
 {
@@ -131,6 +242,24 @@ static void test_stream(void **state)
     for_all_n(stream);
 }
 
+static void test_async_unary(void **state)
+{
+    (void)state;
+    for_all_n(async_unary);
+}
+
+static void test_async_stream(void **state)
+{
+    (void)state;
+    for_all_n(async_stream);
+}
+
+static void test_stream_metadata(void **state)
+{
+    (void)state;
+    for_all_n(stream_metadata);
+}
+
 static void test_unknown(void **state)
 {
     (void)state;
@@ -151,10 +280,17 @@ static void test_make(void **state)
         bool ok = health && crpc_health_mount(health, server, &err) == 0 &&
                   crpc_server_listen(server, "127.0.0.1:0", NULL, &err) == 0 && crpc_server_start(server, &err) == 0;
         struct crpc_channel *channel =
-            crpc_channel_new("127.0.0.1:1", &(struct crpc_channel_options){.metadata = &md, .n_metadata = 1}, &err);
+            crpc_channel_new("127.0.0.1:1",
+                             &(struct crpc_channel_options){
+                                 .metadata = &md, .n_metadata = 1, .retries = &(struct crpc_retry){0}, .n_retries = 1},
+                             &err);
         struct crpc_loop *loop = crpc_loop_new();
+        struct crpc_cancel *cancel = crpc_cancel_new();
+        struct crpc_bearer *bearer = crpc_bearer_new("token", false, &err);
         all = survived_all();
-        assert_int_equal(ok && channel && loop, all);
+        assert_int_equal(ok && channel && loop && cancel && bearer, all);
+        crpc_bearer_free(bearer);
+        crpc_cancel_free(cancel);
         crpc_loop_free(loop);
         crpc_channel_free(channel);
         crpc_server_free(server);
@@ -193,8 +329,9 @@ static void test_make_tls(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_unary), cmocka_unit_test(test_stream),
-                                       cmocka_unit_test(test_unknown), cmocka_unit_test(test_make),
-                                       cmocka_unit_test(test_make_tls)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unary),        cmocka_unit_test(test_stream),          cmocka_unit_test(test_async_unary),
+        cmocka_unit_test(test_async_stream), cmocka_unit_test(test_stream_metadata), cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_make),         cmocka_unit_test(test_make_tls)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
