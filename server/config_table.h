@@ -12,7 +12,9 @@
 
 /* max-message-bytes: gRPC's own default. max-calls: an idle watcher costs some tens of KiB. readers and export-workers:
  * together below the 50 connections of the embedded PostgreSQL. batch-max: past it a commit gains nothing and the first
- * call of the batch waits longer. */
+ * call of the batch waits longer. max-metadata-bytes: a token and what a proxy adds. max-cancels: a gateway may close
+ * all its watches at once. max-wait-ms: several commits of full batches. The caller-… are off, as one gateway may be
+ * all there is. */
 #define CONFIG_SETTINGS(X)                                                                                             \
     X(listen, LIST, "listen", "127.0.0.1:7420", 0, 0, START, "ADDRESS,...",                                            \
       "Where to accept calls: HOST:PORT or unix:PATH. Port 0 takes a free one.")                                       \
@@ -48,6 +50,33 @@
       "Longest message accepted; a longer one is refused with RESOURCE_EXHAUSTED.")                                    \
     X(max_calls, INT, "max-calls", "20000", 1, 1000000, START, "N",                                                    \
       "Most calls at a time, watchers included; further ones get RESOURCE_EXHAUSTED.")                                 \
+    X(memory_mb, INT, "memory-mb", "1024", 64, 1048576, START, "MIB",                                                  \
+      "Memory for what callers send: half for gRPC's buffers, a quarter for unpacked requests, the rest for calls.")   \
+    X(max_connections, INT, "max-connections", "10000", 1, 1000000, START, "N",                                        \
+      "Most connections at a time; further ones are closed as they come.")                                             \
+    X(max_streams, INT, "max-streams", "10000", 1, 1000000, START, "N", "Most calls at a time on one connection.")     \
+    X(max_metadata_bytes, INT, "max-metadata-bytes", "16384", 1024, 1048576, START, "BYTES",                           \
+      "Most metadata of a call.")                                                                                      \
+    X(max_cancels, INT, "max-cancels", "10000", 1, 100000000, START, "N",                                              \
+      "Calls that a connection may cancel at once, and again in ten seconds, before it is cut off.")                   \
+    X(connection_age_s, INT, "connection-age-s", "0", 0, 864000, START, "SECONDS",                                     \
+      "Age at which a connection is told to go and come back, so that load spreads; 0: none.")                         \
+    X(connection_age_grace_s, INT, "connection-age-grace-s", "60", 1, 864000, START, "SECONDS",                        \
+      "How long the calls of such a connection may then go on.")                                                       \
+    X(handshake_timeout_ms, INT, "handshake-timeout-ms", "20000", 100, 600000, START, "MS",                            \
+      "How long a new connection may take for its greetings.")                                                         \
+    X(max_wait_ms, INT, "max-wait-ms", "500", 0, 600000, START, "MS",                                                  \
+      "How long calls may wait for the database before further ones are refused; 0: never refused for that.")          \
+    X(caller_calls_per_second, INT, "caller-calls-per-second", "0", 0, 10000000, START, "N",                           \
+      "Calls a second that one caller may make in the long run; 0: any number. A caller is an identity or an "         \
+      "address.")                                                                                                      \
+    X(caller_burst, INT, "caller-burst", "0", 0, 10000000, START, "N",                                                 \
+      "Calls that one caller may make at once within that rate; 0: those of a second.")                                \
+    X(caller_calls, INT, "caller-calls", "0", 0, 1000000, START, "N", "Unary calls at a time of one caller; 0: any.")  \
+    X(caller_streams, INT, "caller-streams", "0", 0, 1000000, START, "N",                                              \
+      "Watches, downloads and other streams at a time of one caller; 0: any number.")                                  \
+    X(caller_sessions, INT, "caller-sessions", "0", 0, 1000000, START, "N",                                            \
+      "Streams of workers at a time of one caller; 0: any number.")                                                    \
     X(workers, INT, "workers", "1", 1, 64, START, "N", "Threads that serve calls. One does for two cores.")            \
     X(readers, INT, "readers", "2", 1, 16, START, "N", "Threads, each with a connection, that read for Get and List.") \
     X(batch_max, INT, "batch-max", "1000", 1, 10000, START, "N", "Most commands that share one commit.")               \

@@ -3,6 +3,7 @@
  * server is freed last of those three: nothing may post to its queues after that. */
 #include "daemon.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 #include "export/export.h"
 #include "pg/embedded.h"
 #include "rpc/access.h"
+#include "rpc/limit_calls.h"
 #include "rpc/service.h"
 
 #define HOUR_MS INT64_C(3600000)
@@ -28,7 +30,8 @@ struct daemon {
     struct export_types *types;
     struct service service;
     struct access access;
-    struct crpc_interceptor interceptors[2];
+    struct limit_calls limit_calls;
+    struct crpc_interceptor interceptors[3];
     char *admin_token_file; /* NULL: none */
     struct announcement *announcement;
     struct crpc_health *health;
@@ -136,6 +139,31 @@ static int say_serving(struct daemon *d, struct err *ret_err)
     return rc;
 }
 
+/* What callers may have, all of them together and each. -1: out of memory. */
+static int set_limits(struct daemon *d, struct crpc_server_options *options)
+{
+    const struct config *cfg = d->cfg;
+    struct limits_rules rules = {.calls_per_s = cfg->caller_calls_per_second,
+                                 .burst = cfg->caller_burst,
+                                 .calls = cfg->caller_calls,
+                                 .streams = cfg->caller_streams,
+                                 .sessions = cfg->caller_sessions,
+                                 .max_wait_ms = cfg->max_wait_ms};
+    size_t memory = (size_t)cfg->memory_mb << 20;
+    options->memory_bytes = memory / 2;
+    options->max_decoded_bytes = memory / 4;
+    options->max_connections = (unsigned)cfg->max_connections;
+    options->max_streams = (unsigned)cfg->max_streams;
+    options->max_metadata_bytes = (size_t)cfg->max_metadata_bytes;
+    options->max_cancels = (unsigned)cfg->max_cancels;
+    options->max_connection_age_ms = (int)cfg->connection_age_s * 1000;
+    options->max_connection_age_grace_ms = (int)cfg->connection_age_grace_s * 1000;
+    options->handshake_timeout_ms = (int)cfg->handshake_timeout_ms;
+    d->limit_calls = (struct limit_calls){.limits = limits_new(&rules), .store = d->service.store};
+    d->interceptors[2] = limit_calls_interceptor(&d->limit_calls);
+    return d->limit_calls.limits ? 0 : -1;
+}
+
 static int start_server(struct daemon *d, struct err *ret_err)
 {
     struct crpc_server_options options = {.error_domain = "joblog",
@@ -143,12 +171,14 @@ static int start_server(struct daemon *d, struct err *ret_err)
                                           .max_message_bytes = (size_t)d->cfg->max_message_bytes,
                                           .max_calls = (unsigned)d->cfg->max_calls,
                                           .interceptors = d->interceptors,
-                                          .n_interceptors = 2};
+                                          .n_interceptors = sizeof d->interceptors / sizeof *d->interceptors};
     int rc = 0;
     d->access = (struct access){
         .auth = d->service.auth, .identify = auth_identify, .is_anonymous = auth_is_off(d->service.auth)};
     d->interceptors[0] = access_log;
     d->interceptors[1] = access_interceptor(&d->access);
+    if (set_limits(d, &options) != 0)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     if (!(d->health = crpc_health_new()) || !(d->reflection = crpc_reflection_new()))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     d->server = crpc_server_new(&options, ret_err);
@@ -199,6 +229,21 @@ pid_t daemon_postgres_pid(const struct daemon *d)
     return d->pg ? embedded_pg_pid(d->pg) : 0;
 }
 
+/* What was refused since the start, on one line. */
+void daemon_log_refused(const struct daemon *d)
+{
+    struct limits_counts n;
+    if (!d->server || !d->limit_calls.limits)
+        return;
+    limits_read(d->limit_calls.limits, &n);
+    log_info("refused since the start connections=%" PRIu64 " cut=%" PRIu64 " max_calls=%" PRIu64 " rate=%" PRIu64
+             " calls=%" PRIu64 " streams=%" PRIu64 " sessions=%" PRIu64 " overload=%" PRIu64
+             " now connections=%u calls=%u callers=%zu",
+             crpc_server_connections_refused(d->server), crpc_server_cut(d->server), crpc_server_shed(d->server),
+             n.rate, n.calls, n.streams, n.sessions, n.overload, crpc_server_connections(d->server),
+             crpc_server_calls(d->server), n.callers);
+}
+
 void daemon_stop(struct daemon *d)
 {
     announcement_end(d->announcement);
@@ -213,11 +258,13 @@ void daemon_stop(struct daemon *d)
     export_stop(d->service.exports);
     auth_stop(d->service.auth);
     store_close(d->service.store);
+    daemon_log_refused(d);
     crpc_server_free(d->server);
     auth_free(d->service.auth);
     crpc_health_free(d->health);
     crpc_reflection_free(d->reflection);
     hub_free(d->service.hub);
+    limits_free(d->limit_calls.limits);
     drain_done(&d->service.drain);
     export_types_free(d->types);
     embedded_pg_stop(d->pg);

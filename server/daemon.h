@@ -17,6 +17,8 @@ int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_
 const char *daemon_addresses(const struct daemon *daemon);
 /* Process id of the embedded PostgreSQL; 0 without. */
 pid_t daemon_postgres_pid(const struct daemon *daemon);
+/* A line to the log: what has been refused since the start, and how it stands now. */
+void daemon_log_refused(const struct daemon *daemon);
 /* Stops everything in order: no new calls, streams told, those under way finished within the grace period, what was
  * submitted committed. Takes daemon. */
 void daemon_stop(struct daemon *daemon);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@
 #include "daemon.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_SETTINGS = 2 };
+/* File descriptors: enough for any max-connections that makes sense. */
+enum { DESCRIPTORS = 262144 };
 
 extern char **environ;
 
@@ -60,6 +63,17 @@ static void write_ready(const struct config *cfg, const struct daemon *daemon)
     }
 }
 
+/* The soft limit of file descriptors is low for the sake of programs that use select; this one does not. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max || limit.rlim_cur >= DESCRIPTORS)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warning("could not raise the limit of file descriptors error=\"%s\"", strerror(errno));
+}
+
 static void reload(struct config *cfg, int argc, char **argv)
 {
     struct err err = ERR_NONE;
@@ -87,9 +101,10 @@ static int run(struct config *cfg, const struct daemon *daemon, int signals, int
             code = EXIT_FAILED;
         } else if (fds[0].revents) {
             int signo = signals_next(signals);
-            if (signo == SIGHUP)
+            if (signo == SIGHUP) {
                 reload(cfg, argc, argv);
-            else if (signo != 0)
+                daemon_log_refused(daemon);
+            } else if (signo != 0)
                 code = EXIT_OK;
             if (code == EXIT_OK)
                 log_info("stopping signal=%s", sigabbrev_np(signo));
@@ -119,6 +134,7 @@ static int serve(struct config *cfg, int argc, char **argv)
     static int signals;
     pthread_t watcher;
     signals = signals_open();
+    raise_descriptors();
     /* The embedded postgres must not hold it open: somebody may wait for its end. */
     if (cfg->ready_fd >= 0)
         fcntl((int)cfg->ready_fd, F_SETFD, FD_CLOEXEC);

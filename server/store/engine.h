@@ -288,6 +288,7 @@ struct store {
     struct mpsc in;
     int wake_fd;
     atomic_uint n_queued;
+    atomic_llong write_wait_us, read_wait_us; /* of what was taken last; 0: nothing waits */
     atomic_bool closing, hurried;
     pthread_t writer_thread;
     struct writer *writer;

@@ -97,6 +97,8 @@ static void *reader_main(void *arg)
 
     pthread_mutex_lock(&all->lock);
     for (;;) {
+        if (!all->head)
+            atomic_store_explicit(&all->store->read_wait_us, 0, memory_order_relaxed);
         while (!all->head && !all->stopping)
             pthread_cond_wait(&all->more, &all->lock);
         struct mpsc_node *node = all->head;
@@ -107,6 +109,7 @@ static void *reader_main(void *arg)
             all->tail = &all->head;
         pthread_mutex_unlock(&all->lock);
         struct store_cmd *cmd = (struct store_cmd *)((char *)node - offsetof(struct store_cmd, node));
+        atomic_store_explicit(&all->store->read_wait_us, clock_mono_us() - cmd->submit_us, memory_order_relaxed);
         serve(r, cmd);
         atomic_fetch_sub_explicit(&all->store->n_queued, 1, memory_order_relaxed);
         tag_post(cmd->done, true);

@@ -188,6 +188,12 @@ int store_no_job(int64_t id, struct err *ret_err)
     return err_set(ret_err, ERR_NOT_FOUND, "JOB_NOT_FOUND", "there is no job %" PRId64, id);
 }
 
+int64_t store_wait_ms(const struct store *store, bool reads)
+{
+    const atomic_llong *wait_us = reads ? &store->read_wait_us : &store->write_wait_us;
+    return atomic_load_explicit(wait_us, memory_order_relaxed) / 1000;
+}
+
 int store_submit(struct store *store, struct store_cmd *cmd, struct err *ret_err)
 {
     if (atomic_load(&store->closing))
@@ -201,6 +207,7 @@ int store_submit(struct store *store, struct store_cmd *cmd, struct err *ret_err
             ret_err->retry_after_ms = 200;
         return rc;
     }
+    cmd->submit_us = clock_mono_us();
     if (cmd->op >= STORE_GET)
         readers_submit(store, cmd);
     else if (mpsc_push(&store->in, &cmd->node))

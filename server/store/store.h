@@ -68,6 +68,9 @@ void store_hurry(struct store *store);
 /* Finishes what was submitted, then ends the threads. Takes NULL. */
 void store_close(struct store *store);
 int64_t store_lease_timeout_ms(const struct store *store);
+/* How long the dispatches that are served now, or (reads) the queries, have waited. What comes now will wait for as
+ * long, or longer when more comes than goes. Any thread. */
+int64_t store_wait_ms(const struct store *store, bool reads);
 
 enum store_op {
     STORE_DISPATCH,
@@ -96,7 +99,8 @@ struct store_cmd {
     enum store_op op;
     struct tag *done;
     struct err err;        /* out */
-    struct mpsc_node node; /* private */
+    struct mpsc_node node; /* private, as is what follows */
+    int64_t submit_us;     /* monotonic */
 };
 
 /* Any thread. 0, or -RESOURCE_EXHAUSTED (queue full), -UNAVAILABLE (closing) and *ret_err; then done never fires. */

@@ -175,6 +175,17 @@ static void gather(struct writer *w)
     }
 }
 
+/* How long the batch's youngest dispatch has waited: what is ahead of those that come now. Others do not tell: a write
+ * may have waited for earlier ones about its job. */
+static void note_wait(struct writer *w)
+{
+    int64_t us = 0;
+    for (size_t i = w->n_units; i > 0 && us == 0; i--)
+        if (w->units[i - 1].cmd->op == STORE_DISPATCH)
+            us = clock_mono_us() - w->units[i - 1].cmd->submit_us;
+    atomic_store_explicit(&w->store->write_wait_us, us, memory_order_relaxed);
+}
+
 /* Posts what is done; what must wait goes to the front again, in its order. */
 static void settle(struct writer *w)
 {
@@ -223,6 +234,8 @@ void *writer_main(void *arg)
         if (!closing && now >= w->due_hint_us && atomic_exchange(&w->store->look, false))
             upkeep_look(w, now);
         bool upkeep = !closing && upkeep_due(w, now);
+        if (!w->pending)
+            atomic_store_explicit(&w->store->write_wait_us, 0, memory_order_relaxed);
         if (!w->pending && !upkeep) {
             if (closing && mpsc_is_empty(&w->store->in))
                 break;
@@ -230,6 +243,7 @@ void *writer_main(void *arg)
             continue;
         }
         gather(w);
+        note_wait(w);
         if (w->n_units || upkeep) {
             w->asks_requests = false;
             batch_process(w, w->units, w->n_units, true);

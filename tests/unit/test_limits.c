@@ -1,0 +1,191 @@
+/* Limits of callers, with a clock and a load of the test's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "core/limits.h"
+
+enum { SECOND = 1000000 };
+
+static const struct span ANN = SPAN_LIT("token:ann"), BOB = SPAN_LIT("token:bob");
+
+static int enter(struct limits *l, struct span key, enum limits_kind kind, int64_t wait_ms, int64_t now,
+                 struct err *err)
+{
+    *err = ERR_NONE;
+    return limits_enter(l, key, kind, false, wait_ms, now, err);
+}
+
+static void test_rate(void **state)
+{
+    (void)state;
+    struct limits *l = limits_new(&(struct limits_rules){.calls_per_s = 10, .burst = 3});
+    struct limits_counts counts;
+    struct err err;
+    int64_t now = 5 * SECOND;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, now, &err), 0);
+        limits_leave(l, ANN, LIMITS_CALL);
+    }
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, now, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "RATE_LIMITED");
+    assert_non_null(strstr(err.msg, "10 calls a second"));
+    assert_in_range(err.retry_after_ms, 95, 105);
+    assert_int_equal(enter(l, BOB, LIMITS_CALL, 0, now, &err), 0); /* another one's bucket */
+    /* As told: then it works, once. */
+    now += err.retry_after_ms * 1000 + 110000;
+    assert_int_equal(enter(l, ANN, LIMITS_STREAM, 0, now, &err), 0);
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, now, &err), -ERR_RESOURCE_EXHAUSTED);
+    /* Never more than the burst, however long it rests. */
+    now += 3600LL * SECOND;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, now, &err), 0);
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, now, &err), -ERR_RESOURCE_EXHAUSTED);
+    /* A clock that stands or steps back gives nothing. */
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, now - SECOND, &err), -ERR_RESOURCE_EXHAUSTED);
+    limits_read(l, &counts);
+    assert_int_equal(counts.rate, 4);
+    assert_int_equal(counts.callers, 2);
+    limits_free(l);
+}
+
+static void test_under_way(void **state)
+{
+    (void)state;
+    static const char *const reasons[] = {"TOO_MANY_CALLS", "TOO_MANY_STREAMS", "TOO_MANY_SESSIONS"};
+    struct limits *l = limits_new(&(struct limits_rules){.calls = 1, .streams = 2, .sessions = 3});
+    struct limits_counts counts;
+    struct err err;
+    for (int kind = 0; kind < LIMITS_KINDS; kind++) {
+        for (int i = 0; i <= kind; i++)
+            assert_int_equal(enter(l, ANN, (enum limits_kind)kind, 0, 0, &err), 0);
+        assert_int_equal(enter(l, ANN, (enum limits_kind)kind, 0, 0, &err), -ERR_RESOURCE_EXHAUSTED);
+        assert_string_equal(err.reason, reasons[kind]);
+        assert_int_equal(err.retry_after_ms, 1000);
+        limits_leave(l, ANN, (enum limits_kind)kind);
+        assert_int_equal(enter(l, ANN, (enum limits_kind)kind, 0, 0, &err), 0);
+        assert_int_equal(enter(l, ANN, (enum limits_kind)kind, 0, 0, &err), -ERR_RESOURCE_EXHAUSTED);
+        assert_int_equal(enter(l, BOB, (enum limits_kind)kind, 0, 0, &err), 0);
+    }
+    limits_read(l, &counts);
+    assert_int_equal(counts.calls, 2);
+    assert_int_equal(counts.streams, 2);
+    assert_int_equal(counts.sessions, 2);
+    limits_free(l);
+}
+
+/* A call that is refused for one reason takes nothing for another. */
+static void test_refused_takes_nothing(void **state)
+{
+    (void)state;
+    struct limits *l = limits_new(&(struct limits_rules){.calls = 1, .calls_per_s = 1, .burst = 2});
+    struct err err;
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, 0, &err), 0);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, 0, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "TOO_MANY_CALLS");
+    limits_leave(l, ANN, LIMITS_CALL);
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, 0, &err), 0); /* the second token is still there */
+    limits_free(l);
+}
+
+static void test_overload(void **state)
+{
+    (void)state;
+    struct limits *l = limits_new(&(struct limits_rules){.max_wait_ms = 100});
+    struct limits_counts counts;
+    struct err err;
+    /* Ann floods while there is no load. */
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(enter(l, ANN, LIMITS_CALL, 100, 0, &err), 0);
+    /* Alone, she is the load. */
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 101, 0, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "OVERLOADED");
+    assert_int_equal(err.retry_after_ms, 101);
+    /* Bob has less than his share, and is let in; she still is not. */
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(enter(l, BOB, LIMITS_CALL, 399, 0, &err), 0);
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 399, 0, &err), -ERR_RESOURCE_EXHAUSTED);
+    /* When it is far too much, nobody, but for what eases the load. */
+    assert_int_equal(enter(l, BOB, LIMITS_CALL, 401, 0, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_int_equal(limits_enter(l, BOB, LIMITS_SESSION, true, 100000, 0, &err), 0);
+    /* It goes down: all is well again. */
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 50, 0, &err), 0);
+    limits_read(l, &counts);
+    assert_int_equal(counts.overload, 3);
+    limits_free(l);
+}
+
+/* Invented callers do not take memory without end, and those that have something under way are never forgotten. */
+static void test_many_callers(void **state)
+{
+    (void)state;
+    enum { MANY = 300000 };
+    struct limits *l = limits_new(&(struct limits_rules){.calls = 1});
+    struct limits_counts counts;
+    struct err err;
+    char name[32];
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, 0, &err), 0);
+    for (int i = 0; i < MANY; i++) {
+        struct span key = span_of(name, (size_t)snprintf(name, sizeof name, "ipv4:10.%d", i));
+        assert_int_equal(enter(l, key, LIMITS_CALL, 0, i, &err), 0);
+        limits_leave(l, key, LIMITS_CALL);
+    }
+    limits_read(l, &counts);
+    assert_true(counts.callers <= 65536);
+    assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, MANY, &err), -ERR_RESOURCE_EXHAUSTED);
+    /* Busy ones fill it up. */
+    int rc = 0, n = 0;
+    for (; rc == 0 && n < MANY; n++)
+        rc = enter(l, span_of(name, (size_t)snprintf(name, sizeof name, "b%d", n)), LIMITS_CALL, 0, MANY, &err);
+    assert_int_equal(rc, -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "TOO_MANY_CALLERS");
+    assert_in_range(n, 50000, 65537);
+    limits_free(l);
+}
+
+static int allowed;
+
+static bool gate(size_t size)
+{
+    (void)size;
+    return allowed-- > 0;
+}
+
+static void test_short_memory(void **state)
+{
+    (void)state;
+    int rc = -1;
+    for (int n = 0; rc != 0; n++) {
+        struct err err = ERR_NONE;
+        allowed = n;
+        mem_set_gate(gate);
+        struct limits *l = limits_new(&(struct limits_rules){.calls = 1});
+        if (l && (rc = limits_enter(l, ANN, LIMITS_CALL, false, 0, 0, &err)) != 0)
+            assert_int_equal(rc, -ERR_RESOURCE_EXHAUSTED);
+        if (rc == 0)
+            limits_leave(l, ANN, LIMITS_CALL);
+        mem_set_gate(NULL);
+        limits_free(l);
+        assert_true(n < 20);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_under_way),
+        cmocka_unit_test(test_refused_takes_nothing),
+        cmocka_unit_test(test_overload),
+        cmocka_unit_test(test_many_callers),
+        cmocka_unit_test(test_short_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
