@@ -10,6 +10,7 @@
 
 #include "grpc/health/v1/health.crpc.h"
 #include "support/calls.h"
+#include "support/channel.h"
 #include "support/server_fixture.h"
 
 static struct server_fixture *server;
@@ -26,13 +27,16 @@ static int teardown(void **state)
 
 static int setup(void **state)
 {
-    static const char *const args[] = {"--caller-calls-per-second=1", "--caller-burst=300", "--caller-streams=2",
-                                       "--caller-sessions=1", NULL};
-    struct err err = ERR_NONE;
+    static const char *const args[] = {"--caller-calls-per-second=1",
+                                       "--caller-burst=300",
+                                       "--caller-streams=2",
+                                       "--caller-sessions=1",
+                                       "--dangerously-disable-authentication=true",
+                                       NULL};
     (void)state;
     server = server_fixture_start(&(struct server_fixture_options){.args = args});
     assert_non_null(server);
-    channel = crpc_channel_new(server_fixture_address(server), NULL, &err);
+    channel = channel_open_with(server_fixture_address(server), NULL, NULL);
     assert_non_null(channel);
     return 0;
 }
