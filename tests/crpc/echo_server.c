@@ -47,13 +47,13 @@ static bool note_say(struct echo *e)
 }
 
 /* Metadata of the answer; the trailer holds every byte that there is. */
-static void add_metadata(struct crpc_call *call)
+static int add_metadata(struct crpc_call *call, struct err *ret_err)
 {
     char bytes[256];
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (char)i;
-    crpc_call_add_metadata(call, ECHO_INITIAL, span_str("yes"), NULL);
-    crpc_call_add_trailing_metadata(call, ECHO_TRAILING, span_of(bytes, sizeof bytes), NULL);
+    int rc = crpc_call_add_metadata(call, ECHO_INITIAL, span_str("yes"), ret_err);
+    return rc < 0 ? rc : crpc_call_add_trailing_metadata(call, ECHO_TRAILING, span_of(bytes, sizeof bytes), ret_err);
 }
 
 static int echo_metadata(struct crpc_call *call, const char *key, PKG(SayResponse) * response, struct err *ret_err)
@@ -91,8 +91,8 @@ static int say(struct crpc_call *call, const ProtobufCMessage *message, Protobuf
     response->text = request->text;
     response->data = request->data;
     response->time_left_ms = crpc_call_time_left_ms(call);
-    add_metadata(call);
-    return request->metadata_key[0] ? echo_metadata(call, request->metadata_key, response, ret_err) : 0;
+    int rc = add_metadata(call, ret_err);
+    return rc == 0 && request->metadata_key[0] ? echo_metadata(call, request->metadata_key, response, ret_err) : rc;
 }
 
 /* ---- Defer ---- */
@@ -230,7 +230,8 @@ static enum crpc_next count_start(struct crpc_call *call)
 {
     struct count *c = crpc_call_state(call);
     crpc_signal_init(call, &c->signal);
-    add_metadata(call);
+    if (add_metadata(call, NULL) < 0)
+        return no_memory(call);
     echo_give_tag(crpc_call_user(call), &c->signal.tag);
     return crpc_goto(call, &COUNT_NEXT);
 }
@@ -279,7 +280,8 @@ static enum crpc_next sum_got(struct crpc_call *call)
 static enum crpc_next sum_start(struct crpc_call *call)
 {
     static const struct crpc_step got = {"sum_got", sum_got};
-    add_metadata(call);
+    if (add_metadata(call, NULL) < 0)
+        return no_memory(call);
     return crpc_recv(call, &got);
 }
 
@@ -353,7 +355,8 @@ static enum crpc_next chat_start(struct crpc_call *call)
     static const struct crpc_step got = {"chat_got", chat_got};
     struct chat *c = crpc_call_state(call);
     crpc_signal_init(call, &c->more);
-    add_metadata(call);
+    if (add_metadata(call, NULL) < 0)
+        return no_memory(call);
     crpc_fork(call, &CHAT_WRITE);
     return crpc_recv(call, &got);
 }
