@@ -173,8 +173,7 @@ static int start_server(struct daemon *d, struct err *ret_err)
                                           .interceptors = d->interceptors,
                                           .n_interceptors = sizeof d->interceptors / sizeof *d->interceptors};
     int rc = 0;
-    d->access = (struct access){
-        .auth = d->service.auth, .identify = auth_identify, .is_anonymous = auth_is_off(d->service.auth)};
+    d->access = (struct access){.auth = d->service.auth, .is_anonymous = auth_is_off(d->service.auth)};
     d->interceptors[0] = access_log;
     d->interceptors[1] = access_interceptor(&d->access);
     if (set_limits(d, &options) != 0)

@@ -6,19 +6,6 @@
 #include "crpc/credentials.h"
 #include "rpc/caller.h"
 
-static void free_nothing(struct identity *identity)
-{
-    (void)identity;
-}
-
-/* Never freed: the first reference is nobody's. */
-static struct identity anonymous = {.actor = SPAN_LIT("anonymous"),
-                                    .owner = SPAN_LIT("anonymous"),
-                                    .roles = ROLE_ADMIN,
-                                    .may_delegate = true,
-                                    .refs = 1,
-                                    .free = free_nothing};
-
 /* RFC 6750: the scheme in any case, blanks, the token. */
 static int read_bearer(const struct crpc_call *call, struct span *ret, struct err *ret_err)
 {
@@ -40,10 +27,6 @@ static int identify(const struct crpc_call *call, const struct access *access, s
 {
     struct auth_evidence evidence = {.bearer = {NULL, 0}};
     struct crpc_peer_identity peer;
-    if (!access->identify) {
-        *ret = identity_ref(&anonymous);
-        return 0;
-    }
     int rc = read_bearer(call, &evidence.bearer, ret_err);
     if (rc != 0)
         return rc;
@@ -53,7 +36,7 @@ static int identify(const struct crpc_call *call, const struct access *access, s
         evidence.dns_names = peer.dns_names;
         evidence.n_dns_names = peer.n_dns_names;
     }
-    return access->identify(access->auth, &evidence, ret, ret_err);
+    return auth_identify(access->auth, &evidence, ret, ret_err);
 }
 
 static int access_before(struct crpc_call *call, void *user, struct err *ret_err)

@@ -9,10 +9,7 @@
 /* Kept by the interceptor. */
 struct access {
     struct auth *auth;
-    /* auth_identify, or a test's. NULL: everybody is an administrator by the name of "anonymous". */
-    int (*identify)(struct auth *auth, const struct auth_evidence *evidence, struct identity **ret,
-                    struct err *ret_err);
-    bool is_anonymous; /* nobody is asked who he is: metadata joblog-actor is the name */
+    bool is_anonymous; /* authentication is off: metadata joblog-actor is the caller's name */
 };
 
 /* For crpc_server_options.interceptors; behind the access log, so that what is refused is logged. */

@@ -1,6 +1,7 @@
 /* Every RPC, called by every role, about an object of its own, of somebody else's and one that does not exist. The
  * table says who may; an RPC without a line fails the test. What a caller may not see is answered byte for byte as what
  * does not exist. */
+#include <glob.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,7 +87,7 @@ static const struct caller_kind {
     const char *name;
     unsigned roles;
 } callers[] = {
-    {"admin", ROLE_ADMIN}, {"dispatcher", D}, {"worker", W}, {"viewer", V}, {"exporter", E}, {"nothing", 0}, {NULL, 0},
+    {"admin", ROLE_ADMIN}, {"dispatcher", D}, {"worker", W}, {"viewer", V}, {"exporter", E}, {NULL, 0},
 };
 enum { N_CALLERS = sizeof callers / sizeof *callers, ADMIN = 0 };
 
@@ -271,6 +272,33 @@ static struct err call(struct crpc_channel *channel, const struct crpc_method *m
 
 /* ---- the table ---- */
 
+/* Every service of the .proto files is in `services`. */
+static void every_service_is_known(void **state)
+{
+    char line[300], name[100];
+    size_t n = 0;
+    glob_t found;
+    (void)state;
+    assert_int_equal(glob(SOURCE_DIR "/proto/joblog/v1/*.proto", 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        FILE *f = fopen(found.gl_pathv[i], "r");
+        assert_non_null(f);
+        while (fgets(line, sizeof line, f)) {
+            bool known = false;
+            if (sscanf(line, "service %99[A-Za-z]", name) != 1)
+                continue;
+            n++;
+            for (size_t s = 0; s < sizeof services / sizeof *services; s++)
+                known = known || strcmp(strrchr(services[s]->full_name, '.') + 1, name) == 0;
+            if (!known)
+                fail_msg("%s is not in this test: who may call its methods, about what?", name);
+        }
+        fclose(f);
+    }
+    assert_true(n >= 3);
+    globfree(&found);
+}
+
 static void every_rpc_has_a_line(void **state)
 {
     size_t n_methods = 0, n_rights;
@@ -410,7 +438,8 @@ static void the_refused_changes_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_rpc_has_a_line), cmocka_unit_test(every_role_and_object),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_service_is_known), cmocka_unit_test(every_rpc_has_a_line),
+                                       cmocka_unit_test(every_role_and_object),
                                        cmocka_unit_test(the_refused_changes_nothing)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

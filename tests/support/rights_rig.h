@@ -1,5 +1,5 @@
-/* The services of joblogd in this process, on a real PostgreSQL and a real socket, with callers made by the test: the
- * bearer token is the caller's name. A group fixture of cmocka. Not for product code. */
+/* The services of joblogd in this process, on a real PostgreSQL and a real socket, with callers of the test's making,
+ * each by a token of its own. A group fixture of cmocka. Not for product code. */
 #ifndef SUPPORT_RIGHTS_RIG_H
 #define SUPPORT_RIGHTS_RIG_H
 
@@ -11,13 +11,12 @@ int rig_start(void **state);
 int rig_stop(void **state);
 const char *rig_address(void);
 
-/* Makes or replaces a caller. identity: copied, with what it points to kept; actor becomes "token:NAME". The caller's
- * streams keep the identity that they began with. */
+/* Makes a token with what the identity may (its actor is "token:NAME"); known at once. */
 void rig_caller(const char *name, const struct identity *identity);
-/* Ends its credentials: no new call, and what runs is to end. */
+/* Revokes the token; the server knows within a second or two. */
 void rig_revoke(const char *name);
-/* References that calls hold on identities at this moment. */
-int rig_references(void);
+/* The token's text. Borrowed. */
+const char *rig_bearer(const char *name);
 
 /* A channel whose calls come from this caller. name NULL: without credentials; user not NULL: on behalf of that one.
  * Freed with crpc_channel_free. */
