@@ -20,6 +20,7 @@ struct crpc_async {
     struct cancel_link link;
     struct loop_op on_open, on_initial, on_read, on_write, on_close, on_status;
     unsigned n_outstanding;
+    struct packing packing;
     grpc_byte_buffer out, *in;
     grpc_metadata_array initial, trailing;
     grpc_status_code code;
@@ -154,11 +155,12 @@ static bool deliver(struct crpc_async *s)
 {
     ProtobufCMessage *msg = NULL;
     struct err err = ERR_NONE;
-    int rc = bytes_decode(s->method->output, s->in, &s->arena, NULL, &msg, &err);
+    int rc = packing_open(&s->packing, s->core, s->in, &err);
+    if (rc == 0)
+        rc = unary_blame_server(bytes_decode(s->method->output, s->in, &s->arena, NULL, &msg, &err), &err);
     grpc_byte_buffer_destroy(s->in);
     s->in = NULL;
     if (rc < 0) {
-        unary_blame_server(rc, &err);
         break_off(s, &err);
         return false;
     }
@@ -260,8 +262,8 @@ static void start_all(struct crpc_async *s, const struct crpc_call_options *opti
     grpc_op open[3] = {channel_initial_op(options, md)};
     size_t n = 1;
     if (request) {
-        bytes_put_message(&s->out, request);
-        open[n++] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = &s->out};
+        packing_put(&s->packing, &s->out, request);
+        open[n++] = bytes_send_op(&s->out);
         open[n++] = (grpc_op){.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
         s->closed = true;
     }
@@ -284,6 +286,7 @@ struct crpc_async *crpc_async_start(struct crpc_channel *channel, struct crpc_lo
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
         return NULL;
     }
+    packing_init(&s->packing, channel, options, &md);
     s->core = channel_call(channel, method, options, loop_queue(loop));
     loop_begin(loop);
     start_all(s, options, &md, request);
@@ -310,8 +313,8 @@ int crpc_async_write(struct crpc_async *stream, const ProtobufCMessage *msg, str
         return err_set(ret_err, ERR_FAILED_PRECONDITION, "WRITE_CLOSED", "the writing half is closed");
     if (stream->writing)
         return err_set(ret_err, ERR_FAILED_PRECONDITION, "WRITE_UNDER_WAY", "the last write is still under way");
-    grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = &stream->out};
-    bytes_put_message(&stream->out, msg);
+    packing_put(&stream->packing, &stream->out, msg);
+    grpc_op op = bytes_send_op(&stream->out);
     stream->writing = true;
     start(stream, &op, 1, &stream->on_write);
     return 0;
@@ -325,6 +328,16 @@ void crpc_async_close_write(struct crpc_async *stream)
         stream->close_due = true;
     else
         start_close(stream);
+}
+
+void crpc_async_compress(struct crpc_async *stream, bool on)
+{
+    stream->packing.plain = !on;
+}
+
+bool crpc_async_received_compressed(const struct crpc_async *stream)
+{
+    return stream->packing.received;
 }
 
 void crpc_async_pause(struct crpc_async *stream)

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <grpc/compression.h>
 #include <grpc/grpc_security.h>
 
 #include "base/alloc.h"
@@ -19,7 +18,8 @@ enum {
     CONNECT_MS = 10000,
     RECONNECT_MS = 5000,
     KEEPALIVE_MS = 60000,
-    PING_TIMEOUT_MS = 20000
+    PING_TIMEOUT_MS = 20000,
+    MESSAGE_BYTES = 4 << 20
 };
 
 /* Arguments for core; what they point to is borrowed. */
@@ -89,10 +89,10 @@ static void add_reconnect(struct args *args, const struct crpc_channel_options *
 static grpc_channel *create_core(const char *target, const struct crpc_channel_options *o, const char *service_config)
 {
     struct args args = {.n = 0};
-    add_int(&args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, bounded(o->max_message_bytes ? o->max_message_bytes : 4 << 20));
+    add_int(&args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, bounded(o->max_message_bytes));
     add_int(&args, GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, o->max_send_bytes ? bounded(o->max_send_bytes) : -1);
-    /* Core inflates a message whole before it looks at the limit: a thousand times the size, outside any quota. */
-    add_int(&args, GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1U << GRPC_COMPRESS_NONE);
+    /* Core inflates a message whole before it looks at the limit: a thousand times the size, outside any quota. So
+     * messages are handed up as they came, and opened by bytes.c. */
     add_int(&args, GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
     add_keepalive(&args, o);
     add_reconnect(&args, o);
@@ -167,6 +167,8 @@ struct crpc_channel *crpc_channel_new(const char *target, const struct crpc_chan
                                       struct err *ret_err)
 {
     struct crpc_channel_options o = options ? *options : (struct crpc_channel_options){0};
+    if (o.max_message_bytes == 0)
+        o.max_message_bytes = MESSAGE_BYTES;
     if (check_options(target, &o, ret_err) < 0)
         return NULL;
     struct crpc_channel *channel = mem_zalloc(sizeof *channel);
@@ -176,6 +178,8 @@ struct crpc_channel *crpc_channel_new(const char *target, const struct crpc_chan
     }
     pthread_mutex_init(&channel->mu, NULL);
     channel->is_private = o.credentials || is_unix(target);
+    channel->max_message_bytes = o.max_message_bytes;
+    channel->compression = o.compression;
     channel->has_credentials = o.call_credentials != NULL;
     if (o.call_credentials)
         channel->credentials = *o.call_credentials;

@@ -6,6 +6,7 @@
 
 #include <grpc/grpc.h>
 
+#include "bytes.h"
 #include "crpc/call_credentials.h"
 #include "crpc/client.h"
 
@@ -25,6 +26,8 @@ struct crpc_channel {
     bool has_credentials;
     grpc_metadata *metadata;
     size_t n_metadata;
+    size_t max_message_bytes;
+    enum crpc_compression compression;
     pthread_mutex_t mu; /* queues */
     struct channel_queue *queues;
 };
@@ -37,7 +40,7 @@ void channel_queue_give(struct crpc_channel *channel, struct channel_queue *queu
 
 /* Of one call, ready for core. */
 struct crpc_call_metadata {
-    grpc_metadata entries[CHANNEL_METADATA_MAX];
+    grpc_metadata entries[CHANNEL_METADATA_MAX + 1]; /* and the encoding */
     size_t n;
     size_t n_shared; /* the channel's, first */
 };
@@ -64,6 +67,22 @@ void received_done(struct received *r);
 /* Fills *response, whose old content is freed. */
 int received_fill(struct crpc_response *response, const grpc_metadata_array *initial,
                   const grpc_metadata_array *trailing, struct err *ret_err);
+
+/* ---- compression (client_compression.c) ---- */
+
+/* What one call does about it. */
+struct packing {
+    grpc_compression_algorithm encoding; /* of what it sends */
+    bool plain;                          /* but not now */
+    bool received;                       /* the last message came compressed */
+    size_t max;                          /* bytes of a message, decompressed */
+};
+/* Adds to md, which metadata_init has filled, what tells the server. */
+void packing_init(struct packing *packing, const struct crpc_channel *channel, const struct crpc_call_options *options,
+                  struct crpc_call_metadata *md);
+void packing_put(const struct packing *packing, grpc_byte_buffer *out, const ProtobufCMessage *msg);
+/* bytes_open for a message of the server's, whose fault is not the caller's. 0 or -code. */
+int packing_open(struct packing *packing, grpc_call *core, grpc_byte_buffer *in, struct err *ret_err);
 
 /* ---- calls ---- */
 

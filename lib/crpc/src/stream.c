@@ -12,6 +12,7 @@ struct crpc_stream {
     const struct crpc_method *method;
     struct channel_queue *queue;
     grpc_call *core;
+    struct packing packing;
     grpc_byte_buffer out;
     grpc_metadata_array initial, trailing;
     grpc_status_code code;
@@ -60,6 +61,7 @@ struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct 
     s->channel = channel;
     s->method = method;
     s->queue = queue;
+    packing_init(&s->packing, channel, options, &md);
     bytes_init(&s->out);
     grpc_metadata_array_init(&s->initial);
     grpc_metadata_array_init(&s->trailing);
@@ -115,8 +117,8 @@ static int write_failed(struct crpc_stream *s, struct err *ret_err)
 
 int crpc_stream_write(struct crpc_stream *stream, const ProtobufCMessage *msg, struct err *ret_err)
 {
-    grpc_op op = {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = &stream->out};
-    bytes_put_message(&stream->out, msg);
+    packing_put(&stream->packing, &stream->out, msg);
+    grpc_op op = bytes_send_op(&stream->out);
     start(stream, &op, 1, &stream->tag_write);
     bool ok = pluck(stream, &stream->tag_write);
     bytes_drop(&stream->out);
@@ -171,14 +173,25 @@ int crpc_stream_read(struct crpc_stream *stream, ProtobufCMessage **ret_msg, str
         return end_of_stream(stream, ret_err);
     }
     struct err err = ERR_NONE;
-    int rc = bytes_decode_owned(stream->method->output, in, ret_msg, &err);
+    int rc = packing_open(&stream->packing, stream->core, in, &err);
+    if (rc == 0)
+        rc = unary_blame_server(bytes_decode_owned(stream->method->output, in, ret_msg, &err), &err);
     grpc_byte_buffer_destroy(in);
     if (rc == 0) {
         stream->answered = true;
         return 1;
     }
-    unary_blame_server(rc, &err);
     return break_off(stream, &err, ret_err);
+}
+
+void crpc_stream_compress(struct crpc_stream *stream, bool on)
+{
+    stream->packing.plain = !on;
+}
+
+bool crpc_stream_received_compressed(const struct crpc_stream *stream)
+{
+    return stream->packing.received;
 }
 
 static void await_initial(struct crpc_stream *s)

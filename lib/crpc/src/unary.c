@@ -33,10 +33,11 @@ int unary_start(struct unary *u, struct crpc_channel *channel, const struct crpc
     u->in = NULL;
     u->initial.count = u->trailing.count = 0;
     u->core = channel_call(channel, method, options, cq);
-    bytes_put_message(&u->out, request);
+    packing_init(&u->packing, channel, options, &md);
+    packing_put(&u->packing, &u->out, request);
     grpc_op ops[] = {
         channel_initial_op(options, &md),
-        {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = &u->out},
+        bytes_send_op(&u->out),
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
         {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &u->initial},
         {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &u->in},
@@ -73,6 +74,11 @@ static int outcome(struct unary *u, ProtobufCMessage **ret_response, struct err 
         return rc;
     if (!u->in)
         return err_set(ret_err, ERR_UNIMPLEMENTED, "NO_RESPONSE_MESSAGE", "the server answered OK without a message");
+    rc = packing_open(&u->packing, u->core, u->in, ret_err);
+    if (rc < 0)
+        return rc;
+    if (u->response)
+        u->response->compressed = u->packing.received;
     return unary_blame_server(bytes_decode_owned(u->method->output, u->in, ret_response, ret_err), ret_err);
 }
 

@@ -10,6 +10,7 @@ struct unary {
     grpc_call *core;
     struct cancel_link link;
     struct crpc_response *response; /* the caller's, or NULL */
+    struct packing packing;
     grpc_byte_buffer out, *in;
     grpc_metadata_array initial, trailing;
     grpc_status_code code;

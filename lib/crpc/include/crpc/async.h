@@ -70,6 +70,10 @@ int crpc_async_write(struct crpc_async *stream, const ProtobufCMessage *msg, str
 bool crpc_async_writable(const struct crpc_async *stream);
 /* No more writes; sent behind a write under way. Harmless when repeated. */
 void crpc_async_close_write(struct crpc_async *stream);
+/* Whether the messages written from here on are compressed, in a call whose messages are (on, to begin with). */
+void crpc_async_compress(struct crpc_async *stream, bool on);
+/* Whether the message that on_message has came compressed. */
+bool crpc_async_received_compressed(const struct crpc_async *stream);
 /* While paused no message is read: one that is in on_message was the last, the rest waits at the server once the
  * window is full. A call that fails ends all the same and drops what was not read; one that ends well waits for
  * crpc_async_resume. */

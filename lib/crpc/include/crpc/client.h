@@ -2,7 +2,7 @@
  *
  * A channel may be used by any number of threads. A stream may be read by one thread and written by another at the same
  * time; crpc_stream_cancel may be called from any thread. Messages received are freed with crpc_message_free. Servers
- * are told that no compression is understood here.
+ * are told that gzip and deflate are understood here.
  *
  * The generated code wraps the functions that take a ProtobufCMessage in typed ones; see docs/crpc.md. */
 #ifndef CRPC_CLIENT_H
@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/span.h"
+#include "crpc/compression.h"
 #include "crpc/method.h"
 
 struct crpc_call_credentials;
@@ -54,6 +55,8 @@ struct crpc_channel_options {
     size_t n_metadata;
     const char *user_agent; /* put before gRPC's own; printable ASCII; NULL: nothing */
     const char *authority;  /* in place of the target's host; NULL: that */
+    /* Of what its calls send; 0: none. Only for servers known to understand it: others answer UNIMPLEMENTED. */
+    enum crpc_compression compression;
     /* TLS (crpc/credentials.h). NULL: plaintext. */
     const struct crpc_channel_credentials *credentials;
     /* Metadata made anew for each call (crpc/call_credentials.h); its user is kept. NULL: none. */
@@ -98,6 +101,7 @@ int crpc_channel_wait_ready(struct crpc_channel *channel, int64_t timeout_ms, st
 struct crpc_response {
     struct crpc_metadata_list initial;  /* sent before the message */
     struct crpc_metadata_list trailing; /* sent with the status */
+    bool compressed;                    /* the message came so */
     void *memory;                       /* private */
 };
 /* Frees the lists; *response is {0} then. */
@@ -112,6 +116,7 @@ struct crpc_call_options {
     const char *authority; /* in place of the channel's; NULL: that. With TLS the certificate must bear it */
     const struct crpc_call_credentials *credentials; /* in place of the channel's; NULL: that */
     struct crpc_cancel *cancel;                      /* kept until the call has ended; NULL: none */
+    enum crpc_compression compression;               /* in place of the channel's; 0: that */
     /* Unary calls, blocking or not: filled when the call ends, well or not; kept until then. Streams have functions. */
     struct crpc_response *response;
 };
@@ -150,6 +155,11 @@ int crpc_stream_close_write(struct crpc_stream *stream, struct err *ret_err);
 /* Blocks for the next message. 1 and gives *ret_msg (crpc_message_free); 0 when the stream has ended with OK; -code and
  * *ret_err when it ended otherwise. A malformed message cancels the call: -ERR_INTERNAL. */
 int crpc_stream_read(struct crpc_stream *stream, ProtobufCMessage **ret_msg, struct err *ret_err);
+/* Whether the messages written from here on are compressed, in a call whose messages are (on, to begin with). For those
+ * that are compressed already, or mix secrets with what a stranger chose. The writing thread. */
+void crpc_stream_compress(struct crpc_stream *stream, bool on);
+/* Whether the message of the last crpc_stream_read came compressed. The reading thread. */
+bool crpc_stream_received_compressed(const struct crpc_stream *stream);
 /* Blocks until the server's first metadata has come, or the call has ended without any (an empty list). 0 and *ret,
  * borrowed from the stream, or -ERR_RESOURCE_EXHAUSTED. Any thread. */
 int crpc_stream_initial(struct crpc_stream *stream, struct crpc_metadata_list *ret, struct err *ret_err);
