@@ -71,18 +71,25 @@ static size_t put_header(uint8_t *at, const char *name, const char *value)
     return 3 + n + v;
 }
 
+static void send_block(int fd, uint8_t flags, uint32_t stream, const struct wire_header *usual,
+                       const struct wire_header *headers)
+{
+    uint8_t block[4096];
+    size_t len = 0;
+    for (; usual->name; usual++)
+        len += put_header(block + len, usual->name, usual->value);
+    for (; headers && headers->name; headers++)
+        len += put_header(block + len, headers->name, headers->value);
+    send_frame(fd, HEADERS, END_HEADERS | flags, stream, block, len);
+}
+
 static void send_headers(int fd, const char *path, const struct wire_header *headers)
 {
     const struct wire_header usual[] = {{":method", "POST"}, {":scheme", "http"},
                                         {":path", path},     {":authority", "localhost"},
-                                        {"te", "trailers"},  {"content-type", "application/grpc"}};
-    uint8_t block[4096];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-        len += put_header(block + len, usual[i].name, usual[i].value);
-    for (; headers && headers->name; headers++)
-        len += put_header(block + len, headers->name, headers->value);
-    send_frame(fd, HEADERS, END_HEADERS, 1, block, len);
+                                        {"te", "trailers"},  {"content-type", "application/grpc"},
+                                        {NULL, NULL}};
+    send_block(fd, 0, 1, usual, headers);
 }
 
 static int open_connection(int port)
@@ -113,15 +120,13 @@ void wire_put(struct wire_body *body, uint8_t flag, const void *message, size_t 
     body->len += 5 + len;
 }
 
-static void send_body(int fd, const struct wire_body *body)
+static void send_body(int fd, uint32_t stream, const struct wire_body *body)
 {
     for (size_t at = 0; at < body->len;) {
         size_t n = body->len - at < FRAME_MAX ? body->len - at : FRAME_MAX;
-        send_frame(fd, DATA, at + n == body->len ? END_STREAM : 0, 1, body->bytes + at, n);
+        send_frame(fd, DATA, 0, stream, body->bytes + at, n);
         at += n;
     }
-    if (body->len == 0)
-        send_frame(fd, DATA, END_STREAM, 1, NULL, 0);
 }
 
 static void take_data(struct wire_answer *a, const uint8_t *payload, size_t len)
@@ -189,7 +194,8 @@ void wire_call(int port, const char *path, const struct wire_header *headers, co
     memset(ret_answer, 0, sizeof *ret_answer);
     int fd = open_connection(port);
     send_headers(fd, path, headers);
-    send_body(fd, body);
+    send_body(fd, 1, body);
+    send_frame(fd, DATA, END_STREAM, 1, NULL, 0);
     while (take_frame(fd, ret_answer))
         ;
     close(fd);
@@ -223,4 +229,49 @@ int wire_status(const struct wire_answer *answer)
     if (!value)
         fail_msg("no status");
     return atoi(value);
+}
+
+int wire_listen(int *ret_port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(listen(fd, 5), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    *ret_port = ntohs(sa.sin_port);
+    return fd;
+}
+
+/* The stream of the call, once it has been read to its end. */
+static uint32_t take_call(int fd)
+{
+    static uint8_t payload[1 << 24];
+    for (;;) {
+        uint8_t head[FRAME_HEAD];
+        recv_all(fd, head, sizeof head);
+        recv_all(fd, payload, (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2]);
+        if (head[3] == SETTINGS && !(head[4] & ACK))
+            send_frame(fd, SETTINGS, ACK, 0, NULL, 0);
+        if ((head[3] == DATA || head[3] == HEADERS) && (head[4] & END_STREAM))
+            return get32(head + 5);
+    }
+}
+
+void wire_serve(int listener, const struct wire_header *headers, const struct wire_body *body)
+{
+    static const struct wire_header first[] = {{":status", "200"}, {"content-type", "application/grpc"}, {NULL, NULL}},
+                                    last[] = {{"grpc-status", "0"}, {NULL, NULL}};
+    char preface[24];
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    recv_all(fd, preface, sizeof preface);
+    send_frame(fd, SETTINGS, 0, 0, NULL, 0);
+    uint32_t stream = take_call(fd);
+    send_block(fd, 0, stream, first, headers);
+    send_body(fd, stream, body);
+    send_block(fd, END_STREAM, stream, last, NULL);
+    while (recv(fd, preface, sizeof preface, 0) > 0)
+        ;
+    close(fd);
 }

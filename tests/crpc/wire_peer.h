@@ -1,5 +1,5 @@
-/* A client that writes its HTTP/2 frames by hand, for what gRPC's own do not send. One call a connection, blocking;
- * each function fails the test on an error. */
+/* A client, and a server, that write their HTTP/2 frames by hand, for what gRPC's own do not send. One call a
+ * connection, blocking; each function fails the test on an error. */
 #ifndef TESTS_CRPC_WIRE_PEER_H
 #define TESTS_CRPC_WIRE_PEER_H
 
@@ -34,7 +34,8 @@ struct wire_answer {
     size_t n_messages;
 };
 
-/* headers: besides those that every call has; name NULL ends them. */
+/* The end of the stream comes in a frame of its own. headers: besides those that every call has; name NULL ends them.
+ */
 void wire_call(int port, const char *path, const struct wire_header *headers, const struct wire_body *body,
                struct wire_answer *ret_answer);
 void wire_done(struct wire_answer *answer);
@@ -42,5 +43,13 @@ void wire_done(struct wire_answer *answer);
 const char *wire_value(const struct wire_answer *answer, const char *name);
 /* grpc-status. */
 int wire_status(const struct wire_answer *answer);
+
+/* ---- the server ---- */
+
+/* Listens on a port of 127.0.0.1. Close it. */
+int wire_listen(int *ret_port);
+/* Takes one connection, reads one call to its end, answers OK with those headers and messages, and waits for the client
+ * to go. */
+void wire_serve(int listener, const struct wire_header *headers, const struct wire_body *body);
 
 #endif

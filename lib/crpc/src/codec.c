@@ -127,9 +127,7 @@ static int inflate_all(z_stream *z, const grpc_slice_buffer *in, struct output *
         }
         if (rc < 0)
             return rc;
-        if (rc == 1 && z->avail_in > 0)
-            return corrupt(algorithm, ret_err);
-        if (rc == 1 && i + 1 < in->count)
+        if (rc == 1 && z->avail_in > 0) /* the stream has ended; only empty slices may follow */
             return corrupt(algorithm, ret_err);
     }
     return rc == 1 ? 0 : corrupt(algorithm, ret_err);
