@@ -31,8 +31,12 @@ def ruby_dir(part):
     return os.path.join(found.stdout, "src/ruby", part)
 
 
-def wait_ready(process, name):
-    """The rest of the line that begins with "ready"."""
+for variable in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+    os.environ.pop(variable, None)  # gRPC would send even calls to this machine there
+
+
+def wait_ready(process, name, word):
+    """The rest of the line that begins with word."""
     deadline = time.monotonic() + LIMIT_S
     line = b""
     while not line.endswith(b"\n"):
@@ -42,17 +46,17 @@ def wait_ready(process, name):
         if not byte:
             sys.exit(f"{name}: ended before it was ready, with status {process.wait()}")
         line += byte
-        if line.endswith(b"\n") and not line.startswith(b"ready"):
+        if line.endswith(b"\n") and not line.startswith(word.encode()):
             line = b""
-    return line.decode().removeprefix("ready").strip()
+    return line.decode().removeprefix(word).strip()
 
 
 @contextlib.contextmanager
-def server(name, command, orderly=True, process_id=False):
-    """Runs a server; gives its port, or with its process id. orderly: it must end with status 0 on SIGTERM; else it is simply killed."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+def server(name, command, orderly=True, process_id=False, ready="ready", **how):
+    """Runs a server; gives what it says behind ready (its port), or that with its process id. orderly: it must end with status 0 on SIGTERM; else it is simply killed."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, **how)
     try:
-        port = wait_ready(process, name)
+        port = wait_ready(process, name, ready)
         yield (port, process.pid) if process_id else port
         if orderly:
             process.send_signal(signal.SIGTERM)

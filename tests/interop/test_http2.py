@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 """test_http2.py DOCUMENT PROGRAMS: the interop client against http2_server.py, which breaks off, pings, or has conditions.
 
-Runs what the second table of docs/interop.md has: yes must pass; d must end with the error that gRPC core has for it.
+Runs what the second table of docs/interop.md has: yes must pass; e must end with the error that gRPC core has for it.
 """
 import os
 import sys
 
 import peers
 
-D = "unsupported data flags"  # footnote d
+PADDING = "unsupported data flags"  # footnote e
 
 
 def main():
@@ -21,7 +21,7 @@ def main():
         with peers.server(f"http2_server {case}", command) as port:
             where = ["--server_host=127.0.0.1", f"--server_port={port}"]
             outcome, why = peers.crpc_client(programs, where, [case], tls=False)[case]
-        if not (outcome == "pass" if cell == "yes" else cell == "d" and outcome == "fail" and D in why):
+        if not (outcome == "pass" if cell == "yes" else cell == "e" and outcome == "fail" and PADDING in why):
             wrong += 1
             print(f"{case}: the table says {cell}, but: {outcome} {why}")
     print(f"{count} cases, {wrong} wrong")
