@@ -1,5 +1,5 @@
-/* TLS for servers and clients, and who the peer is. Files are PEM, read again when they change: a new certificate
- * counts for every handshake after that, and no connection is cut. */
+/* TLS for servers and clients, and who the peer is. Files are PEM. A server's are read again when they change: a new
+ * certificate counts for every handshake after that, and no connection is cut. A client's are read once. */
 #ifndef CRPC_CREDENTIALS_H
 #define CRPC_CREDENTIALS_H
 
