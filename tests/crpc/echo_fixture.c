@@ -83,6 +83,14 @@ void echo_refuse(struct echo *e, unsigned n)
     pthread_mutex_unlock(&e->mu);
 }
 
+unsigned echo_said(struct echo *e)
+{
+    pthread_mutex_lock(&e->mu);
+    unsigned n = e->n_said;
+    pthread_mutex_unlock(&e->mu);
+    return n;
+}
+
 /* ---- fixture ---- */
 
 static int listen_on(struct echo *e, const char *address, struct crpc_server_credentials *credentials, struct err *err)

@@ -60,6 +60,9 @@ bool echo_post(struct echo *e, unsigned i, bool ok, bool once);
 /* The next n calls of Say fail with UNAVAILABLE. */
 void echo_refuse(struct echo *e, unsigned n);
 
+/* Calls of Say so far. */
+unsigned echo_said(struct echo *e);
+
 /* CMocka set-up and tear-down of a struct echo with defaults. */
 int echo_setup(void **state);
 int echo_teardown(void **state);

@@ -100,8 +100,9 @@ static void test_cancel_many(void **state)
     say_response *r = NULL;
     assert_int_equal(crpc_test_v1_echo_service_say(e->channel, &o, &q, &r, NULL), 0);
     crpc_message_free(&r->base);
+    void *args[] = {e->channel, &o};
     for (int i = 0; i < THREADS; i++)
-        pthread_create(&threads[i], NULL, defer_main, (void *[]){e->channel, &o});
+        pthread_create(&threads[i], NULL, defer_main, args);
     for (int i = 0; i < THREADS; i++) {
         void *rc;
         pthread_join(threads[i], &rc);

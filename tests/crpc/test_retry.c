@@ -31,11 +31,11 @@ static unsigned attempts(struct echo *e, struct crpc_channel *channel, say_reque
 {
     say_response *r = NULL;
     struct err err = ERR_NONE;
-    unsigned before = e->n_said;
+    unsigned before = echo_said(e);
     *ret_rc = crpc_test_v1_echo_service_say(channel, NULL, q, &r, &err);
     if (r)
         crpc_message_free(&r->base);
-    return e->n_said - before;
+    return echo_said(e) - before;
 }
 
 static void test_retries(void **state)
@@ -76,7 +76,7 @@ static void test_attempts_are_numbered(void **state)
     echo_refuse(e, 2); /* three attempts by default */
     assert_int_equal(crpc_test_v1_echo_service_say(channel, NULL, &q, &r, NULL), 0);
     assert_string_equal(r->metadata, "2");
-    assert_int_equal(e->n_said, 3);
+    assert_int_equal(echo_said(e), 3);
     crpc_message_free(&r->base);
     crpc_channel_free(channel);
 }
@@ -113,7 +113,7 @@ static void test_deadline_ends_retries(void **state)
     struct err err = ERR_NONE;
     echo_refuse(e, 100);
     assert_int_equal(crpc_test_v1_echo_service_say(channel, &o, &q, &r, &err), -ERR_DEADLINE_EXCEEDED);
-    assert_int_equal(e->n_said, 1);
+    assert_int_equal(echo_said(e), 1);
     crpc_channel_free(channel);
 }
 
@@ -148,7 +148,7 @@ static void test_cancel_ends_retries(void **state)
     pthread_create(&thread, NULL, fire_after_first, &f);
     assert_int_equal(crpc_test_v1_echo_service_say(channel, &o, &q, &r, &err), -ERR_CANCELLED);
     pthread_join(thread, NULL);
-    assert_int_equal(e->n_said, 1);
+    assert_int_equal(echo_said(e), 1);
     crpc_cancel_free(f.cancel);
     crpc_channel_free(channel);
 }
