@@ -85,6 +85,11 @@ def ruby_server(tls):
     return server("ruby_server", ["ruby", os.path.join(HERE, "ruby_server.rb"), *tls_flags(tls)], orderly=False)
 
 
+def node_server(tls, tools, protos):
+    return server("node_server", ["node", os.path.join(HERE, "node_server.js"), tools, protos,
+                                  *tls_flags(tls, tls and ruby_dir("spec/testdata"))])
+
+
 def run_client(command):
     """Its words, line by line, with what it said of errors; and its exit status."""
     try:
