@@ -73,4 +73,13 @@ put compile_commands.json '[{"command": "cc -I/nowhere -c x.c"}]\n'
 expect headers 0 '^2 headers' "$tree" "$tree"
 put lib/base/src/bad.h 'size_t f(void);\n'
 expect headers 1 'bad.h: does not compile alone' "$tree" "$tree"
+
+put lib/crpc/include/crpc/good.h '/* Head. */\n#define F(x) \\\n    g(x)\n\n/* Says. 0, or -code. */\nint a(int x,\n      struct err *ret_err);\nint b(void); /* behind */\n\n/* A type. */\nstruct s {\n    int (*call)(int);\n};\n/* Several. */\nvoid c(void);\nvoid d(void);\n'
+expect docstrings 0 '^4 functions' "$tree"
+put lib/crpc/include/crpc/bad.h '/* Head. */\n\nint bare(void);\n'
+expect docstrings 1 'bad.h:3: bare has no comment' "$tree"
+put lib/crpc/include/crpc/bad.h '/* Head. */\n\n/* Tries. */\nint silent(int x,\n           struct err *ret_err);\n'
+expect docstrings 1 'bad.h:5: silent does not say how it fails' "$tree"
+put lib/crpc/include/crpc/bad.h '/* Head. */\n\n/* Makes one. */\nstruct x *x_new(void);\n'
+expect docstrings 1 'bad.h:4: x_new does not say how it fails' "$tree"
 echo "the checks find what they are for"

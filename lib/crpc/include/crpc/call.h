@@ -116,7 +116,7 @@ void crpc_signal_raise(struct crpc_signal *sig);
 
 void *crpc_call_state(struct crpc_call *call);      /* the handler's, zeroed; lives as long as the call */
 void *crpc_call_user(const struct crpc_call *call); /* user of crpc_server_mount */
-const struct crpc_method *crpc_call_method(const struct crpc_call *call);
+const struct crpc_method *crpc_call_method(const struct crpc_call *call); /* the one that was called; constant */
 /* The request of a unary or server-stream call. Lives as long as the call. */
 const ProtobufCMessage *crpc_call_request(const struct crpc_call *call);
 /* After crpc_recv: the message (valid until the next crpc_recv), or NULL at the end of the client's stream and when the
@@ -166,9 +166,9 @@ bool crpc_call_received_compressed(const struct crpc_call *call);
 /* An encoded message, counted; encode once, send on many streams without a copy. Any thread. */
 struct crpc_frame;
 struct crpc_frame *crpc_frame_encode(const ProtobufCMessage *msg); /* NULL: out of memory. One reference. */
-struct crpc_frame *crpc_frame_ref(struct crpc_frame *frame);
-void crpc_frame_unref(struct crpc_frame *frame); /* takes NULL */
-size_t crpc_frame_len(const struct crpc_frame *frame);
+struct crpc_frame *crpc_frame_ref(struct crpc_frame *frame);       /* one more reference; gives frame */
+void crpc_frame_unref(struct crpc_frame *frame);                   /* takes NULL */
+size_t crpc_frame_len(const struct crpc_frame *frame);             /* encoded bytes */
 /* As crpc_send; keeps a reference of its own until the message is out. */
 enum crpc_next crpc_send_frame(struct crpc_call *call, struct crpc_frame *frame, const struct crpc_step *step);
 

@@ -150,7 +150,7 @@ struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct 
 /* Blocks until the message is handed to the transport. 0, or -code when the call has ended (the status is what
  * crpc_stream_read gives). Not after crpc_stream_close_write. */
 int crpc_stream_write(struct crpc_stream *stream, const ProtobufCMessage *msg, struct err *ret_err);
-/* No more writes; once. */
+/* No more writes; once. Fails as crpc_stream_write. */
 int crpc_stream_close_write(struct crpc_stream *stream, struct err *ret_err);
 /* Blocks for the next message. 1 and gives *ret_msg (crpc_message_free); 0 when the stream has ended with OK; -code and
  * *ret_err when it ended otherwise. A malformed message cancels the call: -ERR_INTERNAL. */

@@ -15,7 +15,7 @@ extern const struct crpc_service grpc_health_v1_health;
 
 /* Knows the whole server (the empty name), NOT_SERVING to begin with. NULL: out of memory. */
 struct crpc_health *crpc_health_new(void);
-/* Before crpc_server_start. The server keeps health. */
+/* Before crpc_server_start. The server keeps health. 0, or -code and *ret_err as crpc_server_mount. */
 int crpc_health_mount(struct crpc_health *health, struct crpc_server *server, struct err *ret_err);
 /* Says whether a service takes calls; "" is the whole server; copies the name. Watchers hear of it at once. Any thread.
  * 0, or -ERR_RESOURCE_EXHAUSTED when memory is short. */

@@ -22,8 +22,8 @@ int crpc_reflection_add_file(struct crpc_reflection *reflection, const struct cr
 /* Serves v1 and v1alpha, which it also makes known. Before crpc_server_start. The server keeps reflection. 0, or -code
  * as crpc_reflection_add and crpc_server_mount. */
 int crpc_reflection_mount(struct crpc_reflection *reflection, struct crpc_server *server, struct err *ret_err);
-/* Before crpc_server_drain: streams that are open, and those that come, end with UNAVAILABLE; else they would last until
- * the grace is over. Any thread. */
+/* Before crpc_server_drain: streams that are open, and those that come, end with UNAVAILABLE; else they would last
+ * until the grace is over. Any thread. */
 void crpc_reflection_stop(struct crpc_reflection *reflection);
 /* After crpc_server_drain. Takes NULL. */
 void crpc_reflection_free(struct crpc_reflection *reflection);

@@ -69,7 +69,8 @@ int crpc_server_mount(struct crpc_server *server, const struct crpc_service *ser
 /* "HOST:PORT" (port 0: any free one; "[::1]:0") or "unix:PATH" (at most 100 bytes; refused when a server listens there,
  * a dead socket is removed). Before start; any number of times. ret_port may be NULL; 0 for a unix socket. */
 int crpc_server_listen(struct crpc_server *server, const char *address, int *ret_port, struct err *ret_err);
-/* Starts the worker threads. After a failure crpc_server_free is all that can be done. */
+/* Starts the worker threads. 0, or -ERR_RESOURCE_EXHAUSTED and *ret_err; then crpc_server_free is all that can be done.
+ */
 int crpc_server_start(struct crpc_server *server, struct err *ret_err);
 /* Ends well: no new calls (GOAWAY), waits for those under way up to grace_ms, then cancels the rest and waits for their
  * end; the worker threads run until crpc_server_free. Streams that never end by themselves should have been told
