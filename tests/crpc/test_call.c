@@ -171,6 +171,53 @@ static void test_cancel_async_unary(void **state)
     canceller_done(&c);
 }
 
+struct race {
+    struct crpc_cancel *cancel;
+    pthread_barrier_t go;
+};
+
+static void *fire_at_once(void *arg)
+{
+    struct race *r = arg;
+    pthread_barrier_wait(&r->go);
+    crpc_cancel_fire(r->cancel);
+    return NULL;
+}
+
+/* Wherever the cancel meets the call, in whichever form, it ends well or is cancelled, and only once. */
+static void test_cancel_races(void **state)
+{
+    enum { ROUNDS = 300 };
+    struct echo *e = *state;
+    struct crpc_loop *loop = crpc_loop_new();
+    for (int i = 0; i < ROUNDS; i++) {
+        struct race race = {.cancel = crpc_cancel_new()};
+        struct crpc_call_options o = {.cancel = race.cancel};
+        say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+        say_response *r = NULL;
+        struct err status = {.code = ERR_UNKNOWN};
+        pthread_t thread;
+        pthread_barrier_init(&race.go, NULL, 2);
+        pthread_create(&thread, NULL, fire_at_once, &race);
+        pthread_barrier_wait(&race.go);
+        if (i % 2 == 0) {
+            int rc = crpc_test_v1_echo_service_say(e->channel, &o, &q, &r, NULL);
+            assert_true(rc == -ERR_CANCELLED ? r == NULL : rc == 0);
+            if (r)
+                crpc_message_free(&r->base);
+        } else {
+            assert_int_equal(crpc_test_v1_echo_service_say_start(e->channel, loop, &o, &q, keep_status, &status, NULL),
+                             0);
+            assert_int_equal(crpc_loop_run(loop, 20000), 1);
+            assert_true(status.code == ERR_CANCELLED || status.code == ERR_OK);
+        }
+        pthread_join(thread, NULL);
+        pthread_barrier_destroy(&race.go);
+        crpc_cancel_free(race.cancel);
+    }
+    crpc_loop_free(loop);
+}
+
 /* ---- deadlines ---- */
 
 static void test_deadlines(void **state)
@@ -340,6 +387,7 @@ int main(void)
         T(test_cancel_many),
         T(test_cancel_blocking_stream),
         T(test_cancel_async_unary),
+        T(test_cancel_races),
         T(test_deadlines),
         T(test_binary_metadata),
         T(test_response_of_a_failed_call),

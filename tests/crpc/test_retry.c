@@ -191,18 +191,97 @@ static void test_throttle(void **state)
     crpc_channel_free(channel);
 }
 
-/* A stream is tried again as well, while nothing of its answer has come: here its server never even sees it. */
+/* ---- streams ---- */
+
+static const enum err_code unavailable_or_lost[] = {ERR_UNAVAILABLE, ERR_DATA_LOSS};
+static const struct crpc_retry of_streams = {
+    .max_attempts = 3, .initial_backoff_ms = 1, .codes = unavailable_or_lost, .n_codes = 2};
+
+/* Say, called as a stream. */
+static struct crpc_method say_as(enum crpc_kind kind)
+{
+    struct crpc_method say = crpc_test_v1_echo_service.methods[CRPC_TEST_V1_ECHO_SERVICE_SAY];
+    say.kind = kind;
+    return say;
+}
+
+/* A stream is tried again as well, what was written and the close included. */
 static void test_stream(void **state)
 {
     struct echo *e = *state;
-    static const enum err_code codes[] = {ERR_DATA_LOSS};
-    static const struct crpc_retry retry = {.max_attempts = 3, .initial_backoff_ms = 1, .codes = codes, .n_codes = 1};
-    struct crpc_channel *channel = channel_with(e, &retry, 1);
+    struct crpc_channel *channel = channel_with(e, &of_streams, 1);
+    struct crpc_method say = say_as(CRPC_BIDI_STREAM);
+    say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    ProtobufCMessage *r = NULL;
+    struct err err = ERR_NONE;
+    q.text = "once more";
+    echo_refuse(e, 2);
+    struct crpc_stream *s = crpc_stream_open(channel, &say, NULL, &err);
+    assert_int_equal(crpc_stream_write(s, &q.base, &err), 0);
+    assert_int_equal(crpc_stream_close_write(s, &err), 0);
+    assert_int_equal(crpc_stream_read(s, &r, &err), 1);
+    assert_string_equal(((say_response *)r)->text, "once more");
+    crpc_message_free(r);
+    assert_int_equal(crpc_stream_read(s, &r, &err), 0);
+    crpc_stream_free(s);
+    assert_int_equal(echo_said(e), 3);
+    crpc_channel_free(channel);
+}
+
+struct told {
+    int n_messages, n_ends;
+    enum err_code code;
+};
+
+static void told_message(struct crpc_async *s, const ProtobufCMessage *msg)
+{
+    assert_string_equal(((const say_response *)msg)->text, "once more");
+    ((struct told *)crpc_async_user(s))->n_messages++;
+}
+
+static void told_end(struct crpc_async *s, const struct err *status, const struct crpc_metadata_list *trailing)
+{
+    struct told *t = crpc_async_user(s);
+    (void)trailing;
+    t->n_ends++;
+    t->code = status->code;
+}
+
+static void test_async_stream(void **state)
+{
+    static const struct crpc_async_events events = {.on_message = told_message, .on_end = told_end};
+    struct echo *e = *state;
+    struct crpc_channel *channel = channel_with(e, &of_streams, 1);
+    struct crpc_method say = say_as(CRPC_SERVER_STREAM);
+    struct crpc_loop *loop = crpc_loop_new();
+    say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    q.text = "once more";
+    for (unsigned refused = 2; refused <= 3; refused++) {
+        struct told told = {.n_ends = 0};
+        unsigned before = echo_said(e);
+        echo_refuse(e, refused);
+        assert_non_null(crpc_async_start(channel, loop, &say, NULL, &q.base, &events, &told, NULL));
+        while (crpc_loop_run(loop, 20000) > 0)
+            ;
+        assert_int_equal(echo_said(e) - before, 3);
+        assert_int_equal(told.n_ends, 1);
+        assert_int_equal(told.n_messages, refused == 2);
+        assert_int_equal(told.code, refused == 2 ? ERR_OK : ERR_UNAVAILABLE);
+    }
+    crpc_loop_free(loop);
+    crpc_channel_free(channel);
+}
+
+/* Once an answer has begun there is no retry. */
+static void test_stream_begun(void **state)
+{
+    struct echo *e = *state;
+    struct crpc_channel *channel = channel_with(e, &of_streams, 1);
     Crpc__Test__V1__CountRequest q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
     Crpc__Test__V1__CountResponse *r = NULL;
     struct err err = ERR_NONE;
     q.fail_code = ERR_DATA_LOSS;
-    q.upto = 1; /* an answer has begun: no retry */
+    q.upto = 1;
     struct crpc_stream *s = crpc_test_v1_echo_service_count_open(channel, NULL, &q, &err);
     assert_int_equal(crpc_test_v1_echo_service_count_read(s, &r, &err), 1);
     crpc_message_free(&r->base);
@@ -300,6 +379,8 @@ int main(void)
         T(test_per_method),
         T(test_throttle),
         T(test_stream),
+        T(test_async_stream),
+        T(test_stream_begun),
         T(test_raw_config),
 #undef T
         cmocka_unit_test(test_bad_options),

@@ -337,13 +337,28 @@ static void test_client_async(void **state)
     assert_null(kinds_v1_echo_service_say_hello_message(NULL));
 }
 
+/* Functions of one method that would meet another's have an underscore behind. */
+static void test_clashes(void **state)
+{
+    (void)state;
+    Odd__M m = ODD__M__INIT;
+    assert_ptr_equal(odd_tails_watch_message(&m.base), &m);
+    assert_ptr_equal(odd_tails_watch_message_message_(&m.base), &m);
+    assert_ptr_equal(odd_tails_watch_start(NULL, NULL, NULL, &m, &EVENTS, &seen, NULL), ASYNC);
+    assert_int_equal(odd_tails_watch_message_start_(NULL, NULL, NULL, &m, NULL, NULL, NULL), 0);
+    assert_ptr_equal(seen.method, &odd_tails.methods[ODD_TAILS_WATCH_MESSAGE]);
+    assert_int_equal(odd_tails_chat_push(ASYNC, &m, NULL), 0);
+    assert_int_equal(odd_tails_chat_push_start_(NULL, NULL, NULL, &m, NULL, NULL, NULL), 0);
+    assert_string_equal(seen.calls, "async_start start async_write start ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_method_tables, reset), cmocka_unit_test_setup(test_descriptors, reset),
         cmocka_unit_test_setup(test_mount, reset),         cmocka_unit_test_setup(test_server_wrappers, reset),
         cmocka_unit_test_setup(test_client_unary, reset),  cmocka_unit_test_setup(test_client_streams, reset),
-        cmocka_unit_test_setup(test_client_async, reset),
+        cmocka_unit_test_setup(test_client_async, reset),  cmocka_unit_test_setup(test_clashes, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

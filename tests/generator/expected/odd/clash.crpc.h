@@ -667,4 +667,300 @@ odd_foo_bar_baz_message__(const ProtobufCMessage *msg)
     return (const Odd__M *)msg;
 }
 
+/* ---- odd.Tails ---- */
+
+/* Functions that other methods' asynchronous halves have already. */
+extern const struct crpc_service odd_tails;
+
+/* Indexes of odd_tails.methods. */
+enum odd_tails_method {
+    ODD_TAILS_WATCH,
+    ODD_TAILS_WATCH_MESSAGE,
+    ODD_TAILS_CHAT,
+    ODD_TAILS_CHAT_PUSH,
+    ODD_TAILS_EVENTS,
+};
+
+/* server */
+
+/* How odd.Tails is served. */
+struct odd_tails_handlers {
+    struct crpc_handler watch;
+    /* tails_watch_message is taken. */
+    struct crpc_handler watch_message;
+    struct crpc_handler chat;
+    /* tails_chat_push is taken. */
+    struct crpc_handler chat_push;
+    struct crpc_handler events;
+};
+/* In place of crpc_server_mount. handlers: kept. Every method needs first or simple. */
+int odd_tails_mount(struct crpc_server *server, const struct odd_tails_handlers *handlers,
+    void *user, struct err *ret_err);
+
+/* The request. Lives as long as the call. */
+static inline const Odd__M *
+odd_tails_watch_request(const struct crpc_call *call)
+{
+    return (const Odd__M *)crpc_call_request(call);
+}
+
+/* Sends one message, then step. Borrows msg. */
+static inline enum crpc_next
+odd_tails_watch_send(struct crpc_call *call, const Odd__M *msg,
+    const struct crpc_step *step)
+{
+    return crpc_send(call, (const ProtobufCMessage *)msg, step);
+}
+
+/* The request. Lives as long as the call. */
+static inline const Odd__M *
+odd_tails_watch_message_request_(const struct crpc_call *call)
+{
+    return (const Odd__M *)crpc_call_request(call);
+}
+
+/* Ends the call with OK and this answer. Borrows msg. */
+static inline enum crpc_next
+odd_tails_watch_message_reply_(struct crpc_call *call, const Odd__M *msg)
+{
+    return crpc_reply(call, (const ProtobufCMessage *)msg);
+}
+
+/* After crpc_recv: the message, or NULL at the end. Valid until the next crpc_recv. */
+static inline const Odd__M *
+odd_tails_chat_received(const struct crpc_call *call)
+{
+    return (const Odd__M *)crpc_call_received(call);
+}
+
+/* Sends one message, then step. Borrows msg. */
+static inline enum crpc_next
+odd_tails_chat_send(struct crpc_call *call, const Odd__M *msg,
+    const struct crpc_step *step)
+{
+    return crpc_send(call, (const ProtobufCMessage *)msg, step);
+}
+
+/* The request. Lives as long as the call. */
+static inline const Odd__M *
+odd_tails_chat_push_request_(const struct crpc_call *call)
+{
+    return (const Odd__M *)crpc_call_request(call);
+}
+
+/* Ends the call with OK and this answer. Borrows msg. */
+static inline enum crpc_next
+odd_tails_chat_push_reply_(struct crpc_call *call, const Odd__M *msg)
+{
+    return crpc_reply(call, (const ProtobufCMessage *)msg);
+}
+
+/* The request. Lives as long as the call. */
+static inline const Odd__M *
+odd_tails_events_request(const struct crpc_call *call)
+{
+    return (const Odd__M *)crpc_call_request(call);
+}
+
+/* Ends the call with OK and this answer. Borrows msg. */
+static inline enum crpc_next
+odd_tails_events_reply(struct crpc_call *call, const Odd__M *msg)
+{
+    return crpc_reply(call, (const ProtobufCMessage *)msg);
+}
+
+/* client */
+
+/* As crpc_async_start. */
+static inline struct crpc_async *
+odd_tails_watch_start(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options, const Odd__M *request,
+    const struct crpc_async_events *events, void *user, struct err *ret_err)
+{
+    return crpc_async_start(channel, loop, &odd_tails.methods[ODD_TAILS_WATCH], options,
+                            (const ProtobufCMessage *)request, events, user, ret_err);
+}
+
+/* Opens the stream, writes the request and closes the writing half. NULL and *ret_err on failure; a call
+ * that is refused is a stream all the same, and its first read says why. */
+static inline struct crpc_stream *
+odd_tails_watch_open(struct crpc_channel *channel,
+    const struct crpc_call_options *options, const Odd__M *request,
+    struct err *ret_err)
+{
+    struct crpc_stream *stream = crpc_stream_open(channel, &odd_tails.methods[ODD_TAILS_WATCH],
+                                                  options, ret_err);
+    /* A write fails only when the call is over, and then reading tells how it ended. */
+    if (stream && crpc_stream_write(stream, (const ProtobufCMessage *)request, NULL) == 0)
+        (void)crpc_stream_close_write(stream, NULL);
+    return stream;
+}
+
+/* As crpc_stream_read: 1 and gives *ret_msg (crpc_message_free), 0 at the end, or -code and *ret_err. */
+static inline int
+odd_tails_watch_read(struct crpc_stream *stream, Odd__M **ret_msg,
+    struct err *ret_err)
+{
+    ProtobufCMessage *msg = NULL;
+    int result = crpc_stream_read(stream, &msg, ret_err);
+    if (result > 0)
+        *ret_msg = (Odd__M *)msg;
+    return result;
+}
+
+/* What on_message is given. */
+static inline const Odd__M *
+odd_tails_watch_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
+}
+
+/* tails_watch_message is taken.
+ * Blocks. 0 and gives *ret_response (crpc_message_free), or -code and *ret_err. */
+static inline int
+odd_tails_watch_message_(struct crpc_channel *channel,
+    const struct crpc_call_options *options, const Odd__M *request,
+    Odd__M **ret_response, struct err *ret_err)
+{
+    ProtobufCMessage *msg = NULL;
+    int result = crpc_unary(channel, &odd_tails.methods[ODD_TAILS_WATCH_MESSAGE], options,
+                            (const ProtobufCMessage *)request, &msg, ret_err);
+    if (result == 0)
+        *ret_response = (Odd__M *)msg;
+    return result;
+}
+
+/* As crpc_unary_start. */
+static inline int
+odd_tails_watch_message_start_(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options, const Odd__M *request,
+    crpc_unary_done *on_done, void *user, struct err *ret_err)
+{
+    return crpc_unary_start(channel, loop, &odd_tails.methods[ODD_TAILS_WATCH_MESSAGE], options,
+                            (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_tails_watch_message_message_(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
+}
+
+/* As crpc_async_start. */
+static inline struct crpc_async *
+odd_tails_chat_start(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options,
+    const struct crpc_async_events *events, void *user, struct err *ret_err)
+{
+    return crpc_async_start(channel, loop, &odd_tails.methods[ODD_TAILS_CHAT], options,
+                            NULL, events, user, ret_err);
+}
+
+/* NULL and *ret_err on failure. */
+static inline struct crpc_stream *
+odd_tails_chat_open(struct crpc_channel *channel,
+    const struct crpc_call_options *options, struct err *ret_err)
+{
+    return crpc_stream_open(channel, &odd_tails.methods[ODD_TAILS_CHAT], options, ret_err);
+}
+
+/* As crpc_stream_write. After the last one: crpc_stream_close_write. */
+static inline int
+odd_tails_chat_write(struct crpc_stream *stream, const Odd__M *request,
+    struct err *ret_err)
+{
+    return crpc_stream_write(stream, (const ProtobufCMessage *)request, ret_err);
+}
+
+/* As crpc_stream_read: 1 and gives *ret_msg (crpc_message_free), 0 at the end, or -code and *ret_err. */
+static inline int
+odd_tails_chat_read(struct crpc_stream *stream, Odd__M **ret_msg,
+    struct err *ret_err)
+{
+    ProtobufCMessage *msg = NULL;
+    int result = crpc_stream_read(stream, &msg, ret_err);
+    if (result > 0)
+        *ret_msg = (Odd__M *)msg;
+    return result;
+}
+
+/* As crpc_async_write. After the last one: crpc_async_close_write. */
+static inline int
+odd_tails_chat_push(struct crpc_async *stream, const Odd__M *request,
+    struct err *ret_err)
+{
+    return crpc_async_write(stream, (const ProtobufCMessage *)request, ret_err);
+}
+
+/* What on_message is given. */
+static inline const Odd__M *
+odd_tails_chat_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
+}
+
+/* tails_chat_push is taken.
+ * Blocks. 0 and gives *ret_response (crpc_message_free), or -code and *ret_err. */
+static inline int
+odd_tails_chat_push_(struct crpc_channel *channel,
+    const struct crpc_call_options *options, const Odd__M *request,
+    Odd__M **ret_response, struct err *ret_err)
+{
+    ProtobufCMessage *msg = NULL;
+    int result = crpc_unary(channel, &odd_tails.methods[ODD_TAILS_CHAT_PUSH], options,
+                            (const ProtobufCMessage *)request, &msg, ret_err);
+    if (result == 0)
+        *ret_response = (Odd__M *)msg;
+    return result;
+}
+
+/* As crpc_unary_start. */
+static inline int
+odd_tails_chat_push_start_(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options, const Odd__M *request,
+    crpc_unary_done *on_done, void *user, struct err *ret_err)
+{
+    return crpc_unary_start(channel, loop, &odd_tails.methods[ODD_TAILS_CHAT_PUSH], options,
+                            (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_tails_chat_push_message_(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
+}
+
+/* Blocks. 0 and gives *ret_response (crpc_message_free), or -code and *ret_err. */
+static inline int
+odd_tails_events(struct crpc_channel *channel,
+    const struct crpc_call_options *options, const Odd__M *request,
+    Odd__M **ret_response, struct err *ret_err)
+{
+    ProtobufCMessage *msg = NULL;
+    int result = crpc_unary(channel, &odd_tails.methods[ODD_TAILS_EVENTS], options,
+                            (const ProtobufCMessage *)request, &msg, ret_err);
+    if (result == 0)
+        *ret_response = (Odd__M *)msg;
+    return result;
+}
+
+/* As crpc_unary_start. */
+static inline int
+odd_tails_events_start(struct crpc_channel *channel, struct crpc_loop *loop,
+    const struct crpc_call_options *options, const Odd__M *request,
+    crpc_unary_done *on_done, void *user, struct err *ret_err)
+{
+    return crpc_unary_start(channel, loop, &odd_tails.methods[ODD_TAILS_EVENTS], options,
+                            (const ProtobufCMessage *)request, on_done, user, ret_err);
+}
+
+/* What on_done is given; NULL for NULL. */
+static inline const Odd__M *
+odd_tails_events_message(const ProtobufCMessage *msg)
+{
+    return (const Odd__M *)msg;
+}
+
 #endif
