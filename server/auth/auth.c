@@ -201,10 +201,7 @@ static int not_valid(struct err *ret_err)
 
 static int by_token(struct auth *a, struct span bearer, struct identity **ret, struct err *ret_err)
 {
-    struct token_text token;
-    if (!token_parse(bearer, &token))
-        return not_valid(ret_err);
-    switch (tokens_find(&a->tokens, &token, clock_wall_us(), ret)) {
+    switch (tokens_find(&a->tokens, bearer, clock_wall_us(), ret)) {
     case TOKEN_GOOD:
         return 0;
     case TOKEN_EXPIRED:

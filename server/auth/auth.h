@@ -64,7 +64,7 @@ bool auth_is_off(const struct auth *auth);
 
 /* ---- tokens, for AccessService; any thread ---- */
 
-enum { TOKEN_TEXT_LEN = 64 };
+enum { TOKEN_TEXT_LEN = 64, TOKEN_ID_AT = 4 };
 
 /* "jlt_" ID "_" SECRET: 16 hex digits, 43 letters of base64url that are 256 random bits. */
 struct token_text {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "auth/auth.h"
+#include "auth/seal.h"
 
 struct token_entry;
 
@@ -12,15 +13,16 @@ struct tokens {
     pthread_rwlock_t lock;
     struct token_entry *by_id; /* uthash */
     uint64_t changes;          /* by tokens_add and tokens_remove */
+    struct seal_key seal_key;
+    bool can_seal;
 };
 
 void tokens_init(struct tokens *tokens);
 void tokens_done(struct tokens *tokens);
 
 enum token_verdict { TOKEN_GOOD, TOKEN_EXPIRED, TOKEN_WRONG, TOKEN_UNKNOWN };
-/* Gives *ret when it is good. Notes the use. */
-enum token_verdict tokens_find(struct tokens *tokens, const struct token_text *text, int64_t now_us,
-                               struct identity **ret);
+/* Gives *ret when it is good. Notes the use. A text that is no token's is TOKEN_WRONG. */
+enum token_verdict tokens_find(struct tokens *tokens, struct span text, int64_t now_us, struct identity **ret);
 /* To be asked for before the list is read from the database. */
 uint64_t tokens_changes(struct tokens *tokens);
 /* Makes the tokens of list all that there are; identities of the others become revoked. False: load once more, since
