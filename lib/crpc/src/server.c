@@ -8,11 +8,10 @@
 #include <sys/resource.h>
 
 #include <grpc/grpc_security.h>
-#include <grpc/support/log.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "core_log.h"
 #include "credentials.h"
 #include "server_priv.h"
 
@@ -120,20 +119,13 @@ static grpc_server *create_core(const struct crpc_server_options *o, grpc_resour
     return grpc_server_create(&(grpc_channel_args){sizeof args / sizeof *args, args}, NULL);
 }
 
-/* Core writes to stderr in a format of its own; what matters of it has come back as an error as well. */
-static void core_log(gpr_log_func_args *args)
-{
-    const char *file = strrchr(args->file, '/');
-    log_warning("grpc core said file=%s:%d text=\"%s\"", file ? file + 1 : args->file, args->line, args->message);
-}
-
 /* gRPC core starts threads of its own; signals are for the caller's. */
 static void init_core(void)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    gpr_set_log_function(core_log);
+    core_log_take();
     grpc_init();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
