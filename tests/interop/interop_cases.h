@@ -31,8 +31,8 @@ struct interop_case {
 };
 /* End with a NULL name. */
 extern const struct interop_case interop_unary_cases[], interop_stream_cases[], interop_end_cases[],
-    interop_load_cases[], interop_orca_cases[], interop_metadata_cases[], interop_compressed_cases[],
-    interop_http2_cases[];
+    interop_load_cases[], interop_orca_cases[], interop_metadata_cases[], interop_own_cases[],
+    interop_compressed_cases[], interop_http2_cases[];
 
 /* Ends the program with a message. Any thread. */
 void interop_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));

@@ -86,8 +86,8 @@ static struct crpc_channel *connect_there(void)
 static const struct interop_case *find_case(const char *name)
 {
     static const struct interop_case *const all[] = {
-        interop_unary_cases, interop_stream_cases,   interop_end_cases,        interop_load_cases,
-        interop_orca_cases,  interop_metadata_cases, interop_compressed_cases, interop_http2_cases};
+        interop_unary_cases,    interop_stream_cases, interop_end_cases,        interop_load_cases, interop_orca_cases,
+        interop_metadata_cases, interop_own_cases,    interop_compressed_cases, interop_http2_cases};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         for (const struct interop_case *c = all[i]; c->name; c++)
             if (strcmp(c->name, name) == 0)
