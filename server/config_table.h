@@ -23,7 +23,7 @@
     X(database, TEXT, "database", "", 0, 0, START, "URI",                                                              \
       "Use this PostgreSQL database: a libpq connection URI or key=value string.")                                     \
     X(export_types, TEXT, "export-types", "", 0, 0, START, "FILE",                                                     \
-      "Declarations of what can be exported. Without it nothing can.")                                                 \
+      "Declarations of what can be exported, besides jobs; read again on SIGHUP and when it changes.")                 \
     X(admin_token_file, TEXT, "admin-token-file", "", 0, 0, START, "FILE",                                             \
       "An administrator's token: made at the start when there is no such file, valid from then on. With embedded it "  \
       "is DIR/admin-token.")                                                                                           \
@@ -85,6 +85,14 @@
     X(export_ttl_hours, INT, "export-ttl-hours", "168", 1, 87600, START, "HOURS",                                      \
       "How long a finished export can be downloaded.")                                                                 \
     X(export_workers, INT, "export-workers", "2", 1, 16, START, "N", "Exports that are written at a time.")            \
+    X(export_directory, TEXT, "export-directory", "", 0, 0, START, "DIR",                                              \
+      "Put files of exports there rather than into the database. All replicas need the same one.")                     \
+    X(export_owner_running, INT, "export-owner-running", "20", 0, 1000000, START, "N",                                 \
+      "Most exports of one owner that have not ended; 0: no limit.")                                                   \
+    X(export_owner_per_day, INT, "export-owner-per-day", "1000", 0, 100000000, START, "N",                             \
+      "Most exports that one owner may start within 24 hours; 0: no limit.")                                           \
+    X(export_owner_megabytes, INT, "export-owner-megabytes", "10240", 0, 1000000000, START, "MIB",                     \
+      "Most room that the files of one owner may take; 0: no limit.")                                                  \
     X(shutdown_grace_ms, INT, "shutdown-grace-ms", "10000", 0, 600000, START, "MS",                                    \
       "How long running calls may finish after SIGTERM before they are cancelled.")                                    \
     X(ready_fd, INT, "ready-fd", "-1", -1, 1023, START, "FD",                                                          \

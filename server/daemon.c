@@ -85,11 +85,18 @@ static int start_auth(struct daemon *d, struct err *ret_err)
 
 static int start_exports(struct daemon *d, struct err *ret_err)
 {
+    const struct config *cfg = d->cfg;
     struct export_options options = {.uri = d->uri,
                                      .store = d->service.store,
                                      .types = d->types,
-                                     .n_workers = (unsigned)d->cfg->export_workers,
-                                     .ttl_ms = d->cfg->export_ttl_hours * HOUR_MS};
+                                     .types_path = cfg->export_types,
+                                     .directory = cfg->export_directory,
+                                     .n_workers = (unsigned)cfg->export_workers,
+                                     .ttl_ms = cfg->export_ttl_hours * HOUR_MS,
+                                     .limits = {.running = cfg->export_owner_running,
+                                                .per_day = cfg->export_owner_per_day,
+                                                .max_bytes = cfg->export_owner_megabytes * 1024 * 1024}};
+    d->types = NULL; /* taken */
     return export_start(&options, &d->service.exports, ret_err);
 }
 
@@ -216,6 +223,13 @@ int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_
     }
     *ret = d;
     return 0;
+}
+
+void daemon_reload(struct daemon *d)
+{
+    struct err err = ERR_NONE;
+    if (d->cfg->export_types && export_reload(d->service.exports, &err) != 0)
+        log_error("export types not loaded, those of before stay error=\"%s\"", err.msg);
 }
 
 const char *daemon_addresses(const struct daemon *d)

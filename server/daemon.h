@@ -19,6 +19,9 @@ const char *daemon_addresses(const struct daemon *daemon);
 pid_t daemon_postgres_pid(const struct daemon *daemon);
 /* A line to the log: what has been refused since the start, and how it stands now. */
 void daemon_log_refused(const struct daemon *daemon);
+/* SIGHUP: reads what lies in files of its own again, such as the types of exports. A failure is logged and changes
+ * nothing. Blocks. */
+void daemon_reload(struct daemon *daemon);
 /* Stops everything in order: no new calls, streams told, those under way finished within the grace period, what was
  * submitted committed. Takes daemon. */
 void daemon_stop(struct daemon *daemon);

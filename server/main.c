@@ -74,7 +74,7 @@ static void raise_descriptors(void)
         log_warning("could not raise the limit of file descriptors error=\"%s\"", strerror(errno));
 }
 
-static void reload(struct config *cfg, int argc, char **argv)
+static void reload(struct config *cfg, struct daemon *daemon, int argc, char **argv)
 {
     struct err err = ERR_NONE;
     size_t restart = 0;
@@ -84,10 +84,11 @@ static void reload(struct config *cfg, int argc, char **argv)
     }
     log_set_level(cfg->log_level);
     log_info("settings loaded need_restart=%zu", restart);
+    daemon_reload(daemon);
 }
 
 /* Waits for a reason to stop. Exit code. */
-static int run(struct config *cfg, const struct daemon *daemon, int signals, int argc, char **argv)
+static int run(struct config *cfg, struct daemon *daemon, int signals, int argc, char **argv)
 {
     pid_t postgres = daemon_postgres_pid(daemon);
     int postgres_fd = postgres > 0 ? (int)syscall(SYS_pidfd_open, postgres, 0) : -1;
@@ -102,7 +103,7 @@ static int run(struct config *cfg, const struct daemon *daemon, int signals, int
         } else if (fds[0].revents) {
             int signo = signals_next(signals);
             if (signo == SIGHUP) {
-                reload(cfg, argc, argv);
+                reload(cfg, daemon, argc, argv);
                 daemon_log_refused(daemon);
             } else if (signo != 0)
                 code = EXIT_OK;

@@ -28,6 +28,7 @@
     X(RIGHTS_EXPORT "ListExports", ROLE_EXPORTER)                                                                      \
     X(RIGHTS_EXPORT "WatchExport", ROLE_EXPORTER)                                                                      \
     X(RIGHTS_EXPORT "CancelExport", ROLE_EXPORTER)                                                                     \
+    X(RIGHTS_EXPORT "DeleteExport", ROLE_EXPORTER)                                                                     \
     X(RIGHTS_EXPORT "DownloadExport", ROLE_EXPORTER)                                                                   \
     X(RIGHTS_EXPORT "ListExportTypes", ROLE_EXPORTER)                                                                  \
     X("/grpc.health.v1.Health/Check", RIGHT_OPEN)                                                                      \

@@ -5,13 +5,17 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "export/fields.h"
+#include "export/format.h"
+#include "export/pack.h"
 #include "export/query.h"
 #include "export/request.h"
+#include "export/words.h"
 #include "export/writer.h"
-#include "pg/copy.h"
 
 enum {
     WAIT_MS = 50, /* for the writer, between ticks */
@@ -19,14 +23,21 @@ enum {
 };
 
 struct export_attempt {
+    struct export_out out; /* first: full() finds the rest by it. The chunk that is being filled. */
     struct export_worker *worker;
+    struct export_types *types;
     const struct export_type *type;
+    const struct export_words *words;
     struct export_request request;
-    struct buf count_sql, copy_sql, titles;
+    struct export_query query;
+    struct export_field *fields;
+    struct span owner;
     struct arena arena;
     struct pg_copy *source;
     struct export_writer *writer;
-    struct export_chunk_buffer *chunk; /* being filled */
+    struct export_chunk_buffer *chunk;
+    struct export_pack *pack;
+    struct export_encoder *encoder;
     int64_t rows, total;
     struct attempt_result *result;
 };
@@ -39,6 +50,21 @@ static int fail(struct export_attempt *a, const char *type, bool no_retry)
     return -1;
 }
 
+static int no_memory(struct export_attempt *a)
+{
+    err_set(&a->result->err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    return fail(a, "ExportFailed", false);
+}
+
+/* At every wait, and now and then among the rows. For pg_copy_options.tick. */
+static int tick(void *user)
+{
+    struct export_attempt *a = user;
+    if (a->rows > 0)
+        export_worker_progress(a->worker, a->words->writing, a->rows, a->total);
+    return export_worker_tick(a->worker);
+}
+
 /* ---- what was asked ---- */
 
 static int plan(struct export_attempt *a, const struct job *job)
@@ -46,25 +72,18 @@ static int plan(struct export_attempt *a, const struct job *job)
     struct err *err = &a->result->err;
     if (export_request_decode(job->payload, &a->arena, &a->request, err) != 0)
         return fail(a, "ExportRequestInvalid", true);
-    a->type = export_types_find(a->worker->exports->options.types, a->request.export_type);
+    a->words = export_words(a->request.language);
+    a->owner = job->owner;
+    a->types = export_types_of(a->worker->exports);
+    a->type = export_types_find(a->types, a->request.export_type);
     if (!a->type) {
         err_set(err, ERR_NOT_FOUND, NULL, "there is no export type \"%.*s\" any more",
                 (int)(a->request.export_type.len < 100 ? a->request.export_type.len : 100),
                 a->request.export_type.data);
         return fail(a, "ExportTypeUnknown", true);
     }
-    buf_add_str(&a->copy_sql, "COPY (");
-    if (export_query_build(a->type, a->request.filters, a->request.n_filters, EXPORT_QUERY_ROWS, &a->copy_sql, err) !=
-            0 ||
-        export_query_build(a->type, a->request.filters, a->request.n_filters, EXPORT_QUERY_COUNT, &a->count_sql, err) !=
-            0)
+    if (export_query_plan(a->type, &a->request, &a->arena, &a->query, err) != 0)
         return fail(a, "ExportRequestInvalid", true);
-    buf_add_str(&a->copy_sql, ") TO STDOUT WITH (FORMAT csv, ENCODING 'UTF8')");
-    export_query_titles(a->type, &a->titles);
-    if (a->copy_sql.failed || a->titles.failed) {
-        err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-        return fail(a, "ExportFailed", false);
-    }
     return 0;
 }
 
@@ -78,86 +97,152 @@ static int source_failed(struct export_attempt *a)
     return fail(a, "ExportSourceFailed", lasting);
 }
 
-static int open_snapshot(struct export_attempt *a)
+/* The text of a statement on the query; NULL: out of memory. */
+static char *statement(struct export_attempt *a, enum export_query_kind kind, bool copy)
 {
-    struct err *err = &a->result->err;
-    struct pg_copy_options options = {.uri = a->worker->exports->options.uri,
-                                      .name = "joblogd export rows",
-                                      .tick = export_worker_tick,
-                                      .user = a->worker};
-    export_worker_progress(a->worker, "counting rows", 0, 0);
-    if (pg_copy_open(&options, &a->source, err) != 0 ||
-        pg_copy_exec(a->source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) != 0 ||
-        pg_copy_int(a->source, a->count_sql.data, &a->total, err) != 0 ||
-        pg_copy_start(a->source, a->copy_sql.data, err) != 0)
+    struct buf sql = BUF_INIT;
+    if (copy)
+        buf_add_str(&sql, "COPY (");
+    export_query_sql(&a->query, kind, &sql);
+    if (copy) {
+        buf_add_str(&sql, ") TO STDOUT WITH ");
+        export_copy_options(&a->request, &sql);
+    }
+    char *text = sql.failed ? NULL : arena_str(&a->arena, buf_span(&sql));
+    buf_done(&sql);
+    return text;
+}
+
+static int describe(struct export_attempt *a)
+{
+    struct pg_copy_column *columns = NULL;
+    size_t n = 0;
+    char *sql = statement(a, EXPORT_QUERY_NO_ROWS, false);
+    if (!sql)
+        return no_memory(a);
+    if (pg_copy_describe(a->source, sql, &columns, &n, &a->result->err) != 0)
         return source_failed(a);
+    if (n == a->query.n_columns)
+        a->fields = export_fields_make(&a->query, columns, &a->arena);
+    mem_free(columns);
+    return a->fields ? 0 : no_memory(a);
+}
+
+static int count(struct export_attempt *a)
+{
+    char *sql = statement(a, EXPORT_QUERY_COUNT, false);
+    if (!sql)
+        return no_memory(a);
+    if (pg_copy_int(a->source, sql, &a->total, &a->result->err) != 0)
+        return source_failed(a);
+    if (a->type->max_rows > 0 && a->total > a->type->max_rows) {
+        err_set(&a->result->err, ERR_FAILED_PRECONDITION, "EXPORT_TOO_LARGE",
+                "%" PRId64 " rows, and an export of this type may have %" PRId64 ": filter more", a->total,
+                a->type->max_rows);
+        return fail(a, "ExportTooLarge", true);
+    }
     return 0;
 }
 
-/* ---- the rows ---- */
+static int open_snapshot(struct export_attempt *a)
+{
+    struct err *err = &a->result->err;
+    struct pg_copy_options options = {.uri = a->type->database ? a->type->database : a->worker->exports->options.uri,
+                                      .name = "joblogd export rows",
+                                      .tick = tick,
+                                      .user = a};
+    export_worker_progress(a->worker, a->words->counting, 0, 0);
+    if (pg_copy_open(&options, &a->source, err) != 0 ||
+        pg_copy_exec(a->source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) != 0)
+        return source_failed(a);
+    if (describe(a) != 0 || count(a) != 0)
+        return -1;
+    char *sql = statement(a, EXPORT_QUERY_ROWS, true);
+    if (!sql)
+        return no_memory(a);
+    return pg_copy_start(a->source, sql, err) == 0 ? 0 : source_failed(a);
+}
+
+/* ---- chunks ---- */
 
 static int take_chunk(struct export_attempt *a)
 {
     for (;;) {
         int rc = export_writer_take(a->writer, WAIT_MS, &a->chunk, &a->result->err);
         if (rc == 1)
-            return 0;
+            break;
         if (rc < 0)
-            return fail(a, "ExportStoreFailed", false);
+            return fail(a, "ExportStoreFailed", strcmp(a->result->err.reason, "EXPORT_QUOTA") == 0);
         if (export_worker_tick(a->worker) != 0)
             return -1;
     }
-}
-
-static int append(struct export_attempt *a, const char *data, size_t len)
-{
-    while (len > 0) {
-        size_t room = EXPORT_CHUNK_BYTES - a->chunk->len;
-        size_t n = len < room ? len : room;
-        memcpy(a->chunk->data + a->chunk->len, data, n);
-        a->chunk->len += n;
-        data += n;
-        len -= n;
-        if (a->chunk->len == EXPORT_CHUNK_BYTES) {
-            export_writer_put(a->writer, a->chunk);
-            a->chunk = NULL;
-            if (take_chunk(a) != 0)
-                return -1;
-        }
-    }
+    a->out.at = a->chunk->data;
+    a->out.end = a->chunk->data + EXPORT_CHUNK_BYTES;
     return 0;
 }
 
-/* A row of COPY is a record of RFC 4180 but for its end: LF, where the standard has CRLF. */
-static int append_row(struct export_attempt *a, struct span row)
+static void put_chunk(struct export_attempt *a)
 {
-    size_t len = row.len > 0 && row.data[row.len - 1] == '\n' ? row.len - 1 : row.len;
-    if (a->chunk->len + len + 2 < EXPORT_CHUNK_BYTES) {
-        char *at = a->chunk->data + a->chunk->len;
-        memcpy(at, row.data, len);
-        at[len] = '\r';
-        at[len + 1] = '\n';
-        a->chunk->len += len + 2;
-        return 0;
+    if (!a->chunk)
+        return;
+    a->chunk->len = (size_t)(a->out.at - a->chunk->data);
+    export_writer_put(a->writer, a->chunk);
+    a->chunk = NULL;
+    a->out.at = a->out.end = NULL;
+}
+
+static int chunk_full(struct export_out *out)
+{
+    struct export_attempt *a = (struct export_attempt *)out;
+    put_chunk(a);
+    return take_chunk(a);
+}
+
+/* ---- the rows ---- */
+
+static int open_file(struct export_attempt *a)
+{
+    struct exports *exports = a->worker->exports;
+    struct chunk_owner owner = {a->worker->job_id, a->worker->token};
+    struct export_file description = {.name = a->request.file_name,
+                                      .content_type = span_str(export_content_type(&a->request))};
+    struct err *err = &a->result->err;
+    if (export_writer_new(exports->chunks, &owner, &description, a->owner, exports->options.limits.max_bytes,
+                          &a->writer, err) != 0)
+        return fail(a, "ExportStoreFailed", false);
+    if (take_chunk(a) != 0)
+        return -1;
+    a->out.full = chunk_full;
+    struct export_out *out = &a->out;
+    if (a->request.compression > EXPORT_PLAIN) {
+        if (export_pack_new(a->request.compression, out, &a->pack, err) != 0)
+            return fail(a, "ExportFailed", false);
+        out = export_pack_out(a->pack);
     }
-    return append(a, row.data, len) != 0 ? -1 : append(a, "\r\n", 2);
+    if (export_encoder_new(&a->request, a->type->title, a->fields, a->query.n_columns, out, &a->encoder, err) != 0)
+        return fail(a, "ExportFailed", false);
+    return 0;
 }
 
 static int copy_rows(struct export_attempt *a)
 {
     struct span row;
-    int rc = append(a, a->titles.data, a->titles.len);
-    if (rc != 0)
-        return rc;
+    int rc;
+    /* Where the encoder fails without a word of the writer's, there was no memory. */
+    err_set(&a->result->err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (a->encoder->begin(a->encoder) != 0)
+        return -1;
     while ((rc = pg_copy_next(a->source, &row, &a->result->err)) > 0) {
-        if (append_row(a, row) != 0)
+        if (a->encoder->row(a->encoder, row) != 0)
             return -1;
         a->rows++;
-        if (a->rows % ROWS_BETWEEN_TICKS == 0 && export_worker_tick(a->worker) != 0)
+        if (a->rows % ROWS_BETWEEN_TICKS == 0 && tick(a) != 0)
             return -1;
-        export_worker_progress(a->worker, "writing file", a->rows, a->total);
     }
-    return rc == 0 ? 0 : source_failed(a);
+    export_worker_progress(a->worker, a->words->finishing, a->rows, a->rows);
+    if (rc != 0)
+        return source_failed(a);
+    return a->encoder->end(a->encoder) != 0 || (a->pack && export_pack_end(a->pack) != 0) ? -1 : 0;
 }
 
 /* ---- the file ---- */
@@ -167,19 +252,18 @@ static int finish_file(struct export_attempt *a)
     struct export_file file = {
         .job_id = a->worker->job_id,
         .name = a->request.file_name,
-        .content_type = SPAN_LIT("text/csv; charset=utf-8; header=present"),
+        .content_type = span_str(export_content_type(&a->request)),
         .rows = a->rows,
+        .cut_cells = a->encoder->cut_cells,
         .expire_us = clock_wall_us() + a->worker->exports->options.ttl_ms * 1000,
     };
-    export_worker_progress(a->worker, "finishing", a->rows, a->rows);
     a->worker->progress.percent = 100; /* also of no rows at all */
-    export_writer_put(a->writer, a->chunk);
-    a->chunk = NULL;
+    put_chunk(a);
     export_writer_finish(a->writer, &file);
     for (;;) {
         int rc = export_writer_wait(a->writer, WAIT_MS, &file, &a->result->err);
         if (rc < 0)
-            return fail(a, "ExportStoreFailed", false);
+            return fail(a, "ExportStoreFailed", strcmp(a->result->err.reason, "EXPORT_QUOTA") == 0);
         if (rc == 1)
             break;
         if (export_worker_tick(a->worker) != 0)
@@ -194,12 +278,7 @@ static int finish_file(struct export_attempt *a)
 
 static int run(struct export_attempt *a, const struct job *job)
 {
-    struct chunk_owner owner = {a->worker->job_id, a->worker->token};
-    if (plan(a, job) != 0 || open_snapshot(a) != 0)
-        return -1;
-    if (export_writer_new(&a->worker->exports->chunks, &owner, &a->writer, &a->result->err) != 0)
-        return fail(a, "ExportStoreFailed", false);
-    if (take_chunk(a) != 0 || copy_rows(a) != 0)
+    if (plan(a, job) != 0 || open_snapshot(a) != 0 || open_file(a) != 0 || copy_rows(a) != 0)
         return -1;
     return finish_file(a);
 }
@@ -219,6 +298,27 @@ static enum attempt_outcome outcome_of(const struct export_attempt *a)
     }
 }
 
+static void close_all(struct export_attempt *a, bool completed)
+{
+    bool wrote = a->writer != NULL;
+    if (a->chunk && !completed) { /* what is in it is worth nothing */
+        a->chunk->len = 0;
+        export_writer_put(a->writer, a->chunk);
+    }
+    export_encoder_free(a->encoder);
+    export_pack_free(a->pack);
+    export_writer_free(a->writer);
+    pg_copy_close(a->source);
+    export_types_free(a->types);
+    const struct chunk_store *chunks = a->worker->exports->chunks;
+    struct chunk_owner owner = {a->worker->job_id, a->worker->token};
+    struct err err = ERR_NONE;
+    /* The commit may have gone through unheard. */
+    if (wrote && !completed && chunks->discard(chunks, &owner, &err) != 0)
+        log_warning("remains of an export not removed yet job=%" PRId64, a->worker->job_id);
+    arena_done(&a->arena);
+}
+
 void export_attempt_run(struct export_worker *worker, const struct job *job, struct attempt_result *ret)
 {
     struct export_attempt a = {.worker = worker, .result = ret};
@@ -230,19 +330,5 @@ void export_attempt_run(struct export_worker *worker, const struct job *job, str
         ret->error_type = NULL;
         ret->err = ERR_NONE;
     }
-    bool wrote = a.writer != NULL;
-    if (a.chunk)
-        export_writer_put(a.writer, a.chunk);
-    export_writer_free(a.writer);
-    pg_copy_close(a.source);
-    const struct chunk_store *chunks = &worker->exports->chunks;
-    struct chunk_owner owner = {worker->job_id, worker->token};
-    struct err err = ERR_NONE;
-    /* The commit may have gone through unheard. */
-    if (wrote && !completed && chunks->discard(chunks, &owner, &err) != 0)
-        log_warning("remains of an export not removed job=%" PRId64, worker->job_id);
-    arena_done(&a.arena);
-    buf_done(&a.count_sql);
-    buf_done(&a.copy_sql);
-    buf_done(&a.titles);
+    close_all(&a, completed);
 }

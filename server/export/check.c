@@ -3,7 +3,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "export/sql_text.h"
 #include "pg/pg.h"
 
@@ -11,7 +13,56 @@ struct checker {
     struct pg_conn *pg;
     struct pg_params params;
     struct err *err;
+    const char *uri; /* of pg */
 };
+
+enum {
+    OID_BOOL = 16,
+    OID_INT8 = 20,
+    OID_INT2 = 21,
+    OID_INT4 = 23,
+    OID_OID = 26,
+    OID_JSON = 114,
+    OID_FLOAT4 = 700,
+    OID_FLOAT8 = 701,
+    OID_DATE = 1082,
+    OID_TIMESTAMP = 1114,
+    OID_TIMESTAMPTZ = 1184,
+    OID_NUMERIC = 1700,
+    OID_JSONB = 3802
+};
+
+enum export_value export_value_of_oid(uint32_t oid)
+{
+    switch (oid) {
+    case OID_BOOL:
+        return EXPORT_VALUE_BOOLEAN;
+    case OID_INT8:
+    case OID_INT2:
+    case OID_INT4:
+    case OID_OID:
+        return EXPORT_VALUE_INTEGER;
+    case OID_FLOAT4:
+    case OID_FLOAT8:
+    case OID_NUMERIC:
+        return EXPORT_VALUE_NUMBER;
+    case OID_DATE:
+        return EXPORT_VALUE_DATE;
+    case OID_TIMESTAMP:
+    case OID_TIMESTAMPTZ:
+        return EXPORT_VALUE_TIMESTAMP;
+    case OID_JSON:
+    case OID_JSONB:
+        return EXPORT_VALUE_JSON;
+    default:
+        return EXPORT_VALUE_TEXT;
+    }
+}
+
+bool export_oid_is_float(uint32_t oid)
+{
+    return oid == OID_FLOAT4 || oid == OID_FLOAT8;
+}
 
 static struct pg_result *ask(struct checker *c, enum export_sql_id id, const struct export_type *type,
                              const char *column)
@@ -35,7 +86,14 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct checker *c, const
     return err_set(c->err, ERR_FAILED_PRECONDITION, "EXPORT_TYPES_INVALID", "export type \"%s\": %s", type->name, text);
 }
 
-static int check_column(struct checker *c, const struct export_type *type, const char *column, bool *ret_is_text)
+/* What is known of a column. */
+struct column_facts {
+    bool is_text;
+    enum export_value value;
+};
+
+static int check_column(struct checker *c, const struct export_type *type, const char *column,
+                        struct column_facts *ret_facts)
 {
     struct pg_result *r = ask(c, EXPORT_SQL_COLUMN_CHECK, type, column);
     if (!r)
@@ -43,14 +101,39 @@ static int check_column(struct checker *c, const struct export_type *type, const
     bool there = pg_rows(r) == 1;
     bool is_text = there && pg_int(r, 0, 0) != 0;
     bool readable = there && pg_int(r, 0, 1) != 0;
+    enum export_value value = there ? export_value_of_oid((uint32_t)pg_int(r, 0, 2)) : EXPORT_VALUE_UNKNOWN;
+    if (there && (pg_int(r, 0, 3) == 'A' || pg_int(r, 0, 4) == 'c'))
+        value = EXPORT_VALUE_JSON; /* arrays and rows, where the format has them */
     pg_free(r);
     if (!there)
         return refuse(c, type, "relation %s.%s has no column \"%s\"", type->schema, type->table, column);
     if (!readable)
         return refuse(c, type, "no right to read column \"%s\" of %s.%s", column, type->schema, type->table);
-    if (ret_is_text)
-        *ret_is_text = is_text;
+    *ret_facts = (struct column_facts){is_text, value};
     return 0;
+}
+
+static int check_filter(struct checker *c, const struct export_type *type, struct export_filter_type *filter)
+{
+    struct column_facts facts;
+    int rc = 0;
+    for (size_t k = 0; rc == 0 && k < filter->n_columns; k++) {
+        rc = check_column(c, type, filter->columns[k].name, &facts);
+        if (rc == 0)
+            filter->columns[k].is_text = facts.is_text;
+    }
+    if (rc != 0 || !filter->full_text)
+        return rc;
+    pg_params_clear(&c->params);
+    pg_add_text(&c->params, span_str(filter->full_text));
+    struct pg_result *r = pg_run(c->pg, export_sql_texts[EXPORT_SQL_SEARCH_CHECK].name, &c->params, c->err);
+    if (!r)
+        return -(int)c->err->code;
+    bool there = pg_int(r, 0, 0) == 1;
+    pg_free(r);
+    return there ? 0
+                 : refuse(c, type, "filter \"%s\": there is no text search configuration \"%s\"", filter->field,
+                          filter->full_text);
 }
 
 static int check_type(struct checker *c, const struct export_type *type)
@@ -63,28 +146,63 @@ static int check_type(struct checker *c, const struct export_type *type)
     if (!there)
         return refuse(c, type, "there is no relation %s.%s", type->schema, type->table);
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < type->n_columns; i++)
-        rc = check_column(c, type, type->columns[i].name, NULL);
+    struct column_facts facts = {0};
+    for (size_t i = 0; rc == 0 && i < type->n_columns; i++) {
+        struct export_column *column = &type->columns[i];
+        rc = check_column(c, type, column->name, &facts);
+        column->actual = column->value != EXPORT_VALUE_UNKNOWN ? column->value : facts.value;
+    }
     for (size_t i = 0; rc == 0 && i < type->n_filters; i++)
-        for (size_t k = 0; rc == 0 && k < type->filters[i].n_columns; k++)
-            rc = check_column(c, type, type->filters[i].columns[k].name, &type->filters[i].columns[k].is_text);
-    if (rc == 0 && type->order_column)
-        rc = check_column(c, type, type->order_column, NULL);
+        rc = check_filter(c, type, &type->filters[i]);
+    for (size_t i = 0; rc == 0 && i < type->n_order; i++) {
+        char column[64];
+        snprintf(column, sizeof column, "%.*s", (int)type->order[i].column.len, type->order[i].column.data);
+        rc = check_column(c, type, column, &facts);
+    }
+    if (rc == 0 && type->owner_column.name) {
+        rc = check_column(c, type, type->owner_column.name, &facts);
+        ((struct export_type *)type)->owner_column.is_text = facts.is_text; /* not shared with anybody yet */
+    }
+    return rc;
+}
+
+/* The connection to the database of a type. */
+static int connect_for(struct checker *c, const struct export_type *type, const char *uri)
+{
+    static const enum export_sql_id ids[] = {EXPORT_SQL_RELATION_CHECK, EXPORT_SQL_COLUMN_CHECK,
+                                             EXPORT_SQL_SEARCH_CHECK};
+    const char *wanted = type->database ? type->database : uri;
+    if (c->pg && strcmp(c->uri, wanted) == 0)
+        return 0;
+    pg_close(c->pg);
+    c->pg = NULL;
+    c->uri = wanted;
+    int rc = pg_open(wanted, "joblogd export types", &c->pg, c->err);
+    for (size_t i = 0; rc == 0 && i < sizeof ids / sizeof ids[0]; i++)
+        rc = pg_prepare(c->pg, export_sql_texts[ids[i]].name, export_sql_texts[ids[i]].text, c->err);
     return rc;
 }
 
 int export_types_check(struct export_types *types, const char *uri, struct err *ret_err)
 {
-    static const enum export_sql_id ids[] = {EXPORT_SQL_RELATION_CHECK, EXPORT_SQL_COLUMN_CHECK};
     struct err err = ERR_NONE;
     struct checker c = {.err = ret_err ? ret_err : &err};
-    if (export_types_count(types) == 0)
-        return 0;
-    int rc = pg_open(uri, "joblogd export types", &c.pg, c.err);
-    for (size_t i = 0; rc == 0 && i < sizeof ids / sizeof ids[0]; i++)
-        rc = pg_prepare(c.pg, export_sql_texts[ids[i]].name, export_sql_texts[ids[i]].text, c.err);
-    for (size_t i = 0; rc == 0 && i < export_types_count(types); i++)
-        rc = check_type(&c, export_types_at(types, i));
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < export_types_count(types); i++) {
+        const struct export_type *type = export_types_at(types, i);
+        rc = connect_for(&c, type, uri);
+        if (rc == 0)
+            rc = check_type(&c, type);
+        /* Another's database that is away must not keep this server from its work: such an export fails until it is
+         * back, and PostgreSQL itself then says whether the columns are there. */
+        if (rc == -ERR_UNAVAILABLE && type->database) {
+            log_warning("export type not checked, its database cannot be reached type=%s", type->name);
+            *c.err = ERR_NONE;
+            rc = 0;
+            pg_close(c.pg);
+            c.pg = NULL;
+        }
+    }
     pg_params_done(&c.params);
     pg_close(c.pg);
     return rc;

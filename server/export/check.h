@@ -4,9 +4,14 @@
 
 #include "export/types.h"
 
-/* Does every relation and column exist, and may we read it? Notes which filter columns are texts. Main thread, at
- * start; blocks. 0; -FAILED_PRECONDITION with a text for the operator that names type, relation and column;
- * -UNAVAILABLE. */
+/* Does every relation, column and search configuration exist, in the database of its type, and may we read it? Notes
+ * what the columns hold. uri: of joblogd's own database. Before others see types; blocks. A database of a type's own
+ * that cannot be reached is let pass. 0; -FAILED_PRECONDITION with a text for the operator that names type, relation
+ * and column; -UNAVAILABLE. */
 int export_types_check(struct export_types *types, const char *uri, struct err *ret_err);
+
+/* What a column with a type of this OID holds. */
+enum export_value export_value_of_oid(uint32_t oid);
+bool export_oid_is_float(uint32_t oid);
 
 #endif

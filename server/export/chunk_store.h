@@ -1,15 +1,21 @@
-/* Where the files of exports are put: an interface, so that other places than the database can follow. A sink takes one
- * file, chunk by chunk; what was written is there for all after commit, and not at all before or without it. A sink is
- * used by one thread at a time. Reading is the store's matter (STORE_EXPORT_FILE, STORE_EXPORT_CHUNK). */
+/* Where the files of exports are put: an interface with two implementations, PostgreSQL and a directory. A sink takes
+ * one file, chunk by chunk. Chunks can be read as soon as they are published, for downloads that follow; the file
+ * counts as one only after commit, and without it nothing of it remains. A sink is used by one thread at a time.
+ *
+ * Whatever the store, PostgreSQL has the books: which attempt writes (joblog.export_writing), which files there are
+ * (joblog.export_file); see chunk_book.h. */
 #ifndef EXPORT_CHUNK_STORE_H
 #define EXPORT_CHUNK_STORE_H
 
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/span.h"
-#include "store/store.h"
+#include "export/files.h"
 
+struct pg_conn;
+struct pg_result;
 struct chunk_sink;
 
 /* Which attempt writes; its lease token fences the file. */
@@ -17,26 +23,52 @@ struct chunk_owner {
     int64_t job_id, token;
 };
 
-struct chunk_store {
-    /* Gives *ret (close). 0 or -code. */
-    int (*open)(const struct chunk_store *store, const struct chunk_owner *owner, struct chunk_sink **ret,
-                struct err *ret_err);
-    /* Chunks come in order, seq from 0. May return before the chunk is written; a failure may show in a later call. */
-    int (*write)(struct chunk_sink *sink, int32_t seq, struct span data, uint32_t crc32c, struct err *ret_err);
-    /* All chunks are written: makes the file known. 0; -FAILED_PRECONDITION (reason LEASE_LOST) when the attempt is no
-     * longer the job's; -code: the outcome may be unknown, call discard. */
-    int (*commit)(struct chunk_sink *sink, const struct export_file *file, struct err *ret_err);
-    /* Without a commit nothing remains. Takes NULL. */
-    void (*close)(struct chunk_sink *sink);
-    /* Removes what a commit of this attempt left, if it did, unless the attempt has completed the job. May be repeated.
-     */
-    int (*discard)(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err);
-    /* Removes files that expired before now_us, with their chunks. Gives how many. */
-    int (*sweep)(const struct chunk_store *store, int64_t now_us, int64_t *ret_n, struct err *ret_err);
-    const char *uri; /* of the database */
+/* A chunk that was read. */
+struct chunk_data {
+    struct span data;
+    uint32_t crc32c; /* as it was when the chunk was written: check it against data */
+    /* private: what data borrows from */
+    struct pg_result *result;
+    char *heap;
 };
 
-/* In joblog.export_chunk and joblog.export_file, shared by all replicas. uri: kept. */
+/* Gives back what data borrows from. May be called again. */
+void chunk_data_done(struct chunk_data *chunk);
+
+struct chunk_store {
+    /* Gives *ret (close). description: name, content_type, chunk_bytes; owner_name: whose export it is; both borrowed.
+     * *ret_used_bytes: what the owner's other files have. 0; -FAILED_PRECONDITION (reason LEASE_LOST); -code. */
+    int (*open)(const struct chunk_store *store, const struct chunk_owner *owner, const struct export_file *description,
+                struct span owner_name, struct chunk_sink **ret, int64_t *ret_used_bytes, struct err *ret_err);
+    /* Chunks come in order, seq from 0. May return before the chunk is written; a failure may show in a later call. */
+    int (*write)(struct chunk_sink *sink, int32_t seq, struct span data, uint32_t crc32c, struct err *ret_err);
+    /* What was written can be read from now on. */
+    int (*publish)(struct chunk_sink *sink, struct err *ret_err);
+    /* All chunks are written: makes the file known, on disk. 0; -FAILED_PRECONDITION (reason LEASE_LOST) when the
+     * attempt is no longer the job's; -code: the outcome may be unknown, call discard. */
+    int (*commit)(struct chunk_sink *sink, const struct export_file *file, struct span owner_name, struct err *ret_err);
+    /* Takes NULL. */
+    void (*close)(struct chunk_sink *sink);
+    /* Removes what this attempt wrote, also after a commit of an unknown outcome, unless the attempt has completed the
+     * job. May be repeated. */
+    int (*discard)(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err);
+    /* pg: a connection that chunk_book_prepare has prepared. Gives *ret (chunk_data_done). 0; -NOT_FOUND when there is
+     * no such chunk (yet, or any more); -DATA_LOSS; -code. */
+    int (*read)(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
+                int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err);
+    /* The file is gone by the books: gives its room back. May be repeated. */
+    int (*remove)(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
+                  struct err *ret_err);
+    /* Removes what belongs to no file and to no attempt that writes. */
+    int (*sweep)(const struct chunk_store *store, struct pg_conn *pg, struct err *ret_err);
+    enum export_storage storage;
+    const char *uri; /* of the database with the books */
+    const char *dir; /* of a directory store */
+};
+
+/* In joblog.export_chunk, shared by all replicas. uri: kept. */
 struct chunk_store chunk_store_pg(const char *uri);
+/* In files of dir, which all replicas must share. uri, dir: kept. */
+struct chunk_store chunk_store_dir(const char *uri, const char *dir);
 
 #endif

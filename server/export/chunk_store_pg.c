@@ -1,44 +1,22 @@
-/* Files of exports in PostgreSQL: one transaction for a file, its statements pipelined, so that a server that dies
- * leaves nothing behind. Each sink has a connection of its own; on the thread that uses it. */
+/* Chunks in PostgreSQL. Those of a file are written in transactions of a fraction of a second, so that downloads can
+ * follow, and without waiting for the disk: the last commit, which makes the file known, waits for all. Each sink has a
+ * connection of its own; on the thread that uses it. */
 #include "base/alloc.h"
-#include "export/chunk_store.h"
-#include "export/sql_text.h"
-#include "pg/pg.h"
+#include "export/chunk_book.h"
 
 struct chunk_sink {
     struct pg_conn *pg;
     struct chunk_owner owner;
     struct pg_params params;
     int n_unread; /* chunks whose result was not read yet */
+    bool lost;    /* a chunk was not taken: the attempt has been swept */
 };
 
-/* Opens a connection and prepares the statements from first to last of the list. */
-static int connect_with(const char *uri, const enum export_sql_id *ids, size_t n, struct pg_conn **ret, struct err *err)
+void chunk_data_done(struct chunk_data *chunk)
 {
-    struct pg_conn *pg;
-    int rc = pg_open(uri, "joblogd export files", &pg, err);
-    if (rc != 0)
-        return rc;
-    rc = pg_exec(pg, "SET idle_in_transaction_session_timeout = 0", err);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = pg_prepare(pg, export_sql_texts[ids[i]].name, export_sql_texts[ids[i]].text, err);
-    if (rc != 0)
-        pg_close(pg);
-    else
-        *ret = pg;
-    return rc;
-}
-
-static void send(struct pg_conn *pg, enum export_sql_id id, struct pg_params *params)
-{
-    pg_send(pg, export_sql_texts[id].name, params);
-}
-
-static void add_owner(struct pg_params *params, const struct chunk_owner *owner)
-{
-    pg_params_clear(params);
-    pg_add_int8(params, owner->job_id);
-    pg_add_int8(params, owner->token);
+    pg_free(chunk->result);
+    mem_free(chunk->heap);
+    *chunk = (struct chunk_data){0};
 }
 
 static void sink_close(struct chunk_sink *sink)
@@ -50,15 +28,19 @@ static void sink_close(struct chunk_sink *sink)
     mem_free(sink);
 }
 
-static int sink_open(const struct chunk_store *store, const struct chunk_owner *owner, struct chunk_sink **ret,
-                     struct err *ret_err)
+static int sink_open(const struct chunk_store *store, const struct chunk_owner *owner,
+                     const struct export_file *description, struct span owner_name, struct chunk_sink **ret,
+                     int64_t *ret_used_bytes, struct err *ret_err)
 {
-    static const enum export_sql_id ids[] = {EXPORT_SQL_CHUNK_CLEAR, EXPORT_SQL_CHUNK_INSERT, EXPORT_SQL_FILE_INSERT};
     struct chunk_sink *sink = mem_zalloc(sizeof *sink);
     if (!sink)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     sink->owner = *owner;
-    int rc = connect_with(store->uri, ids, sizeof ids / sizeof ids[0], &sink->pg, ret_err);
+    int rc = chunk_book_open(store->uri, "joblogd export files", &sink->pg, ret_err);
+    if (rc == 0)
+        rc = chunk_book_begin(sink->pg, owner, description, owner_name, ret_used_bytes, ret_err);
+    if (rc == 0)
+        rc = pg_exec(sink->pg, "SET synchronous_commit = off", ret_err);
     if (rc != 0) {
         sink_close(sink);
         return rc;
@@ -71,104 +53,117 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
 static bool read_results(struct chunk_sink *sink, int left)
 {
     while (sink->n_unread > left && !pg_failed(sink->pg)) {
-        pg_free(pg_read(sink->pg));
+        struct pg_result *r = pg_read(sink->pg);
+        sink->lost = sink->lost || (r && pg_rows(r) == 0);
+        pg_free(r);
         sink->n_unread--;
     }
-    return !pg_failed(sink->pg);
+    return !sink->lost && !pg_failed(sink->pg);
+}
+
+/* Says why, and undoes the transaction. */
+static int failed(struct chunk_sink *sink, struct err *err)
+{
+    if (!sink->lost)
+        return pg_commit(sink->pg, err); /* commit of a failed one: rolls back */
+    pg_rollback(sink->pg);
+    return err_set(err, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the export was given to another attempt");
 }
 
 static int sink_write(struct chunk_sink *sink, int32_t seq, struct span data, uint32_t crc32c, struct err *ret_err)
 {
-    if (seq == 0) {
-        add_owner(&sink->params, &sink->owner);
-        send(sink->pg, EXPORT_SQL_CHUNK_CLEAR, &sink->params);
-        sink->n_unread++;
-    }
-    add_owner(&sink->params, &sink->owner);
+    chunk_book_add_owner(&sink->params, &sink->owner);
     pg_add_int4(&sink->params, seq);
     pg_add_text(&sink->params, data);
     pg_add_int8(&sink->params, crc32c);
-    send(sink->pg, EXPORT_SQL_CHUNK_INSERT, &sink->params);
+    chunk_book_send(sink->pg, EXPORT_SQL_CHUNK_INSERT, &sink->params);
     pg_flush(sink->pg);
     sink->n_unread++;
-    return read_results(sink, 1) ? 0 : pg_commit(sink->pg, ret_err); /* commit of a failed one: rolls back, says why */
+    return read_results(sink, 1) ? 0 : failed(sink, ret_err);
 }
 
-static int sink_commit(struct chunk_sink *sink, const struct export_file *file, struct err *ret_err)
+static int sink_publish(struct chunk_sink *sink, struct err *ret_err)
 {
-    struct pg_params *params = &sink->params;
     if (!read_results(sink, 0))
-        return pg_commit(sink->pg, ret_err);
-    add_owner(params, &sink->owner);
-    pg_add_text(params, file->name);
-    pg_add_text(params, file->content_type);
-    pg_add_int8(params, file->size);
-    pg_add_int8(params, file->rows);
-    pg_add_text(params, file->sha256);
-    pg_add_int4(params, file->chunk_bytes);
-    pg_add_time(params, file->expire_us);
-    send(sink->pg, EXPORT_SQL_FILE_INSERT, params);
-    pg_flush(sink->pg);
-    struct pg_result *r = pg_read(sink->pg);
-    bool held = r && pg_rows(r) == 1;
-    pg_free(r);
-    if (r && !held) {
-        pg_rollback(sink->pg);
-        return err_set(ret_err, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the export was given to another attempt");
-    }
+        return failed(sink, ret_err);
     return pg_commit(sink->pg, ret_err);
 }
 
+static int sink_commit(struct chunk_sink *sink, const struct export_file *file, struct span owner_name,
+                       struct err *ret_err)
+{
+    int rc = sink_publish(sink, ret_err);
+    if (rc == 0)
+        rc = pg_exec(sink->pg, "SET synchronous_commit = on", ret_err);
+    return rc != 0 ? rc : chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, ret_err);
+}
+
+static int remove_chunks(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
+                         struct err *ret_err)
+{
+    struct pg_params params = {0};
+    (void)store;
+    chunk_book_add_owner(&params, &(struct chunk_owner){owner->job_id, -1});
+    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_DELETE, &params, ret_err);
+    pg_params_done(&params);
+    pg_free(r);
+    return r ? 0 : -(int)ret_err->code;
+}
+
+static int sweep(const struct chunk_store *store, struct pg_conn *pg, struct err *ret_err)
+{
+    (void)store;
+    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_ORPHANS, NULL, ret_err);
+    pg_free(r);
+    return r ? 0 : -(int)ret_err->code;
+}
+
+/* The chunks of this attempt are orphans after the books say so. */
 static int discard(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err)
 {
-    static const enum export_sql_id ids[] = {EXPORT_SQL_FILE_DISCARD};
-    struct pg_params params = {0};
     struct pg_conn *pg;
-    int rc = connect_with(store->uri, ids, 1, &pg, ret_err);
+    bool keep = true;
+    int rc = chunk_book_open(store->uri, "joblogd export files", &pg, ret_err);
     if (rc != 0)
         return rc;
-    add_owner(&params, owner);
-    send(pg, EXPORT_SQL_FILE_DISCARD, &params);
-    rc = pg_commit(pg, ret_err);
-    pg_params_done(&params);
+    rc = chunk_book_discard(pg, owner, &keep, ret_err);
+    if (rc == 0 && !keep)
+        rc = sweep(store, pg, ret_err);
     pg_close(pg);
     return rc;
 }
 
-static int sweep(const struct chunk_store *store, int64_t now_us, int64_t *ret_n, struct err *ret_err)
+static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
+                      int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err)
 {
-    static const enum export_sql_id ids[] = {EXPORT_SQL_EXPIRED_DELETE};
     struct pg_params params = {0};
-    struct pg_conn *pg;
-    int64_t n = 0;
-    int rc = connect_with(store->uri, ids, 1, &pg, ret_err);
-    if (rc != 0)
-        return rc;
-    for (;;) {
-        pg_params_clear(&params);
-        pg_add_time(&params, now_us);
-        struct pg_result *r = pg_run(pg, export_sql_texts[EXPORT_SQL_EXPIRED_DELETE].name, &params, ret_err);
-        if (!r)
-            rc = -ERR_UNAVAILABLE;
-        bool more = r && pg_rows(r) > 0;
-        pg_free(r);
-        if (!more)
-            break;
-        n++;
-    }
+    (void)store;
+    (void)chunk_bytes;
+    chunk_book_add_owner(&params, owner);
+    pg_add_int4(&params, seq);
+    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_GET, &params, ret_err);
     pg_params_done(&params);
-    pg_close(pg);
-    *ret_n = n;
-    return rc;
+    if (!r)
+        return -(int)ret_err->code;
+    if (pg_rows(r) == 0) {
+        pg_free(r);
+        return err_set(ret_err, ERR_NOT_FOUND, "EXPORT_CHUNK_NOT_FOUND", "there is no chunk %d", seq);
+    }
+    *ret = (struct chunk_data){.data = pg_text(r, 0, 0), .crc32c = (uint32_t)pg_int(r, 0, 1), .result = r};
+    return 0;
 }
 
 struct chunk_store chunk_store_pg(const char *uri)
 {
     return (struct chunk_store){.open = sink_open,
                                 .write = sink_write,
+                                .publish = sink_publish,
                                 .commit = sink_commit,
                                 .close = sink_close,
                                 .discard = discard,
+                                .read = read_chunk,
+                                .remove = remove_chunks,
                                 .sweep = sweep,
+                                .storage = EXPORT_IN_DATABASE,
                                 .uri = uri};
 }

@@ -1,60 +1,152 @@
-/* Start and stop of the export engine, and the sweeper that removes files that have expired. */
+/* Start and stop of the export engine, the types in force, and the count of starts for the limits of an owner. */
 #include "export/export.h"
 
 #include <inttypes.h>
-#include <poll.h>
-#include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "export/check.h"
-#include "export/worker.h"
+#include "export/keeper.h"
 
-enum {
-    WORKERS_DEFAULT = 2,
-    SWEEP_MS = 60000 /* a file may outlive its time by this; it is not shown any more */
+enum { WORKERS_DEFAULT = 2 };
+
+/* ---- types ---- */
+
+struct export_types *export_types_of(struct exports *exports)
+{
+    pthread_mutex_lock(&exports->lock);
+    struct export_types *types = export_types_ref(exports->types);
+    pthread_mutex_unlock(&exports->lock);
+    return types;
+}
+
+int export_reload(struct exports *exports, struct err *ret_err)
+{
+    struct export_types *types = NULL;
+    int rc = export_types_load(exports->options.types_path, &types, ret_err);
+    if (rc != 0)
+        return rc;
+    if ((rc = export_types_check(types, exports->options.uri, ret_err)) != 0) {
+        export_types_free(types);
+        return rc;
+    }
+    pthread_mutex_lock(&exports->lock);
+    struct export_types *old = exports->types;
+    exports->types = types;
+    pthread_mutex_unlock(&exports->lock);
+    export_types_free(old);
+    log_info("export types loaded types=%zu", export_types_count(types));
+    return 0;
+}
+
+/* ---- limits ---- */
+
+struct export_start {
+    struct export_start *next;
+    int64_t n;
+    size_t len;
+    char owner[];
 };
 
-static void *sweeper_main(void *user)
+static struct export_start **find_start(struct exports *exports, struct span owner)
 {
-    struct exports *exports = user;
-    struct pollfd p = {.fd = exports->stop_fd, .events = POLLIN};
-    do {
-        struct err err = ERR_NONE;
-        int64_t n = 0;
-        if (exports->chunks.sweep(&exports->chunks, clock_wall_us(), &n, &err) != 0)
-            log_warning("expired exports not removed text=\"%s\"", err.msg);
-        if (n > 0)
-            log_info("expired exports removed files=%" PRId64, n);
-        poll(&p, 1, SWEEP_MS);
-    } while (!atomic_load(&exports->stopping));
-    return NULL;
+    struct export_start **at = &exports->starts;
+    while (*at && !span_eq(owner, span_of((*at)->owner, (*at)->len)))
+        at = &(*at)->next;
+    return at;
+}
+
+int export_start_check(struct exports *exports, int64_t n_running, int64_t n_today, int64_t bytes, struct err *ret_err)
+{
+    const struct export_limits *limits = &exports->options.limits;
+    if (limits->running > 0 && n_running >= limits->running)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "EXPORT_LIMIT_RUNNING",
+                       "%" PRId64 " of your exports have not ended yet: no more at a time", n_running);
+    if (limits->per_day > 0 && n_today >= limits->per_day)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "EXPORT_LIMIT_DAY",
+                       "you have started %" PRId64 " exports within 24 hours: no more for now", n_today);
+    if (limits->max_bytes > 0 && bytes >= limits->max_bytes)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "EXPORT_QUOTA",
+                       "your exports take %" PRId64 " bytes: delete some first", bytes);
+    return 0;
+}
+
+int export_start_begin(struct exports *exports, struct span owner, int64_t *ret_others, struct err *ret_err)
+{
+    pthread_mutex_lock(&exports->lock);
+    struct export_start **at = find_start(exports, owner), *start = *at;
+    if (!start && (start = mem_zalloc(sizeof *start + owner.len + 1))) {
+        start->len = owner.len;
+        memcpy(start->owner, owner.data, owner.len);
+        *at = start;
+    }
+    if (start)
+        *ret_others = start->n++;
+    pthread_mutex_unlock(&exports->lock);
+    return start ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+}
+
+void export_start_ended(struct exports *exports, struct span owner)
+{
+    pthread_mutex_lock(&exports->lock);
+    struct export_start **at = find_start(exports, owner), *start = *at;
+    if (--start->n == 0) {
+        *at = start->next;
+        mem_free(start);
+    }
+    pthread_mutex_unlock(&exports->lock);
+}
+
+int export_ask(struct exports *exports, struct export_ask *ask, struct err *ret_err)
+{
+    return export_askers_put(exports->askers, ask, ret_err);
+}
+
+/* ---- start and stop ---- */
+
+static int choose_stores(struct exports *exports, struct err *err)
+{
+    const struct export_options *o = &exports->options;
+    exports->stores[EXPORT_IN_DATABASE] = chunk_store_pg(o->uri);
+    exports->chunks = &exports->stores[EXPORT_IN_DATABASE];
+    if (!o->directory)
+        return 0;
+    struct stat st;
+    if (stat(o->directory, &st) != 0 || !S_ISDIR(st.st_mode) || access(o->directory, W_OK | X_OK) != 0)
+        return err_set(err, ERR_FAILED_PRECONDITION, "EXPORT_DIRECTORY",
+                       "the directory for exports, %.150s, is not there or cannot be written to", o->directory);
+    exports->stores[EXPORT_IN_DIRECTORY] = chunk_store_dir(o->uri, o->directory);
+    exports->chunks = &exports->stores[EXPORT_IN_DIRECTORY];
+    return 0;
 }
 
 int export_start(const struct export_options *options, struct exports **ret, struct err *ret_err)
 {
-    int rc = export_types_check(options->types, options->uri, ret_err);
-    if (rc != 0)
-        return rc;
     struct exports *exports = mem_zalloc(sizeof *exports);
-    if (!exports)
+    if (!exports) {
+        export_types_free(options->types);
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    }
     exports->options = *options;
+    exports->types = options->types;
+    exports->stop_fd = -1;
+    pthread_mutex_init(&exports->lock, NULL);
     if (exports->options.n_workers == 0)
         exports->options.n_workers = WORKERS_DEFAULT;
-    if (export_types_count(options->types) == 0)
-        exports->options.n_workers = 0; /* leave the jobs to replicas that know their types; expired files still go */
     if (exports->options.ttl_ms == 0)
         exports->options.ttl_ms = INT64_C(7) * 24 * 3600 * 1000;
-    exports->chunks = chunk_store_pg(options->uri);
-    exports->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    exports->workers = mem_zalloc((exports->options.n_workers + 1) * sizeof *exports->workers);
-    if (exports->stop_fd < 0 || !exports->workers ||
-        pthread_create(&exports->sweeper, NULL, sweeper_main, exports) != 0)
-        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start the export engine");
-    exports->sweeper_started = rc == 0;
+    int rc = export_types_check(exports->types, options->uri, ret_err);
+    if (rc == 0)
+        rc = choose_stores(exports, ret_err);
+    exports->workers = mem_zalloc(exports->options.n_workers * sizeof *exports->workers);
+    if (rc == 0 && !exports->workers)
+        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (rc == 0)
+        rc = export_askers_start(exports->stores, options->uri, &exports->askers, ret_err);
+    if (rc == 0)
+        rc = export_keeper_start(exports, ret_err);
     while (rc == 0 && exports->n_started < exports->options.n_workers) {
         unsigned i = exports->n_started;
         rc = export_worker_start(&exports->workers[i], exports, i, ret_err);
@@ -70,7 +162,6 @@ int export_start(const struct export_options *options, struct exports **ret, str
 
 void export_stop(struct exports *exports)
 {
-    uint64_t one = 1;
     if (!exports)
         return;
     atomic_store(&exports->stopping, true);
@@ -78,18 +169,10 @@ void export_stop(struct exports *exports)
         export_worker_wake(&exports->workers[i]);
     for (unsigned i = 0; i < exports->n_started; i++)
         export_worker_join(&exports->workers[i]);
-    if (exports->sweeper_started) {
-        ssize_t n = write(exports->stop_fd, &one, sizeof one);
-        (void)n;
-        pthread_join(exports->sweeper, NULL);
-    }
-    if (exports->stop_fd >= 0)
-        close(exports->stop_fd);
+    export_keeper_stop(exports);
+    export_askers_stop(exports->askers);
+    export_types_free(exports->types);
+    pthread_mutex_destroy(&exports->lock);
     mem_free(exports->workers);
     mem_free(exports);
-}
-
-const struct export_types *export_types_of(const struct exports *exports)
-{
-    return exports ? exports->options.types : NULL;
 }

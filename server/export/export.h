@@ -11,21 +11,41 @@
 
 struct exports;
 
+/* What one owner may have; 0: as much as it likes. */
+struct export_limits {
+    int64_t running;   /* exports that have not ended */
+    int64_t per_day;   /* exports started within 24 hours */
+    int64_t max_bytes; /* of all its files */
+};
+
 struct export_options {
-    const char *uri;            /* of the database: of the rows and of the files; kept */
+    const char *uri;            /* of the database: of the books, and of the rows of types without their own; kept */
     struct store *store;        /* kept */
-    struct export_types *types; /* kept; checked against the database here */
-    unsigned n_workers;         /* exports written at a time; 0: 2. None are without types. */
+    struct export_types *types; /* taken; checked against the database here */
+    const char *types_path;     /* where they came from, watched for changes; NULL: nowhere. Kept. */
+    const char *directory;      /* where to put files; NULL: into the database. Kept. */
+    unsigned n_workers;         /* exports written at a time; 0: 2 */
     int64_t ttl_ms;             /* how long a file is kept; 0: 7 days */
+    struct export_limits limits;
 };
 
 /* Main thread; blocks. Checks the types, starts the threads. Gives *ret (export_stop). 0 or -code with a text for the
- * operator. */
+ * operator; the types are taken in any case. */
 int export_start(const struct export_options *options, struct exports **ret, struct err *ret_err);
 /* Ends it soon: exports under way are given back (RELEASED) and run again elsewhere or later. Before store_close. Takes
  * NULL. */
 void export_stop(struct exports *exports);
-/* Of an engine, or of none (NULL gives NULL). Any thread. */
-const struct export_types *export_types_of(const struct exports *exports);
+/* The types as they are now; one reference of the caller's (export_types_free). Any thread. */
+struct export_types *export_types_of(struct exports *exports);
+/* Reads the file of types again and holds it against the database; on success it is in force at once. On failure
+ * everything stays as it was, and *ret_err has a text for the operator. Any thread; blocks. */
+int export_reload(struct exports *exports, struct err *ret_err);
+
+/* Limits of an owner hold within this process however its starts overtake each other: each start counts those that were
+ * on their way when it began. First begin; then ask the books (EXPORT_ASK_USAGE) and check with what they say plus
+ * *ret_others; ended when the start has been committed or has failed. Any thread. 0 or -RESOURCE_EXHAUSTED. */
+int export_start_begin(struct exports *exports, struct span owner, int64_t *ret_others, struct err *ret_err);
+int export_start_check(struct exports *exports, int64_t n_running, int64_t n_today, int64_t bytes, struct err *ret_err);
+void export_start_ended(struct exports *exports, struct span owner);
 
 #endif

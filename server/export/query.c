@@ -1,4 +1,5 @@
-/* SQL of an export. Pure: what is asked of PostgreSQL is decided here and nowhere else. */
+/* SQL of an export. Pure: what is asked of PostgreSQL is decided here and nowhere else. A plan is checked before its
+ * SQL is written. */
 #include "export/query.h"
 
 #include <stdio.h>
@@ -27,17 +28,21 @@ static int check_values(const struct export_filter_type *granted, enum export_op
                         size_t index, struct err *err)
 {
     char field[64];
-    size_t max = op == EXPORT_OP_IN ? EXPORT_VALUES_MAX : 1;
-    if (filter->n_values == 0 || filter->n_values > max) {
+    size_t max = op == EXPORT_OP_IN ? EXPORT_VALUES_MAX : op == EXPORT_OP_BETWEEN ? 2 : 1;
+    if (filter->n_values < (op == EXPORT_OP_BETWEEN ? 2 : 1) || filter->n_values > max) {
         snprintf(field, sizeof field, "filters[%zu].values", index);
-        return err_field(err, field, max == 1 ? "%s needs exactly one value" : "%s needs 1 to 100 values",
+        return err_field(err, field,
+                         max == 1   ? "%s needs exactly one value"
+                         : max == 2 ? "%s needs exactly two values"
+                                    : "%s needs 1 to 100 values",
                          export_op_name(op));
     }
     for (size_t i = 0; i < filter->n_values; i++) {
         const char *fault = NULL;
         if (filter->values[i].len > EXPORT_VALUE_BYTES_MAX)
             fault = "must be at most 500 bytes";
-        else if (filter->values[i].len == 0 && (op == EXPORT_OP_CONTAINS || op == EXPORT_OP_SEARCH))
+        else if (filter->values[i].len == 0 &&
+                 (op == EXPORT_OP_CONTAINS || op == EXPORT_OP_SEARCH || op == EXPORT_OP_PREFIX))
             fault = "must not be empty: leave the filter out";
         else
             fault = export_value_fault(granted->value, filter->values[i]);
@@ -73,6 +78,71 @@ static int check_filter(const struct export_type *type, const struct export_filt
     return check_values(granted, op, filter, index, err);
 }
 
+/* An order that was asked for; that of the type is the operator's. */
+static int check_order(const struct export_type *type, const struct export_order *order, size_t index, struct err *err)
+{
+    char field[64];
+    const struct export_column *column = export_type_column(type, order->column);
+    snprintf(field, sizeof field, "order[%zu].column", index);
+    if (!column)
+        return err_field(err, field, "export type \"%s\" has no column \"%.*s\"", type->name,
+                         (int)(order->column.len < 60 ? order->column.len : 60),
+                         order->column.data ? order->column.data : "");
+    if (!column->sortable)
+        return err_field(err, field, "rows cannot be ordered by \"%s\"", column->name);
+    return 0;
+}
+
+static int plan_columns(const struct export_type *type, const struct export_request *request, struct arena *arena,
+                        struct export_query *ret, struct err *err)
+{
+    size_t n = request->n_columns ? request->n_columns : type->n_columns;
+    if (n > EXPORT_COLUMNS_MAX)
+        return err_field(err, "columns", "at most %d columns", EXPORT_COLUMNS_MAX);
+    const struct export_column **columns = arena_alloc(arena, n * sizeof *columns);
+    if (!columns)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        char field[64];
+        snprintf(field, sizeof field, "columns[%zu]", i);
+        columns[i] = request->n_columns ? export_type_column(type, request->columns[i]) : &type->columns[i];
+        if (!columns[i])
+            return err_field(err, field, "export type \"%s\" has no column \"%.*s\"", type->name,
+                             (int)(request->columns[i].len < 60 ? request->columns[i].len : 60),
+                             request->columns[i].data ? request->columns[i].data : "");
+        for (size_t k = 0; k < i; k++)
+            if (columns[k] == columns[i])
+                return err_field(err, field, "column \"%s\" occurs twice", columns[i]->name);
+    }
+    ret->columns = columns;
+    ret->n_columns = n;
+    return 0;
+}
+
+int export_query_plan(const struct export_type *type, const struct export_request *request, struct arena *arena,
+                      struct export_query *ret, struct err *ret_err)
+{
+    struct export_query query = {.type = type,
+                                 .request = request,
+                                 .order = request->n_order ? request->order : type->order,
+                                 .n_order = request->n_order ? request->n_order : type->n_order};
+    if (request->n_filters > EXPORT_FILTERS_MAX)
+        return err_field(ret_err, "filters", "at most %d filters", EXPORT_FILTERS_MAX);
+    if (request->n_order > EXPORT_ORDERS_MAX)
+        return err_field(ret_err, "order", "at most %d columns", EXPORT_ORDERS_MAX);
+    int rc = plan_columns(type, request, arena, &query, ret_err);
+    for (size_t i = 0; rc == 0 && i < request->n_filters; i++) {
+        const struct export_filter_type *granted;
+        enum export_op op;
+        rc = check_filter(type, &request->filters[i], i, &granted, &op, ret_err);
+    }
+    for (size_t i = 0; rc == 0 && i < request->n_order; i++)
+        rc = check_order(type, &request->order[i], i, ret_err);
+    if (rc == 0)
+        *ret = query;
+    return rc;
+}
+
 /* ---- text ---- */
 
 /* The column, as a text where the comparison is one of texts. */
@@ -84,30 +154,67 @@ static void add_column(struct buf *out, const struct export_filter_type *granted
         buf_add_str(out, "::text");
 }
 
+enum bound { AT_LEAST, AT_MOST, GREATER, LESS };
+
 /* A date stands for its whole day, also where the column holds times. */
-static void add_bound(struct buf *out, const struct export_filter_type *granted, bool upper, struct span value)
+static void add_bound(struct buf *out, const struct export_filter_type *granted, enum bound bound, struct span value)
 {
-    bool day = granted->value == EXPORT_VALUE_DATE && upper;
+    static const char *const signs[] = {" >= ", " <= ", " > ", " < "};
+    bool next_day = granted->value == EXPORT_VALUE_DATE && (bound == AT_MOST || bound == GREATER);
     add_column(out, granted, &granted->columns[0]);
-    buf_add_str(out, day ? " < (" : upper ? " <= " : " >= ");
+    buf_add_str(out, !next_day ? signs[bound] : bound == AT_MOST ? " < (" : " >= (");
     export_value_literal(out, granted->value, value);
-    if (day)
-        buf_add_str(out, " + 1)");
+    buf_add_str(out, next_day ? " + 1)" : "");
+}
+
+static void add_between(struct buf *out, const struct export_filter_type *granted, struct span from, struct span to)
+{
+    buf_add_char(out, '(');
+    add_bound(out, granted, AT_LEAST, from);
+    buf_add_str(out, " AND ");
+    add_bound(out, granted, AT_MOST, to);
+    buf_add_char(out, ')');
 }
 
 static void add_equals(struct buf *out, const struct export_filter_type *granted, struct span value)
 {
     if (granted->value == EXPORT_VALUE_DATE) {
-        buf_add_char(out, '(');
-        add_bound(out, granted, false, value);
-        buf_add_str(out, " AND ");
-        add_bound(out, granted, true, value);
-        buf_add_char(out, ')');
+        add_between(out, granted, value, value);
         return;
     }
     add_column(out, granted, &granted->columns[0]);
     buf_add_str(out, " = ");
     export_value_literal(out, granted->value, value);
+}
+
+/* Part of the text of any of the columns, or its beginning. */
+static void add_like(struct buf *out, const struct export_filter_type *granted, bool prefix, struct span value)
+{
+    for (size_t i = 0; i < granted->n_columns; i++) {
+        if (i)
+            buf_add_str(out, " OR ");
+        add_column(out, granted, &granted->columns[i]);
+        buf_add_str(out, prefix ? " LIKE " : " ILIKE ");
+        export_like_literal(out, value, prefix);
+    }
+}
+
+/* The expression that an index must have; docs/exports.md shows it. */
+static void add_full_text(struct buf *out, const struct export_filter_type *granted, struct span value)
+{
+    buf_add_str(out, "to_tsvector(");
+    export_text_literal(out, span_str(granted->full_text));
+    buf_add_str(out, "::regconfig, ");
+    for (size_t i = 0; i < granted->n_columns; i++) {
+        buf_add_str(out, i ? " || ' ' || coalesce(" : "coalesce(");
+        add_column(out, granted, &granted->columns[i]);
+        buf_add_str(out, ", '')");
+    }
+    buf_add_str(out, ") @@ websearch_to_tsquery(");
+    export_text_literal(out, span_str(granted->full_text));
+    buf_add_str(out, "::regconfig, ");
+    export_text_literal(out, value);
+    buf_add_char(out, ')');
 }
 
 static void add_condition(struct buf *out, const struct export_filter_type *granted, enum export_op op,
@@ -116,17 +223,24 @@ static void add_condition(struct buf *out, const struct export_filter_type *gran
     switch (op) {
     case EXPORT_OP_AT_LEAST:
     case EXPORT_OP_AT_MOST:
-        add_bound(out, granted, op == EXPORT_OP_AT_MOST, filter->values[0]);
+        add_bound(out, granted, op == EXPORT_OP_AT_MOST ? AT_MOST : AT_LEAST, filter->values[0]);
         break;
-    case EXPORT_OP_CONTAINS:
+    case EXPORT_OP_GREATER:
+    case EXPORT_OP_LESS:
+        add_bound(out, granted, op == EXPORT_OP_LESS ? LESS : GREATER, filter->values[0]);
+        break;
+    case EXPORT_OP_BETWEEN:
+        add_between(out, granted, filter->values[0], filter->values[1]);
+        break;
     case EXPORT_OP_SEARCH:
-        for (size_t i = 0; i < granted->n_columns; i++) {
-            if (i)
-                buf_add_str(out, " OR ");
-            add_column(out, granted, &granted->columns[i]);
-            buf_add_str(out, " ILIKE ");
-            export_like_literal(out, filter->values[0]);
+        if (granted->full_text) {
+            add_full_text(out, granted, filter->values[0]);
+            break;
         }
+        /* fall through */
+    case EXPORT_OP_CONTAINS:
+    case EXPORT_OP_PREFIX:
+        add_like(out, granted, op == EXPORT_OP_PREFIX, filter->values[0]);
         break;
     default: /* EQUALS and IN */
         for (size_t i = 0; i < filter->n_values; i++) {
@@ -137,57 +251,59 @@ static void add_condition(struct buf *out, const struct export_filter_type *gran
     }
 }
 
-static void add_select(const struct export_type *type, enum export_query kind, struct buf *out)
+static void add_select(const struct export_query *query, enum export_query_kind kind, struct buf *out)
 {
-    buf_add_str(out, "SELECT ");
-    if (kind == EXPORT_QUERY_COUNT)
-        buf_add_str(out, "count(*)");
-    for (size_t i = 0; kind == EXPORT_QUERY_ROWS && i < type->n_columns; i++) {
-        if (i)
-            buf_add_str(out, ", ");
-        export_identifier(out, type->columns[i].name);
+    buf_add_str(out, kind == EXPORT_QUERY_COUNT ? "SELECT count(*)" : "SELECT ");
+    for (size_t i = 0; kind != EXPORT_QUERY_COUNT && i < query->n_columns; i++) {
+        bool as_json = query->as_json && query->as_json[i];
+        buf_add_str(out, i ? ", " : "");
+        buf_add_str(out, as_json ? "to_json(" : "");
+        export_identifier(out, query->columns[i]->name);
+        buf_add_str(out, as_json ? ")" : "");
     }
     buf_add_str(out, " FROM ");
-    export_identifier(out, type->schema);
+    export_identifier(out, query->type->schema);
     buf_add_char(out, '.');
-    export_identifier(out, type->table);
+    export_identifier(out, query->type->table);
 }
 
-int export_query_build(const struct export_type *type, const struct export_filter *filters, size_t n_filters,
-                       enum export_query kind, struct buf *out, struct err *ret_err)
+static void add_conditions(const struct export_query *query, struct buf *out)
 {
-    if (n_filters > EXPORT_FILTERS_MAX)
-        return err_field(ret_err, "filters", "at most %d filters", EXPORT_FILTERS_MAX);
-    add_select(type, kind, out);
-    for (size_t i = 0; i < n_filters; i++) {
+    const struct export_filter_column *owner = &query->type->owner_column;
+    const char *before = " WHERE (";
+    if (owner->name && !query->request->all_rows) {
+        buf_add_str(out, before);
+        export_identifier(out, owner->name);
+        buf_add_str(out, owner->is_text ? " = " : "::text = ");
+        export_text_literal(out, query->request->rows_of);
+        buf_add_char(out, ')');
+        before = " AND (";
+    }
+    for (size_t i = 0; i < query->request->n_filters; i++) {
         const struct export_filter_type *granted = NULL;
         enum export_op op = EXPORT_OP_DEFAULT;
-        int rc = check_filter(type, &filters[i], i, &granted, &op, ret_err);
-        if (rc < 0)
-            return rc;
-        buf_add_str(out, i ? " AND (" : " WHERE (");
-        add_condition(out, granted, op, &filters[i]);
+        if (check_filter(query->type, &query->request->filters[i], i, &granted, &op, NULL) != 0) {
+            buf_add_str(out, " WHERE (planned, and yet wrong"); /* no SQL: the database refuses it */
+            return;
+        }
+        buf_add_str(out, before);
+        add_condition(out, granted, op, &query->request->filters[i]);
         buf_add_char(out, ')');
+        before = " AND (";
     }
-    if (kind == EXPORT_QUERY_ROWS && type->order_column) {
-        buf_add_str(out, " ORDER BY ");
-        export_identifier(out, type->order_column);
-        buf_add_str(out, type->descending ? " DESC" : " ASC");
-    }
-    return out->failed ? err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory") : 0;
 }
 
-void export_query_titles(const struct export_type *type, struct buf *out)
+void export_query_sql(const struct export_query *query, enum export_query_kind kind, struct buf *out)
 {
-    for (size_t i = 0; i < type->n_columns; i++) {
-        const char *title = type->columns[i].title;
-        if (i)
-            buf_add_char(out, ',');
-        if (!strpbrk(title, ",\"\r\n")) {
-            buf_add_str(out, title);
-            continue;
-        }
-        export_identifier(out, title); /* the same quotes */
+    add_select(query, kind, out);
+    if (kind == EXPORT_QUERY_NO_ROWS) {
+        buf_add_str(out, " LIMIT 0");
+        return;
     }
-    buf_add_str(out, "\r\n");
+    add_conditions(query, out);
+    for (size_t i = 0; kind == EXPORT_QUERY_ROWS && i < query->n_order; i++) {
+        buf_add_str(out, i ? ", " : " ORDER BY ");
+        export_identifier_span(out, query->order[i].column);
+        buf_add_str(out, query->order[i].descending ? " DESC" : " ASC");
+    }
 }

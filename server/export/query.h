@@ -1,22 +1,37 @@
-/* From a type and filters to SQL text. Pure; any thread. Never SQL from a caller: identifiers come from the type,
- * values are validated against their declared type and quoted. */
+/* From a type and a request to SQL text. Pure; any thread; may be driven by a fuzzer as it is. Never SQL from a caller:
+ * identifiers come from the type, values are validated against their declared type and quoted. */
 #ifndef EXPORT_QUERY_H
 #define EXPORT_QUERY_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "export/request.h"
 #include "export/types.h"
 
-enum export_query { EXPORT_QUERY_ROWS, EXPORT_QUERY_COUNT };
+enum export_query_kind {
+    EXPORT_QUERY_ROWS,   /* SELECT columns ... ORDER BY */
+    EXPORT_QUERY_COUNT,  /* SELECT count(*) ... */
+    EXPORT_QUERY_NO_ROWS /* the columns, of no row: to learn their types */
+};
 
-/* Appends "SELECT columns FROM relation WHERE ... ORDER BY ...", or "SELECT count(*) ..." without the order.
- * 0; -INVALID_ARGUMENT with the path of the field at fault ("filters[0].values[2]"), in the words of ExportFilter;
- * -RESOURCE_EXHAUSTED: out of memory. On failure out holds the part before. */
-int export_query_build(const struct export_type *type, const struct export_filter *filters, size_t n_filters,
-                       enum export_query kind, struct buf *out, struct err *ret_err);
+/* A request that has been held against its type. Borrows both. */
+struct export_query {
+    const struct export_type *type;
+    const struct export_request *request;
+    const struct export_column *const *columns; /* of the file */
+    size_t n_columns;
+    const struct export_order *order; /* of the request, or of the type */
+    size_t n_order;
+    const bool *as_json; /* by column: let the database make JSON of it; NULL: of none */
+};
 
-/* Appends the first line of the file: the titles, as RFC 4180 quotes them, with CRLF. */
-void export_query_titles(const struct export_type *type, struct buf *out);
+/* Checks filters, columns and order against the type. The array of columns goes into arena. 0; -INVALID_ARGUMENT with
+ * the path of the field at fault ("filters[0].values[2]"), in the words of StartExportRequest; -RESOURCE_EXHAUSTED:
+ * out of memory. */
+int export_query_plan(const struct export_type *type, const struct export_request *request, struct arena *arena,
+                      struct export_query *ret, struct err *ret_err);
+/* Appends the SQL of a planned query; look at out->failed. */
+void export_query_sql(const struct export_query *query, enum export_query_kind kind, struct buf *out);
 
 #endif

@@ -117,6 +117,9 @@ const char *export_value_fault(enum export_value kind, struct span text)
     switch (kind) {
     case EXPORT_VALUE_TEXT:
         return NULL;
+    case EXPORT_VALUE_UNKNOWN:
+    case EXPORT_VALUE_JSON:
+        break; /* of columns only */
     case EXPORT_VALUE_INTEGER:
         return is_integer(c) ? NULL : "must be an integer of 64 bits such as 42";
     case EXPORT_VALUE_NUMBER:
@@ -133,22 +136,29 @@ const char *export_value_fault(enum export_value kind, struct span text)
 
 /* ---- quoting ---- */
 
-void export_identifier(struct buf *out, const char *name)
+void export_identifier_span(struct buf *out, struct span name)
 {
     buf_add_char(out, '"');
-    for (; *name; name++) {
-        if (*name == '"')
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.data[i] == '"')
             buf_add_char(out, '"');
-        buf_add_char(out, *name);
+        buf_add_char(out, name.data[i]);
     }
     buf_add_char(out, '"');
 }
 
+void export_identifier(struct buf *out, const char *name)
+{
+    export_identifier_span(out, span_str(name));
+}
+
+enum like { NO_LIKE, LIKE_PART, LIKE_PREFIX };
+
 /* Backslashes are only ever written doubled within E'': then the session's settings do not matter. */
-static void literal(struct buf *out, struct span text, bool like)
+static void literal(struct buf *out, struct span text, enum like like)
 {
     buf_add_str(out, like || (text.len && memchr(text.data, '\\', text.len)) ? "E'" : "'");
-    if (like)
+    if (like == LIKE_PART)
         buf_add_char(out, '%');
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i];
@@ -163,22 +173,24 @@ static void literal(struct buf *out, struct span text, bool like)
 
 void export_text_literal(struct buf *out, struct span text)
 {
-    literal(out, text, false);
+    literal(out, text, NO_LIKE);
 }
 
-void export_like_literal(struct buf *out, struct span text)
+void export_like_literal(struct buf *out, struct span text, bool prefix)
 {
-    literal(out, text, true);
+    literal(out, text, prefix ? LIKE_PREFIX : LIKE_PART);
 }
 
 void export_value_literal(struct buf *out, enum export_value kind, struct span text)
 {
-    static const char *const casts[] = {[EXPORT_VALUE_TEXT] = "",
+    static const char *const casts[] = {[EXPORT_VALUE_UNKNOWN] = "",
+                                        [EXPORT_VALUE_TEXT] = "",
                                         [EXPORT_VALUE_INTEGER] = "::bigint",
                                         [EXPORT_VALUE_NUMBER] = "::numeric",
                                         [EXPORT_VALUE_BOOLEAN] = "::boolean",
                                         [EXPORT_VALUE_DATE] = "::date",
-                                        [EXPORT_VALUE_TIMESTAMP] = "::timestamptz"};
-    literal(out, text, false);
+                                        [EXPORT_VALUE_TIMESTAMP] = "::timestamptz",
+                                        [EXPORT_VALUE_JSON] = ""};
+    literal(out, text, NO_LIKE);
     buf_add_str(out, casts[kind]);
 }

@@ -14,9 +14,10 @@ const char *export_value_fault(enum export_value kind, struct span text);
 void export_value_literal(struct buf *out, enum export_value kind, struct span text);
 /* Appends a quoted literal of any text without NUL; right whatever standard_conforming_strings says. */
 void export_text_literal(struct buf *out, struct span text);
-/* Appends a literal of the LIKE pattern for "contains text", where text stands for itself. */
-void export_like_literal(struct buf *out, struct span text);
+/* Appends a literal of the LIKE pattern for "contains text" or "begins with text", where text stands for itself. */
+void export_like_literal(struct buf *out, struct span text, bool prefix);
 /* Appends "name" with its quotes doubled. */
 void export_identifier(struct buf *out, const char *name);
+void export_identifier_span(struct buf *out, struct span name);
 
 #endif

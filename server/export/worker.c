@@ -242,7 +242,7 @@ static void run_lease(struct export_worker *w, const struct delivery *d)
     log_end(w, &result, start_us);
     struct chunk_owner owner = {w->job_id, w->token};
     struct err err = ERR_NONE;
-    const struct chunk_store *chunks = &w->exports->chunks;
+    const struct chunk_store *chunks = w->exports->chunks;
     /* A file whose completion nobody heard of belongs to no one: the next attempt makes its own. */
     if (!reported && result.outcome == ATTEMPT_COMPLETED && chunks->discard(chunks, &owner, &err) != 0)
         log_warning("file of a lost export not removed job=%" PRId64, w->job_id);

@@ -6,17 +6,23 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "export/askers.h"
 #include "export/chunk_store.h"
 #include "export/export.h"
 
 struct exports {
     struct export_options options;
-    struct chunk_store chunks;
+    pthread_mutex_t lock; /* of types and starts */
+    struct export_types *types;
+    struct export_start *starts;                     /* on their way */
+    struct chunk_store stores[EXPORT_STORAGE_COUNT]; /* by enum export_storage; one without a uri is not there */
+    const struct chunk_store *chunks;                /* where new files go */
+    struct export_askers *askers;
     struct export_worker *workers;
     unsigned n_started;
-    pthread_t sweeper;
-    bool sweeper_started;
-    int stop_fd; /* eventfd for the sweeper */
+    pthread_t keeper;
+    bool keeper_started;
+    int stop_fd; /* eventfd for the keeper */
     atomic_bool stopping;
 };
 

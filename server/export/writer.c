@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
 
 struct chunk_list {
@@ -26,12 +27,17 @@ struct export_writer {
     bool abandon, finishing, committed, failed;
     struct err err;
     struct export_file file;
+    struct span owner_name;
     char sha256[65];
 
     /* of the thread */
     int32_t seq;
-    int64_t size;
+    int64_t size, size_max; /* size_max 0: no limit */
+    bool unpublished;
+    int64_t publish_us; /* when it was last done */
 };
+
+enum { PUBLISH_US = 200000 /* who follows a download sees a chunk this late at most */ };
 
 static void list_push(struct chunk_list *list, struct export_chunk_buffer *chunk)
 {
@@ -61,8 +67,20 @@ static int write_chunk(struct export_writer *w, const struct export_chunk_buffer
     if (EVP_DigestUpdate(w->sha, chunk->data, chunk->len) != 1)
         return err_set(err, ERR_INTERNAL, NULL, "SHA-256 failed");
     w->size += (int64_t)chunk->len;
-    return w->store->write(w->sink, w->seq++, span_of(chunk->data, chunk->len), crc32c(0, chunk->data, chunk->len),
-                           err);
+    if (w->size_max > 0 && w->size > w->size_max)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "EXPORT_QUOTA",
+                       "your exports take as much room as they may: delete some, or ask for fewer rows");
+    int rc =
+        w->store->write(w->sink, w->seq++, span_of(chunk->data, chunk->len), crc32c(0, chunk->data, chunk->len), err);
+    w->unpublished = rc == 0;
+    return rc;
+}
+
+static int publish(struct export_writer *w, struct err *err)
+{
+    w->unpublished = false;
+    w->publish_us = clock_mono_us();
+    return w->store->publish(w->sink, err);
 }
 
 static int commit(struct export_writer *w, struct err *err)
@@ -75,7 +93,8 @@ static int commit(struct export_writer *w, struct err *err)
     w->file.sha256 = span_of(w->sha256, 64);
     w->file.size = w->size;
     w->file.chunk_bytes = EXPORT_CHUNK_BYTES;
-    return w->store->commit(w->sink, &w->file, err);
+    w->file.storage = w->store->storage;
+    return w->store->commit(w->sink, &w->file, w->owner_name, err);
 }
 
 static void *writer_main(void *user)
@@ -84,20 +103,27 @@ static void *writer_main(void *user)
     pthread_mutex_lock(&w->lock);
     while (!w->abandon && !w->failed && !w->committed) {
         struct export_chunk_buffer *chunk = list_pop(&w->full);
-        if (!chunk && !w->finishing) {
+        bool to_publish =
+            w->unpublished && (!chunk || clock_mono_us() - w->publish_us > PUBLISH_US) && !(w->finishing && !chunk);
+        if (!chunk && !w->finishing && !to_publish) {
             pthread_cond_wait(&w->to_thread, &w->lock);
             continue;
         }
         pthread_mutex_unlock(&w->lock);
         struct err err = ERR_NONE;
-        int rc = chunk ? write_chunk(w, chunk, &err) : commit(w, &err);
+        int rc = to_publish ? publish(w, &err) : 0;
+        if (rc == 0 && chunk)
+            rc = write_chunk(w, chunk, &err);
+        bool commits = rc == 0 && !chunk && !to_publish;
+        if (commits)
+            rc = commit(w, &err);
         pthread_mutex_lock(&w->lock);
         if (chunk)
             list_push(&w->free_chunks, chunk);
         if (rc != 0) {
             w->failed = true;
             w->err = err;
-        } else if (!chunk) {
+        } else if (commits) {
             w->committed = true;
         }
         pthread_cond_signal(&w->to_owner);
@@ -129,13 +155,19 @@ static void free_parts(struct export_writer *w)
     mem_free(w);
 }
 
-int export_writer_new(const struct chunk_store *store, const struct chunk_owner *owner, struct export_writer **ret,
-                      struct err *ret_err)
+int export_writer_new(const struct chunk_store *store, const struct chunk_owner *owner,
+                      const struct export_file *description, struct span owner_name, int64_t budget,
+                      struct export_writer **ret, struct err *ret_err)
 {
+    int64_t used = 0;
+    struct export_file file = *description;
     struct export_writer *w = mem_zalloc(sizeof *w);
     if (!w)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     w->store = store;
+    w->owner_name = owner_name;
+    file.chunk_bytes = EXPORT_CHUNK_BYTES;
+    file.storage = store->storage;
     bool ok = init_locks(w) && (w->sha = EVP_MD_CTX_new()) && EVP_DigestInit_ex(w->sha, EVP_sha256(), NULL) == 1;
     for (int i = 0; ok && i < EXPORT_CHUNKS_IN_FLIGHT; i++) {
         struct export_chunk_buffer *chunk = mem_alloc(sizeof *chunk);
@@ -143,8 +175,10 @@ int export_writer_new(const struct chunk_store *store, const struct chunk_owner 
             list_push(&w->free_chunks, chunk);
         ok = chunk != NULL;
     }
-    int rc = ok ? store->open(store, owner, &w->sink, ret_err)
+    int rc = ok ? store->open(store, owner, &file, owner_name, &w->sink, &used, ret_err)
                 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (budget > 0)
+        w->size_max = budget > used ? budget - used : 1;
     if (rc == 0 && pthread_create(&w->thread, NULL, writer_main, w) != 0)
         rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "no more threads");
     if (rc != 0) {

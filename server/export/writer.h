@@ -19,16 +19,18 @@ struct export_chunk_buffer {
     struct export_chunk_buffer *next; /* private */
 };
 
-/* Opens a sink and starts the thread. store: kept. Gives *ret (export_writer_free). */
-int export_writer_new(const struct chunk_store *store, const struct chunk_owner *owner, struct export_writer **ret,
-                      struct err *ret_err);
+/* Opens a sink and starts the thread. store: kept; description (name and content type) and owner_name until the end.
+ * budget: most bytes that all files of the owner may have, 0: no limit. Gives *ret (export_writer_free). */
+int export_writer_new(const struct chunk_store *store, const struct chunk_owner *owner,
+                      const struct export_file *description, struct span owner_name, int64_t budget,
+                      struct export_writer **ret, struct err *ret_err);
 /* 1 and an empty chunk; 0: none is free within wait_ms, ask again; -code: the sink failed. */
 int export_writer_take(struct export_writer *writer, int wait_ms, struct export_chunk_buffer **ret,
                        struct err *ret_err);
 /* Gives a chunk back to be written. All but the last are full. */
 void export_writer_put(struct export_writer *writer, struct export_chunk_buffer *chunk);
-/* No more chunks: commit the file when they are written. file: size, sha256 and chunk_bytes are filled by the writer;
- * its texts are kept until the end. */
+/* No more chunks: commit the file when they are written. file: size, sha256, storage and chunk_bytes are filled by the
+ * writer; its texts are kept until the end. */
 void export_writer_finish(struct export_writer *writer, const struct export_file *file);
 /* 1: committed, *ret_file is complete (its sha256 lies in the writer); 0: not within wait_ms; -code: not committed,
  * or not known to be. */

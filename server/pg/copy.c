@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "pg/sqlstate.h"
 
@@ -71,10 +72,10 @@ static int next_result(struct pg_copy *copy, PGresult **ret, struct err *err)
     return 0;
 }
 
-/* Sends sql and reads to its end; keeps the first integer where want is set. */
-static int run(struct pg_copy *copy, const char *sql, int64_t *want, struct err *err)
+/* Sends sql and reads to its end; each result is shown to look, if there is one. */
+static int run(struct pg_copy *copy, const char *sql, void (*look)(const PGresult *r, void *user), void *user,
+               struct err *err)
 {
-    bool found = false;
     if (PQsendQuery(copy->c, sql) != 1)
         return lost(copy, "sending", err);
     for (;;) {
@@ -87,15 +88,84 @@ static int run(struct pg_copy *copy, const char *sql, int64_t *want, struct err 
         ExecStatusType status = PQresultStatus(r);
         if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
             rc = failed(copy, r, err);
-        else if (want && PQntuples(r) > 0) {
-            *want = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
-            found = true;
-        }
+        else if (look)
+            look(r, user);
         PQclear(r);
         if (rc != 0)
             return rc;
     }
-    return !want || found ? 0 : err_set(err, ERR_INTERNAL, NULL, "the database gave no row");
+    return 0;
+}
+
+struct integer {
+    int64_t value;
+    bool found;
+};
+
+static void look_at_integer(const PGresult *r, void *user)
+{
+    struct integer *integer = user;
+    if (PQntuples(r) == 0)
+        return;
+    integer->value = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+    integer->found = true;
+}
+
+/* ---- columns ---- */
+
+struct description {
+    struct pg_copy_column *columns;
+    size_t n;
+};
+
+static void look_at_columns(const PGresult *r, void *user)
+{
+    struct description *d = user;
+    if (PQresultStatus(r) != PGRES_TUPLES_OK || d->columns)
+        return;
+    d->n = (size_t)PQnfields(r);
+    d->columns = mem_zalloc(d->n * sizeof *d->columns);
+    for (size_t i = 0; d->columns && i < d->n; i++)
+        d->columns[i].type = PQftype(r, (int)i);
+}
+
+static void look_at_types(const PGresult *r, void *user)
+{
+    struct description *d = user;
+    for (int row = 0; row < PQntuples(r); row++) {
+        uint32_t type = (uint32_t)strtoul(PQgetvalue(r, row, 0), NULL, 10);
+        for (size_t i = 0; i < d->n; i++)
+            if (d->columns[i].type == type) {
+                d->columns[i].category = *PQgetvalue(r, row, 1);
+                d->columns[i].kind = *PQgetvalue(r, row, 2);
+            }
+    }
+}
+
+int pg_copy_describe(struct pg_copy *copy, const char *sql, struct pg_copy_column **ret, size_t *ret_n,
+                     struct err *ret_err)
+{
+    struct description d = {0};
+    struct buf types = BUF_INIT;
+    int rc = run(copy, sql, look_at_columns, &d, ret_err);
+    if (rc == 0 && !d.columns)
+        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    buf_add_str(&types, "SELECT oid, typcategory, typtype FROM pg_catalog.pg_type WHERE oid IN (0");
+    for (size_t i = 0; rc == 0 && i < d.n; i++)
+        buf_printf(&types, ", %u", d.columns[i].type);
+    buf_add_char(&types, ')');
+    if (rc == 0 && types.failed)
+        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (rc == 0)
+        rc = run(copy, types.data, look_at_types, &d, ret_err);
+    buf_done(&types);
+    if (rc != 0) {
+        mem_free(d.columns);
+        return rc;
+    }
+    *ret = d.columns;
+    *ret_n = d.n;
+    return 0;
 }
 
 int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, struct err *ret_err)
@@ -146,12 +216,18 @@ void pg_copy_close(struct pg_copy *copy)
 
 int pg_copy_exec(struct pg_copy *copy, const char *sql, struct err *ret_err)
 {
-    return run(copy, sql, NULL, ret_err);
+    return run(copy, sql, NULL, NULL, ret_err);
 }
 
 int pg_copy_int(struct pg_copy *copy, const char *sql, int64_t *ret, struct err *ret_err)
 {
-    return run(copy, sql, ret, ret_err);
+    struct integer integer = {0};
+    int rc = run(copy, sql, look_at_integer, &integer, ret_err);
+    if (rc == 0 && !integer.found)
+        rc = err_set(ret_err, ERR_INTERNAL, NULL, "the database gave no row");
+    if (rc == 0)
+        *ret = integer.value;
+    return rc;
 }
 
 int pg_copy_start(struct pg_copy *copy, const char *sql, struct err *ret_err)

@@ -30,6 +30,14 @@ void pg_copy_close(struct pg_copy *copy);
 int pg_copy_exec(struct pg_copy *copy, const char *sql, struct err *ret_err);
 /* One statement with one row and one integer. */
 int pg_copy_int(struct pg_copy *copy, const char *sql, int64_t *ret, struct err *ret_err);
+/* What the columns of a query hold: gives an array of *ret_n (mem_free). sql: of no rows. */
+struct pg_copy_column {
+    uint32_t type; /* OID of the type; of a domain, that of what it is made of */
+    char category; /* pg_type.typcategory: 'N' numbers, 'S' strings, 'A' arrays ... */
+    char kind;     /* pg_type.typtype: 'b' base, 'c' composite ... */
+};
+int pg_copy_describe(struct pg_copy *copy, const char *sql, struct pg_copy_column **ret, size_t *ret_n,
+                     struct err *ret_err);
 /* COPY ... TO STDOUT; then rows. */
 int pg_copy_start(struct pg_copy *copy, const char *sql, struct err *ret_err);
 /* 1 and the next row as it came, its line end included, valid until the next call; 0: that was all, and it went well;

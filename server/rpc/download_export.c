@@ -1,37 +1,29 @@
 /* ExportService.DownloadExport. On the call's worker.
  *
- *   start: check, ask the store --store--> loaded: the caller's, and completed? --store--> found: is the offset in it?
- *     | at its end: send the file's description --> last                  | ask for the first chunk
- *     v                                                                   v
- *   end with OK <-- last        +--> chunk (arrived): ask for the one after, send this one --> sent
- *        ^                      |                                                               |
- *        |                      +---------- wait for the one asked for <------------------------+ more
- *        +--------------------------------------------------------------------------------------+ that was all
+ *   start: check, watch the hub when it follows, ask the store --store--> loaded: the caller's? --> look
+ *   look: completed, or follows? --export--> found: bind to the file; is the offset in it?
+ *     |     nothing to bind to yet: wait           | ask for the chunk at the offset
+ *     |                                            v
+ *     |                       +--> chunk (arrived): ask for the one after, send this one --> sent
+ *     |                       |      | not written yet: wait                                  |
+ *     |                       +------+---------------- the one asked for <--------------------+ more
+ *     +<-- signal -- wait                                                                     | that was all
+ *                                               end with OK <-- last <-- the file's facts <---+
  *
  * Two chunks are in memory at a time: one on its way out, one on its way in. The next is sent when the last is out: a
- * slow reader holds up only its own download. */
+ * slow reader holds up only its own download. A download is bound to one attempt: chunks are asked for by its token, so
+ * that bytes of two attempts never meet. */
 #include "base/crc32c.h"
+#include "export/attempt_number.h"
 #include "joblog/v1/export.crpc.h"
 #include "rpc/export_common.h"
+#include "rpc/export_download.h"
 
-struct chunk_slot {
-    struct crpc_event stored;
-    struct store_export_chunk cmd;
-    struct arena arena;
-    bool asked; /* armed, or arrived and not used yet */
-};
-
-struct download_export {
-    struct export_load load;
-    struct export_file file;
-    int64_t offset; /* next byte to send */
-    bool file_told;
-    struct chunk_slot slots[2];
-    unsigned current;
-};
+enum { WAIT_MS = 1000 /* a chunk may come without a word from the hub */ };
 
 static enum crpc_next download_export_start(struct crpc_call *call);
 static enum crpc_next download_export_loaded(struct crpc_call *call);
+static enum crpc_next download_export_look(struct crpc_call *call);
 static enum crpc_next download_export_found(struct crpc_call *call);
 static enum crpc_next download_export_chunk(struct crpc_call *call);
 static enum crpc_next download_export_sent(struct crpc_call *call);
@@ -39,25 +31,54 @@ static enum crpc_next download_export_last(struct crpc_call *call);
 
 static const struct crpc_step START = {"start", download_export_start};
 static const struct crpc_step LOADED = {"loaded", download_export_loaded};
+static const struct crpc_step LOOK = {"look", download_export_look};
 static const struct crpc_step FOUND = {"found", download_export_found};
 static const struct crpc_step CHUNK = {"chunk", download_export_chunk};
 static const struct crpc_step SENT = {"sent", download_export_sent};
 static const struct crpc_step LAST = {"last", download_export_last};
+
+static enum crpc_next finish(struct crpc_call *call, enum err_code code, const char *reason, const char *text)
+{
+    struct err err = ERR_NONE;
+    err_set(&err, code, reason, "%s", text);
+    return crpc_finish(call, &err);
+}
+
+static enum crpc_next restarted(struct crpc_call *call)
+{
+    return finish(call, ERR_ABORTED, "EXPORT_RESTARTED",
+                  "the attempt that these bytes are of has failed: begin again at offset 0");
+}
+
+/* ---- the beginning ---- */
+
+static int follow(struct crpc_call *call, struct download_export *d, struct err *err)
+{
+    struct service *service = service_of(call);
+    struct job_filter filter = {.ids = &d->load.id, .n_ids = 1};
+    crpc_signal_init(call, &d->wake);
+    drain_join(&service->drain, &d->drain, &d->wake.tag);
+    return hub_watch(service->hub, &filter, &d->wake.tag, &d->watch, err);
+}
 
 static enum crpc_next download_export_start(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
     const Joblog__V1__DownloadExportRequest *request = joblog_v1_export_service_download_export_request(call);
     struct err err = ERR_NONE;
-    for (int i = 0; i < 2; i++)
-        arena_init(&d->slots[i].arena, NULL, 0, 0);
     if (export_load_check(call, &d->load, request->id, &err) != 0)
         return crpc_finish(call, &err);
     if (request->offset < 0) {
         err_field(&err, "offset", "offset must not be negative, is %lld", (long long)request->offset);
         return crpc_finish(call, &err);
     }
+    arena_init(&d->arena, NULL, 0, 0);
+    d->arena_made = true;
     d->offset = request->offset;
+    d->wanted = request->attempt;
+    d->follows = request->follow;
+    if (d->follows && follow(call, d, &err) != 0)
+        return crpc_finish(call, &err);
     return export_load_job(call, &d->load, &LOADED);
 }
 
@@ -67,121 +88,173 @@ static enum crpc_next download_export_loaded(struct crpc_call *call)
     struct err err = ERR_NONE;
     if (export_load_owned(&d->load, &err) != 0)
         return crpc_finish(call, &err);
-    if (d->load.get.job.status != JOB_COMPLETED) {
-        err_set(&err, ERR_FAILED_PRECONDITION, "EXPORT_NOT_READY", "export %lld is %s: there is no file",
-                (long long)d->load.id, job_status_name((int)d->load.get.job.status));
-        return crpc_finish(call, &err);
-    }
-    return export_load_file(call, &d->load, &FOUND);
+    d->status = d->load.get.job.status;
+    d->run = d->load.get.job.attempt;
+    return crpc_goto(call, &LOOK);
 }
 
-/* ---- chunks ---- */
+/* ---- is there a file? ---- */
 
-static bool ask(struct crpc_call *call, struct chunk_slot *slot, int32_t seq, struct err *err)
+static enum crpc_next not_ready(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
-    arena_reset(&slot->arena);
-    slot->cmd = (struct store_export_chunk){
-        .cmd = {.op = STORE_EXPORT_CHUNK}, .job_id = d->load.id, .seq = seq, .arena = &slot->arena};
-    slot->cmd.cmd.done = &slot->stored.tag;
-    crpc_event_arm(call, &slot->stored);
-    slot->asked = store_submit(service_of(call)->store, &slot->cmd.cmd, err) == 0;
-    if (!slot->asked)
-        crpc_event_disarm(&slot->stored);
-    return slot->asked;
-}
-
-/* Waits for the chunk that holds the offset; asks for it if nobody has. */
-static enum crpc_next await_chunk(struct crpc_call *call)
-{
-    struct download_export *d = crpc_call_state(call);
-    struct chunk_slot *slot = &d->slots[d->current];
     struct err err = ERR_NONE;
-    if (!slot->asked && !ask(call, slot, (int32_t)(d->offset / d->file.chunk_bytes), &err))
-        return crpc_finish(call, &err);
-    return crpc_await(call, &slot->stored, &CHUNK);
+    err_set(&err, ERR_FAILED_PRECONDITION, "EXPORT_NOT_READY", "export %lld is %s: there is no file",
+            (long long)d->load.id, job_status_name((int)d->status));
+    return crpc_finish(call, &err);
 }
 
-static int check_chunk(const struct download_export *d, const struct store_export_chunk *chunk, struct err *err)
-{
-    int64_t start = (int64_t)chunk->seq * d->file.chunk_bytes;
-    int64_t want = d->file.size - start < d->file.chunk_bytes ? d->file.size - start : d->file.chunk_bytes;
-    if (chunk->cmd.err.code != ERR_OK) {
-        *err = chunk->cmd.err;
-        return -(int)err->code;
-    }
-    if ((int64_t)chunk->data.len != want || crc32c(0, chunk->data.data, chunk->data.len) != chunk->crc32c)
-        return err_set(err, ERR_DATA_LOSS, "EXPORT_DAMAGED", "chunk %d of export %lld is damaged", chunk->seq,
-                       (long long)d->load.id);
-    return 0;
-}
-
-/* data empty: the file's description alone. */
-static enum crpc_next send_data(struct crpc_call *call, struct span data, uint32_t crc, const struct crpc_step *next)
+static enum crpc_next wait_for_more(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
-    Joblog__V1__DownloadExportResponse response = JOBLOG__V1__DOWNLOAD_EXPORT_RESPONSE__INIT;
-    if (!d->file_told && !(response.file = convert_export_file(crpc_call_arena(call), &d->file)))
-        return service_no_memory(call);
-    d->file_told = true;
-    response.offset = d->offset;
-    response.data.data = (uint8_t *)data.data;
-    response.data.len = data.len;
-    response.crc32c = crc;
-    d->offset += (int64_t)data.len;
-    return joblog_v1_export_service_download_export_send(call, &response, next);
+    return crpc_await_signal_for(call, &d->wake, WAIT_MS, &LOOK);
 }
 
-/* ---- the chain, on ---- */
+/* The newest that the hub has. */
+static void take_news(struct crpc_call *call, struct download_export *d)
+{
+    struct job_snapshot *snapshot;
+    bool cut = false;
+    while ((snapshot = hub_next(service_of(call)->hub, d->watch, &cut))) {
+        if (snapshot->job.revision > d->revision) {
+            d->revision = snapshot->job.revision;
+            d->status = snapshot->job.status;
+            d->run = snapshot->job.attempt;
+        }
+        job_snapshot_unref(snapshot);
+    }
+}
+
+static enum crpc_next download_export_look(struct crpc_call *call)
+{
+    struct download_export *d = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    if (crpc_call_cancelled(call))
+        return crpc_finish(call, NULL);
+    if (d->follows && drain_begun(&service_of(call)->drain)) {
+        drain_error(&err);
+        return crpc_finish(call, &err);
+    }
+    if (caller_check(call, &err) != 0)
+        return crpc_finish(call, &err);
+    if (d->follows)
+        take_news(call, d);
+    if (d->status != JOB_COMPLETED && (!d->follows || d->status == JOB_FAILED || d->status == JOB_CANCELLED))
+        return d->bound ? restarted(call) : not_ready(call);
+    if (d->bound && d->status == JOB_RUNNING && d->run == d->bound_run) /* on with the chunk that was not there yet */
+        return download_await_chunk(call, &CHUNK);
+    arena_reset(&d->arena);
+    d->files = (struct export_ask_files){
+        .ask = {.op = EXPORT_ASK_FILES}, .job_ids = &d->load.id, .n_job_ids = 1, .arena = &d->arena};
+    return export_submit(call, &d->files.ask, &d->load.stored, &FOUND);
+}
+
+static enum crpc_next missing(struct crpc_call *call)
+{
+    struct download_export *d = crpc_call_state(call);
+    const struct export_file *file = d->files.n_files > 0 ? &d->files.files[0] : NULL;
+    if (file && file->state == EXPORT_FILE_DELETED)
+        return finish(call, ERR_NOT_FOUND, "EXPORT_DELETED", "the file of this export has been deleted");
+    if (d->status == JOB_COMPLETED)
+        return finish(call, ERR_NOT_FOUND, "EXPORT_EXPIRED", "the file of this export has expired");
+    return d->bound ? restarted(call) : wait_for_more(call);
+}
+
+/* Keeps the file's facts for as long as the call lives. False: out of memory. */
+static bool bind(struct crpc_call *call, struct download_export *d, const struct export_file *file)
+{
+    struct arena *arena = crpc_call_arena(call);
+    d->file = *file;
+    d->file.name = arena_span(arena, file->name);
+    d->file.content_type = arena_span(arena, file->content_type);
+    d->file.sha256 = arena_span(arena, file->sha256);
+    d->bound = true;
+    d->bound_run = d->run;
+    d->attempt = attempt_number(file->job_id, file->token);
+    return d->file.name.data && d->file.content_type.data && d->file.sha256.data;
+}
 
 static enum crpc_next download_export_found(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
-    const struct export_file *file = export_load_found(&d->load);
+    const struct export_file *file = d->files.n_files > 0 ? &d->files.files[0] : NULL;
     struct err err = ERR_NONE;
-    if (d->load.files.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &d->load.files.cmd.err);
-    if (!file) {
-        err_set(&err, ERR_NOT_FOUND, "EXPORT_EXPIRED", "the file of export %lld has been deleted",
-                (long long)d->load.id);
-        return crpc_finish(call, &err);
-    }
-    d->file = *file;
-    if (d->offset > file->size) {
+    if (d->files.ask.err.code != ERR_OK)
+        return crpc_finish(call, &d->files.ask.err);
+    bool writing = file && file->state == EXPORT_FILE_WRITING;
+    /* A finished file counts when its attempt has completed the job, and not before. */
+    if (!file || (writing ? !d->follows : !export_file_is_there(file) || d->status != JOB_COMPLETED))
+        return missing(call);
+    if (d->bound && file->token != d->file.token)
+        return restarted(call);
+    if (!bind(call, d, file))
+        return service_no_memory(call);
+    if (d->wanted && d->wanted != d->attempt)
+        return restarted(call);
+    if (!writing && d->offset > d->file.size) {
         err_set(&err, ERR_OUT_OF_RANGE, "OFFSET_PAST_END", "offset %lld is past the end of the file of %lld bytes",
-                (long long)d->offset, (long long)file->size);
+                (long long)d->offset, (long long)d->file.size);
         return crpc_finish(call, &err);
     }
-    return d->offset == file->size ? send_data(call, (struct span){0}, 0, &LAST) : await_chunk(call);
+    if (!writing && d->offset == d->file.size)
+        return download_send(call, (struct span){0}, 0, &LAST);
+    return download_await_chunk(call, &CHUNK);
+}
+
+/* ---- chunks ---- */
+
+static int check_chunk(const struct download_export *d, const struct export_ask_chunk *ask, struct err *err)
+{
+    struct span data = ask->chunk.data;
+    int64_t start = (int64_t)ask->seq * d->file.chunk_bytes, most = d->file.chunk_bytes;
+    bool whole = d->file.state == EXPORT_FILE_THERE;
+    if (whole && d->file.size - start < most)
+        most = d->file.size - start;
+    if ((whole && (int64_t)data.len != most) || (int64_t)data.len > most ||
+        crc32c(0, data.data, data.len) != ask->chunk.crc32c)
+        return err_set(err, ERR_DATA_LOSS, "EXPORT_DAMAGED", "chunk %d of export %lld is damaged", ask->seq,
+                       (long long)d->load.id);
+    return 0;
 }
 
 static enum crpc_next download_export_chunk(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
     struct chunk_slot *slot = &d->slots[d->current];
-    struct err err = ERR_NONE;
-    slot->asked = false;
-    if (check_chunk(d, &slot->cmd, &err) != 0)
-        return crpc_finish(call, &err);
+    struct err err = slot->ask.ask.err;
     size_t skip = (size_t)(d->offset % d->file.chunk_bytes);
-    struct span data = span_of(slot->cmd.data.data + skip, slot->cmd.data.len - skip);
-    uint32_t crc = skip ? crc32c(0, data.data, data.len) : slot->cmd.crc32c;
+    bool whole = d->file.state == EXPORT_FILE_THERE;
+    slot->asked = false;
+    if (err.code == ERR_NOT_FOUND && whole) /* deleted, or expired and swept, in the middle */
+        return finish(call, ERR_NOT_FOUND, "EXPORT_EXPIRED", "the file of this export is gone");
+    if (err.code != ERR_OK && (whole || err.code != ERR_NOT_FOUND))
+        return crpc_finish(call, &err);
+    /* Not there yet; or its last chunk, which has been sent and shows only now that it was the last. */
+    if (err.code == ERR_NOT_FOUND || (!whole && slot->ask.chunk.data.len <= skip))
+        return wait_for_more(call);
+    if (check_chunk(d, &slot->ask, &err) != 0)
+        return crpc_finish(call, &err);
+    struct span data = span_of(slot->ask.chunk.data.data + skip, slot->ask.chunk.data.len - skip);
+    uint32_t crc = skip ? crc32c(0, data.data, data.len) : slot->ask.chunk.crc32c;
     d->current = !d->current;
-    /* A failure here is no harm: it is asked for again when it is needed. */
-    if (d->offset + (int64_t)data.len < d->file.size)
-        ask(call, &d->slots[d->current], slot->cmd.seq + 1, &err);
-    return send_data(call, data, crc, &SENT);
+    if (whole && d->offset + (int64_t)data.len < d->file.size)
+        download_ask_ahead(call, slot->ask.seq + 1);
+    return download_send(call, data, crc, &SENT);
 }
 
 static enum crpc_next download_export_sent(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
-    if (!crpc_call_sent(call) || d->offset >= d->file.size)
+    if (!crpc_call_sent(call))
         return crpc_finish(call, NULL);
     struct err err = ERR_NONE;
     if (caller_check(call, &err) != 0)
         return crpc_finish(call, &err);
-    return await_chunk(call);
+    if (d->file.state != EXPORT_FILE_THERE)
+        return d->offset % d->file.chunk_bytes ? crpc_goto(call, &LOOK) : download_await_chunk(call, &CHUNK);
+    if (d->offset < d->file.size)
+        return download_await_chunk(call, &CHUNK);
+    return d->complete_told ? crpc_finish(call, NULL) : download_send(call, (struct span){0}, 0, &LAST);
 }
 
 static enum crpc_next download_export_last(struct crpc_call *call)
@@ -192,8 +265,13 @@ static enum crpc_next download_export_last(struct crpc_call *call)
 static void download_export_done(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
+    struct service *service = service_of(call);
     for (int i = 0; i < 2; i++)
-        arena_done(&d->slots[i].arena);
+        chunk_data_done(&d->slots[i].ask.chunk);
+    hub_unwatch(service->hub, d->watch);
+    drain_leave(&service->drain, &d->drain);
+    if (d->arena_made)
+        arena_done(&d->arena);
 }
 
 const struct crpc_handler download_export_handler = {

@@ -2,7 +2,18 @@
 #include "rpc/export_common.h"
 
 #include "base/clock.h"
+#include "core/identity.h"
 #include "rpc/check.h"
+
+struct export_caller export_caller_of(const struct crpc_call *call)
+{
+    const struct caller *caller = caller_of(call);
+    /* On behalf of a user an administrator gets that user's rows. */
+    return (struct export_caller){.owner = caller->owner,
+                                  .roles = caller->identity->roles,
+                                  .all_rows = (caller->identity->roles & ROLE_ADMIN) &&
+                                              span_eq(caller->owner, caller->identity->owner)};
+}
 
 int export_load_check(struct crpc_call *call, struct export_load *load, int64_t id, struct err *ret_err)
 {
@@ -33,20 +44,36 @@ int export_load_owned(const struct export_load *load, struct err *ret_err)
     return 0;
 }
 
+enum crpc_next export_submit(struct crpc_call *call, struct export_ask *ask, struct crpc_event *event,
+                             const struct crpc_step *next)
+{
+    struct err err = ERR_NONE;
+    ask->done = &event->tag;
+    crpc_event_arm(call, event);
+    if (export_ask(service_of(call)->exports, ask, &err) != 0) {
+        crpc_event_disarm(event);
+        return crpc_finish(call, &err);
+    }
+    return crpc_await(call, event, next);
+}
+
 enum crpc_next export_load_file(struct crpc_call *call, struct export_load *load, const struct crpc_step *next)
 {
-    load->files = (struct store_export_file){
-        .cmd = {.op = STORE_EXPORT_FILE}, .job_ids = &load->id, .n_job_ids = 1, .arena = crpc_call_arena(call)};
+    load->files = (struct export_ask_files){
+        .ask = {.op = EXPORT_ASK_FILES}, .job_ids = &load->id, .n_job_ids = 1, .arena = crpc_call_arena(call)};
     if (load->get.job.status != JOB_COMPLETED)
         return crpc_goto(call, next);
-    return service_submit(call, &load->files.cmd, &load->stored, next);
+    return export_submit(call, &load->files.ask, &load->stored, next);
+}
+
+bool export_file_is_there(const struct export_file *file)
+{
+    return file && file->state == EXPORT_FILE_THERE && file->expire_us > clock_wall_us();
 }
 
 const struct export_file *export_load_found(const struct export_load *load)
 {
-    if (load->files.n_files == 0 || load->files.files[0].expire_us <= clock_wall_us())
-        return NULL;
-    return &load->files.files[0];
+    return load->files.n_files > 0 ? &load->files.files[0] : NULL;
 }
 
 Joblog__V1__Export *export_load_message(struct crpc_call *call, const struct export_load *load)

@@ -27,6 +27,21 @@ static Joblog__V1__ExportFilter *convert_filter(struct arena *arena, const struc
     return m;
 }
 
+Joblog__V1__ExportOrder **convert_export_orders(struct arena *arena, const struct export_order *orders, size_t n)
+{
+    Joblog__V1__ExportOrder **list = arena_alloc(arena, n * sizeof *list);
+    for (size_t i = 0; list && i < n; i++) {
+        list[i] = arena_alloc(arena, sizeof **list);
+        if (!list[i])
+            return NULL;
+        joblog__v1__export_order__init(list[i]);
+        list[i]->descending = orders[i].descending;
+        if (!(list[i]->column = convert_text(arena, orders[i].column)))
+            return NULL;
+    }
+    return list;
+}
+
 Joblog__V1__ExportFile *convert_export_file(struct arena *arena, const struct export_file *file)
 {
     Joblog__V1__ExportFile *m = arena_alloc(arena, sizeof *m);
@@ -38,36 +53,101 @@ Joblog__V1__ExportFile *convert_export_file(struct arena *arena, const struct ex
     m->sha256 = convert_text(arena, file->sha256);
     m->size = file->size;
     m->rows = file->rows;
-    m->expire_time = convert_time(arena, file->expire_us);
-    return m->file_name && m->content_type && m->sha256 && m->expire_time ? m : NULL;
+    m->cut_cells = file->cut_cells;
+    m->complete = file->state == EXPORT_FILE_THERE;
+    if (file->expire_us)
+        m->expire_time = convert_time(arena, file->expire_us);
+    return m->file_name && m->content_type && m->sha256 && (m->expire_time || !file->expire_us) ? m : NULL;
 }
 
-Joblog__V1__Export *convert_export(struct arena *arena, const struct exports *exports, const struct job *job,
+/* What can be downloaded; file NULL: nothing is known of one. */
+static Joblog__V1__ExportFileState file_state(const struct job *job, const struct export_file *file)
+{
+    switch (job->status) {
+    case JOB_PENDING:
+        return JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_NONE_YET;
+    case JOB_RUNNING:
+        return job->progress.done > 0 ? JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_WRITING
+                                      : JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_NONE_YET;
+    case JOB_COMPLETED:
+        if (export_file_is_there(file))
+            return JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_READY;
+        return file && file->state == EXPORT_FILE_DELETED ? JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_DELETED
+                                                          : JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_EXPIRED;
+    default:
+        return JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_NONE;
+    }
+}
+
+static Joblog__V1__CsvOptions *convert_csv(struct arena *arena, const struct export_csv *csv)
+{
+    Joblog__V1__CsvOptions *m = arena_alloc(arena, sizeof *m);
+    if (!m)
+        return NULL;
+    joblog__v1__csv_options__init(m);
+    m->delimiter = convert_text(arena, csv->delimiter ? span_of(&csv->delimiter, 1) : SPAN_LIT(","));
+    m->null_text = convert_text(arena, csv->null_text);
+    m->byte_order_mark = csv->byte_order_mark;
+    m->no_header = csv->no_header;
+    m->keep_formulas = csv->keep_formulas;
+    return m->delimiter && m->null_text ? m : NULL;
+}
+
+/* What was asked for. False: out of memory. */
+static bool put_request(struct arena *arena, const struct export_request *request, const struct export_type *type,
+                        Joblog__V1__Export *m)
+{
+    size_t n = request->n_columns || !type ? request->n_columns : type->n_columns;
+    m->format = (Joblog__V1__ExportFormat)(request->format ? request->format : EXPORT_CSV);
+    m->compression = (Joblog__V1__ExportCompression)(request->compression ? request->compression : EXPORT_PLAIN);
+    m->export_type = convert_text(arena, request->export_type);
+    m->language = convert_text(arena, request->language);
+    m->filters = arena_alloc(arena, request->n_filters * sizeof *m->filters);
+    m->columns = arena_alloc(arena, n * sizeof *m->columns);
+    m->order = convert_export_orders(arena, request->order, request->n_order);
+    m->n_order = request->n_order;
+    if (!m->export_type || !m->language || !m->filters || !m->columns || !m->order)
+        return false;
+    for (; m->n_filters < request->n_filters; m->n_filters++)
+        if (!(m->filters[m->n_filters] = convert_filter(arena, &request->filters[m->n_filters])))
+            return false;
+    for (; m->n_columns < n; m->n_columns++)
+        if (!(m->columns[m->n_columns] =
+                  convert_text(arena, request->n_columns ? request->columns[m->n_columns]
+                                                         : span_str(type->columns[m->n_columns].name))))
+            return false;
+    return m->format != JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV || (m->csv = convert_csv(arena, &request->csv));
+}
+
+Joblog__V1__Export *convert_export(struct arena *arena, struct exports *exports, const struct job *job,
                                    const struct export_request *request, const struct export_file *file)
 {
     Joblog__V1__Export *m = arena_alloc(arena, sizeof *m);
     if (!m)
         return NULL;
     joblog__v1__export__init(m);
-    const struct export_types *types = export_types_of(exports);
-    const struct export_type *type = types ? export_types_find(types, request->export_type) : NULL;
-    m->format = JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV;
-    m->export_type = convert_text(arena, request->export_type);
+    struct export_types *types = export_types_of(exports);
+    const struct export_type *type = export_types_find(types, request->export_type);
     /* A type that was taken away keeps its name for its old exports. */
     m->title = convert_text(arena, type ? span_str(type->title) : request->export_type);
+    bool ok = m->title && put_request(arena, request, type, m);
+    export_types_free(types);
     m->job = convert_job(arena, job, VIEW_BASIC, clock_wall_us());
-    m->filters = arena_alloc(arena, request->n_filters * sizeof *m->filters);
-    if (!m->export_type || !m->title || !m->job || !m->filters)
+    m->file_state = file_state(job, file);
+    if (!ok || !m->job)
         return NULL;
-    for (; m->n_filters < request->n_filters; m->n_filters++)
-        if (!(m->filters[m->n_filters] = convert_filter(arena, &request->filters[m->n_filters])))
-            return NULL;
-    if (file && !(m->file = convert_export_file(arena, file)))
+    if (m->file_state == JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_READY &&
+        !(m->file = convert_export_file(arena, file)))
         return NULL;
     return m;
 }
 
-/* ---- types; their texts are constant and end in NUL: no copies ---- */
+/* ---- types ---- */
+
+static char *copy(struct arena *arena, const char *text)
+{
+    return arena_str(arena, span_str(text));
+}
 
 static Joblog__V1__ExportFilterType *convert_filter_type(struct arena *arena, const struct export_filter_type *filter)
 {
@@ -75,10 +155,11 @@ static Joblog__V1__ExportFilterType *convert_filter_type(struct arena *arena, co
     if (!m)
         return NULL;
     joblog__v1__export_filter_type__init(m);
-    m->field = (char *)filter->field;
-    m->title = (char *)filter->title;
+    m->field = copy(arena, filter->field);
+    m->title = copy(arena, filter->title);
+    m->value_type = (Joblog__V1__ExportValueType)filter->value;
     m->operators = arena_alloc(arena, filter->n_ops * sizeof *m->operators);
-    if (!m->operators)
+    if (!m->operators || !m->field || !m->title)
         return NULL;
     for (; m->n_operators < filter->n_ops; m->n_operators++)
         m->operators[m->n_operators] = (Joblog__V1__FilterOperator)filter->ops[m->n_operators];
@@ -91,25 +172,39 @@ static Joblog__V1__ExportColumn *convert_column(struct arena *arena, const struc
     if (!m)
         return NULL;
     joblog__v1__export_column__init(m);
-    m->name = (char *)column->name;
-    m->title = (char *)column->title;
-    return m;
+    m->name = copy(arena, column->name);
+    m->title = copy(arena, column->title);
+    m->format = copy(arena, column->format);
+    m->value_type = (Joblog__V1__ExportValueType)column->actual;
+    m->sortable = column->sortable;
+    return m->name && m->title && m->format ? m : NULL;
 }
 
 Joblog__V1__ExportType *convert_export_type(struct arena *arena, const struct export_type *type)
 {
-    static Joblog__V1__ExportFormat formats[] = {JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV};
+    static Joblog__V1__ExportFormat formats[] = {JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV,
+                                                 JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_JSON_LINES,
+                                                 JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_XLSX};
+    static Joblog__V1__ExportCompression compressions[] = {JOBLOG__V1__EXPORT_COMPRESSION__EXPORT_COMPRESSION_NONE,
+                                                           JOBLOG__V1__EXPORT_COMPRESSION__EXPORT_COMPRESSION_GZIP,
+                                                           JOBLOG__V1__EXPORT_COMPRESSION__EXPORT_COMPRESSION_ZSTD};
     Joblog__V1__ExportType *m = arena_alloc(arena, sizeof *m);
     if (!m)
         return NULL;
     joblog__v1__export_type__init(m);
-    m->name = (char *)type->name;
-    m->title = (char *)type->title;
+    m->name = copy(arena, type->name);
+    m->title = copy(arena, type->title);
     m->formats = formats;
-    m->n_formats = 1;
+    m->n_formats = sizeof formats / sizeof formats[0];
+    m->compressions = compressions;
+    m->n_compressions = sizeof compressions / sizeof compressions[0];
+    m->max_rows = type->max_rows;
+    m->own_rows_only = type->owner_column.name != NULL;
+    m->order = convert_export_orders(arena, type->order, type->n_order);
+    m->n_order = type->n_order;
     m->columns = arena_alloc(arena, type->n_columns * sizeof *m->columns);
     m->filters = arena_alloc(arena, type->n_filters * sizeof *m->filters);
-    if (!m->columns || !m->filters)
+    if (!m->name || !m->title || !m->order || !m->columns || !m->filters)
         return NULL;
     for (; m->n_columns < type->n_columns; m->n_columns++)
         if (!(m->columns[m->n_columns] = convert_column(arena, &type->columns[m->n_columns])))

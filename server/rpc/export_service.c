@@ -11,6 +11,7 @@ int export_service_mount(struct crpc_server *server, struct service *service, st
                                                           .list_exports = list_exports_handler,
                                                           .watch_export = watch_export_handler,
                                                           .cancel_export = cancel_export_handler,
+                                                          .delete_export = delete_export_handler,
                                                           .download_export = download_export_handler,
                                                           .list_export_types = list_export_types_handler};
     return joblog_v1_export_service_mount(server, &handlers, service, ret_err);

@@ -33,8 +33,8 @@ static enum crpc_next get_export_loaded(struct crpc_call *call)
 static enum crpc_next get_export_found(struct crpc_call *call)
 {
     struct export_load *load = crpc_call_state(call);
-    if (load->files.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &load->files.cmd.err);
+    if (load->files.ask.err.code != ERR_OK)
+        return crpc_finish(call, &load->files.ask.err);
     Joblog__V1__Export *message = export_load_message(call, load);
     return message ? joblog_v1_export_service_get_export_reply(call, message) : service_no_memory(call);
 }

@@ -1,7 +1,6 @@
 /* ExportService.ListExports: the caller's own. On the call's worker.
  *
  *   start: check, ask the store --store--> loaded: a page --store--> files found --reply--> end */
-#include "base/clock.h"
 #include "joblog/v1/export.crpc.h"
 #include "rpc/check.h"
 #include "rpc/export_common.h"
@@ -14,7 +13,7 @@ enum { PAGE_BYTES_MAX = 3 << 20, EXPORTS_AT_ONCE = 200 };
 struct list_exports {
     struct crpc_event stored;
     struct store_list list;
-    struct store_export_file files;
+    struct export_ask_files files;
     struct span name;
 };
 
@@ -65,16 +64,16 @@ static enum crpc_next list_exports_loaded(struct crpc_call *call)
     for (size_t i = 0; i < l->list.n_jobs; i++)
         if (l->list.jobs[i].status == JOB_COMPLETED)
             ids[n++] = l->list.jobs[i].id;
-    l->files = (struct store_export_file){
-        .cmd = {.op = STORE_EXPORT_FILE}, .job_ids = ids, .n_job_ids = n, .arena = crpc_call_arena(call)};
-    return n ? service_submit(call, &l->files.cmd, &l->stored, &FOUND) : crpc_goto(call, &FOUND);
+    l->files = (struct export_ask_files){
+        .ask = {.op = EXPORT_ASK_FILES}, .job_ids = ids, .n_job_ids = n, .arena = crpc_call_arena(call)};
+    return n ? export_submit(call, &l->files.ask, &l->stored, &FOUND) : crpc_goto(call, &FOUND);
 }
 
-static const struct export_file *list_exports_file(const struct list_exports *l, int64_t job_id, int64_t now_us)
+static const struct export_file *list_exports_file(const struct list_exports *l, int64_t job_id)
 {
     for (size_t i = 0; i < l->files.n_files; i++)
         if (l->files.files[i].job_id == job_id)
-            return l->files.files[i].expire_us > now_us ? &l->files.files[i] : NULL;
+            return &l->files.files[i];
     return NULL;
 }
 
@@ -83,7 +82,6 @@ static bool list_exports_page(struct crpc_call *call, const struct list_exports 
                               Joblog__V1__ListExportsResponse *response)
 {
     struct arena *arena = crpc_call_arena(call);
-    int64_t now_us = clock_wall_us();
     size_t bytes = 0;
     response->exports = arena_alloc(arena, l->list.n_jobs * sizeof *response->exports);
     if (!response->exports)
@@ -91,7 +89,7 @@ static bool list_exports_page(struct crpc_call *call, const struct list_exports 
     while (response->n_exports < l->list.n_jobs && bytes < PAGE_BYTES_MAX) {
         const struct job *job = &l->list.jobs[response->n_exports];
         struct export_request request = export_request_of(arena, job);
-        const struct export_file *file = list_exports_file(l, job->id, now_us);
+        const struct export_file *file = list_exports_file(l, job->id);
         Joblog__V1__Export *message = convert_export(arena, service_of(call)->exports, job, &request, file);
         if (!message)
             return false;
@@ -109,8 +107,8 @@ static enum crpc_next list_exports_found(struct crpc_call *call)
 {
     struct list_exports *l = crpc_call_state(call);
     Joblog__V1__ListExportsResponse response = JOBLOG__V1__LIST_EXPORTS_RESPONSE__INIT;
-    if (l->files.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &l->files.cmd.err);
+    if (l->files.ask.err.code != ERR_OK)
+        return crpc_finish(call, &l->files.ask.err);
     if (!list_exports_page(call, l, &response))
         return service_no_memory(call);
     return joblog_v1_export_service_list_exports_reply(call, &response);

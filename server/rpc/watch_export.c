@@ -87,8 +87,8 @@ static enum crpc_next watch_export_found(struct crpc_call *call)
     Joblog__V1__WatchExportResponse response = JOBLOG__V1__WATCH_EXPORT_RESPONSE__INIT;
     struct arena arena;
     char room[4096];
-    if (w->load.files.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &w->load.files.cmd.err);
+    if (w->load.files.ask.err.code != ERR_OK)
+        return crpc_finish(call, &w->load.files.ask.err);
     arena_init(&arena, room, sizeof room, 0);
     response.export =
         convert_export(&arena, service_of(call)->exports, w->snapshot ? &w->snapshot->job : &w->load.get.job,

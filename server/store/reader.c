@@ -36,10 +36,6 @@ static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err
         return read_statuses(r, (struct store_statuses *)cmd, ret_err);
     case STORE_CHANGES:
         return read_changes(r, (struct store_changes *)cmd, ret_err);
-    case STORE_EXPORT_FILE:
-        return read_export_file(r, (struct store_export_file *)cmd, ret_err);
-    case STORE_EXPORT_CHUNK:
-        return read_export_chunk(r, (struct store_export_chunk *)cmd, ret_err);
     case STORE_TOKEN_CREATE:
         return read_token_create(r, (struct store_token_create *)cmd, ret_err);
     case STORE_TOKEN_REVOKE:

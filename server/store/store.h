@@ -86,8 +86,6 @@ enum store_op {
     STORE_STATS,
     STORE_STATUSES,
     STORE_CHANGES,
-    STORE_EXPORT_FILE,
-    STORE_EXPORT_CHUNK,
     STORE_TOKEN_CREATE, /* store/access.h */
     STORE_TOKEN_REVOKE,
     STORE_TOKEN_LIST,
@@ -294,31 +292,5 @@ struct store_changes {
 
 /* Any thread. Appends a point: everything up to it has been told to the observer. Good for ten minutes at least. */
 void store_point(struct store *store, struct buf *ret_point);
-
-/* The finished file of an export; NOT_FOUND when there is none (yet). */
-struct export_file {
-    int64_t job_id;
-    struct span name, content_type, sha256; /* sha256: 64 hex digits */
-    int64_t size, rows, expire_us;
-    int32_t chunk_bytes; /* every chunk but the last has this size */
-};
-
-struct store_export_file {
-    struct store_cmd cmd;
-    const int64_t *job_ids;
-    size_t n_job_ids;
-    struct arena *arena;
-    struct export_file *files; /* out: of those that have one */
-    size_t n_files;
-};
-
-struct store_export_chunk {
-    struct store_cmd cmd;
-    int64_t job_id;
-    int32_t seq;
-    struct arena *arena;
-    struct span data; /* out */
-    uint32_t crc32c;  /* out */
-};
 
 #endif

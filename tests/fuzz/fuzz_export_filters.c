@@ -15,11 +15,12 @@ static const char types_text[] =
     "{\"export_types\": [{\"name\": \"users\", \"relation\": \"app.us\\\"ers\","
     "  \"columns\": [{\"name\": \"id\"}, {\"name\": \"na\\\"me\"}],"
     "  \"filters\": [{\"field\": \"search\", \"operators\": [\"search\"], \"columns\": [\"name\", \"e'mail\"]},"
-    "    {\"field\": \"name\", \"operators\": [\"equals\", \"in\", \"contains\"]},"
+    "    {\"field\": \"name\", \"operators\": [\"equals\", \"in\", \"contains\", \"prefix\"]},"
     "    {\"field\": \"age\", \"type\": \"integer\", \"operators\": [\"at_least\", \"at_most\", \"equals\", \"in\"]},"
     "    {\"field\": \"weight\", \"type\": \"number\", \"operators\": [\"equals\", \"at_most\"]},"
     "    {\"field\": \"active\", \"type\": \"boolean\", \"operators\": [\"equals\"]},"
-    "    {\"field\": \"born\", \"type\": \"date\", \"operators\": [\"equals\", \"at_least\", \"at_most\"]},"
+    "    {\"field\": \"born\", \"type\": \"date\", \"operators\": [\"equals\", \"at_least\", \"at_most\", \"between\","
+    "     \"greater\", \"less\"]},"
     "    {\"field\": \"seen\", \"type\": \"timestamp\", \"operators\": [\"at_least\", \"at_most\"]}],"
     "  \"order\": {\"column\": \"id\"}}]}";
 static const char *const fields[] = {"search", "name", "age", "weight", "active", "born", "seen"};
@@ -45,11 +46,12 @@ static bool is_utf8(struct span s)
     return true;
 }
 
-/* A LIKE pattern matches exactly the texts that contain the value: % around it, and \ before %, _ and \ in it. */
+/* A LIKE pattern matches exactly the texts that contain the value, or begin with it: % around it or behind it, and \
+ * before %, _ and \ in it. */
 static bool is_pattern_of(const char *pattern, struct span value)
 {
-    if (*pattern++ != '%')
-        return false;
+    if (*pattern == '%')
+        pattern++;
     for (size_t i = 0; i < value.len; i++) {
         char c = value.data[i];
         if (c == '%' || c == '_' || c == '\\')
@@ -89,7 +91,11 @@ static void payload_round_trip(const struct export_filter *filters, size_t n)
             if (!is_utf8(filters[i].values[k]))
                 return;
     }
-    struct export_request request = {SPAN_LIT("users"), filters, n, SPAN_LIT("users.csv")}, again;
+    struct export_request request = {.export_type = SPAN_LIT("users"),
+                                     .filters = filters,
+                                     .n_filters = n,
+                                     .file_name = SPAN_LIT("users.csv")},
+                          again;
     struct buf payload = BUF_INIT;
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
@@ -127,16 +133,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct span values[FILTERS][VALUES];
     struct buf sql = BUF_INIT, texts = BUF_INIT;
     struct err err = ERR_NONE;
-    enum export_query kind = input_byte(&in) & 1 ? EXPORT_QUERY_ROWS : EXPORT_QUERY_COUNT;
+    struct export_query query;
+    struct arena arena;
+    enum export_query_kind kind = input_byte(&in) & 1 ? EXPORT_QUERY_ROWS : EXPORT_QUERY_COUNT;
     size_t n = read_filters(&in, filters, values);
-    if (export_query_build(export_types_at(types, 0), filters, n, kind, &sql, &err) < 0) {
+    struct export_request request = {.filters = filters, .n_filters = n};
+    arena_init(&arena, NULL, 0, 0);
+    if (export_query_plan(export_types_find(types, SPAN_LIT("users")), &request, &arena, &query, &err) < 0) {
         HOLDS(err.code == ERR_INVALID_ARGUMENT && strncmp(err.field, "filters", 7) == 0 && err.msg[0]);
     } else {
         HOLDS(n <= EXPORT_FILTERS_MAX);
+        export_query_sql(&query, kind, &sql);
         sql_take_apart(buf_span(&sql), &texts);
         texts_are_values(&texts, filters, n);
     }
     payload_round_trip(filters, n);
+    arena_done(&arena);
     buf_done(&sql);
     buf_done(&texts);
     return 0;

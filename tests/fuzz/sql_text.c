@@ -55,7 +55,7 @@ void sql_take_apart(struct span sql, struct buf *out)
         } else if (*at == 'E' && at + 1 < end && at[1] == '\'') {
             at = string(at + 2, end, true, out);
         } else {
-            HOLDS(isalnum((unsigned char)*at) || strchr(" ._(),<>=+*:", *at));
+            HOLDS(isalnum((unsigned char)*at) || strchr(" ._(),<>=+*:@|", *at));
             at++;
         }
     }

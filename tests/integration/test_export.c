@@ -301,16 +301,20 @@ static void the_types_that_there_are(void **state)
     Joblog__V1__ListExportTypesResponse *types = NULL;
     struct err err = ERR_NONE;
     assert_int_equal(joblog_v1_export_service_list_export_types(fx.ann, NULL, &request, &types, &err), 0);
-    assert_int_equal(types->n_export_types, 4);
+    assert_int_equal(types->n_export_types, 5);
     assert_string_equal(types->export_types[0]->name, "broken");
-    Joblog__V1__ExportType *people = types->export_types[1];
+    assert_string_equal(types->export_types[1]->name, "jobs");
+    Joblog__V1__ExportType *people = types->export_types[2];
     assert_string_equal(people->title, "People");
     assert_int_equal(people->n_columns, 5);
     assert_string_equal(people->columns[1]->title, "Name, \"full\"");
     assert_string_equal(people->filters[0]->field, "search");
     assert_int_equal(people->filters[1]->n_operators, 3);
     assert_int_equal(people->filters[1]->operators[0], EQUALS);
-    assert_int_equal(people->n_formats, 1);
+    assert_int_equal(people->filters[1]->value_type, JOBLOG__V1__EXPORT_VALUE_TYPE__EXPORT_VALUE_TYPE_INTEGER);
+    assert_int_equal(people->columns[3]->value_type, JOBLOG__V1__EXPORT_VALUE_TYPE__EXPORT_VALUE_TYPE_DATE);
+    assert_string_equal(people->order[0]->column, "id");
+    assert_int_equal(people->n_formats, 3);
     crpc_message_free(&types->base);
 }
 

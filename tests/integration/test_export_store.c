@@ -1,5 +1,5 @@
-/* What the export engine does with PostgreSQL, part by part: its statements, the chunk store and its fence, the writer,
- * reading by COPY, export types held against a database. Real PostgreSQL, no server. */
+/* Where the export engine puts files, part by part: its statements, the chunk stores and their fence, the writer, the
+ * sweeping. Real PostgreSQL, no server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,22 +7,30 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <libpq-fe.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/log.h"
-#include "export/check.h"
+#include "export/chunk_book.h"
 #include "export/chunk_store.h"
+#include "export/keeper.h"
 #include "export/sql_text.h"
 #include "export/writer.h"
 #include "migrations/migrations.h"
-#include "pg/copy.h"
 #include "support/pg_fixture.h"
 
 static char uri[256];
 static PGconn *db;
+/* The stores, tested one after the other. */
+static struct chunk_store stores[EXPORT_STORAGE_COUNT];
+static const struct chunk_store *store;
 
 static void run_sql(const char *sql)
 {
@@ -57,6 +65,12 @@ static int start(void **state)
     run_sql("CREATE SCHEMA joblog");
     for (size_t i = 0; i < migration_count; i++)
         run_sql(migrations[i].sql);
+    static char dir[200];
+    snprintf(dir, sizeof dir, "%s/files", pg_fixture_dir());
+    if (mkdir(dir, 0700) != 0)
+        return -1;
+    stores[EXPORT_IN_DATABASE] = chunk_store_pg(uri);
+    stores[EXPORT_IN_DIRECTORY] = chunk_store_dir(uri, dir);
     log_set_level(LOG_ERROR); /* failures are what is tested here */
     return 0;
 }
@@ -75,6 +89,7 @@ static int empty(void **state)
     run_sql("DELETE FROM joblog.lease");
     run_sql("DELETE FROM joblog.export_file");
     run_sql("DELETE FROM joblog.export_chunk");
+    run_sql("DELETE FROM joblog.export_writing");
     run_sql("INSERT INTO joblog.lease (job_id, token, start_time, revision, lane_id) VALUES (7, 70, now(), 1, 1)");
     return 0;
 }
@@ -104,85 +119,227 @@ static struct export_file file_of(int64_t size)
                                 .expire_us = clock_wall_us() + 3600000000};
 }
 
-static int write_file(int64_t token, bool with_commit, struct err *err)
+/* lose: the lease is taken from the attempt before its end. */
+static int write_file(int64_t token, bool with_commit, bool lose, struct err *err)
 {
-    struct chunk_store store = chunk_store_pg(uri);
     struct chunk_owner owner = {7, token};
     struct chunk_sink *sink;
-    assert_int_equal(store.open(&store, &owner, &sink, err), 0);
-    assert_int_equal(store.write(sink, 0, SPAN_LIT("a\0b"), 1, err), 0);
-    assert_int_equal(store.write(sink, 1, SPAN_LIT("c"), UINT32_MAX, err), 0);
     struct export_file file = file_of(4);
-    int rc = with_commit ? store.commit(sink, &file, err) : 0;
-    store.close(sink);
+    int64_t used = -1;
+    file.storage = store->storage;
+    int rc = store->open(store, &owner, &file, SPAN_LIT("ann"), &sink, &used, err);
+    if (rc != 0)
+        return rc;
+    assert_int_equal(used, 0);
+    assert_int_equal(store->write(sink, 0, SPAN_LIT("a\0b"), 1, err), 0);
+    assert_int_equal(store->write(sink, 1, SPAN_LIT("c"), UINT32_MAX, err), 0);
+    if (lose)
+        run_sql("UPDATE joblog.lease SET token = token + 1");
+    rc = with_commit ? store->commit(sink, &file, SPAN_LIT("ann"), err) : store->publish(sink, err);
+    store->close(sink);
     return rc;
+}
+
+/* Chunk seq of job 7 as the store gives it: its text in *ret (of 8 bytes), or -code. */
+static int read_chunk(int64_t token, int32_t seq, char ret[8], uint32_t *ret_crc)
+{
+    struct chunk_data chunk = {0};
+    struct chunk_owner owner = {7, token};
+    struct pg_conn *pg;
+    assert_int_equal(chunk_book_open(uri, "test", &pg, NULL), 0);
+    int rc = store->read(store, pg, &owner, seq, 3, &chunk, NULL);
+    if (rc == 0) {
+        rc = (int)chunk.data.len;
+        memcpy(ret, chunk.data.data, chunk.data.len);
+        *ret_crc = chunk.crc32c;
+    }
+    chunk_data_done(&chunk);
+    pg_close(pg);
+    return rc;
+}
+
+static void empty_directory(void)
+{
+    DIR *d = opendir(stores[EXPORT_IN_DIRECTORY].dir);
+    for (const struct dirent *e; (e = readdir(d));)
+        unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+}
+
+static int64_t files_in(const char *dir)
+{
+    int64_t n = 0;
+    DIR *d = opendir(dir);
+    for (const struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+/* What all attempts have left, wherever it is. */
+static int64_t remains(void)
+{
+    return ask("SELECT count(*) FROM joblog.export_chunk") + files_in(stores[EXPORT_IN_DIRECTORY].dir);
+}
+
+static int64_t sweep_at(int64_t now_us)
+{
+    int64_t n = -1;
+    struct err err = ERR_NONE;
+    if (export_sweep(stores, uri, now_us, &n, &err) != 0)
+        fail_msg("%s", err.msg);
+    return n;
 }
 
 static void a_file_is_there_after_commit_only(void **state)
 {
-    (void)state;
     struct err err = ERR_NONE;
-    assert_int_equal(write_file(70, false, &err), 0);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 0);
-    assert_int_equal(write_file(70, true, &err), 0);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file WHERE job_id = 7 AND token = 70 AND size = 4"), 1);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk WHERE data = '\\x610062' AND seq = 0"), 1);
-    assert_int_equal(ask("SELECT crc32c FROM joblog.export_chunk WHERE seq = 1"), UINT32_MAX);
+    char text[8];
+    uint32_t crc = 0;
+    (void)state;
+    assert_int_equal(write_file(70, false, false, &err), 0);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 0);
+    /* and yet it can be followed */
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_writing WHERE job_id = 7 AND token = 70"), 1);
+    assert_int_equal(read_chunk(70, 0, text, &crc), 3);
+    assert_memory_equal(text, "a\0b", 3);
+    assert_int_equal(crc, 1);
+    assert_int_equal(read_chunk(70, 2, text, &crc), -ERR_NOT_FOUND);
+    run_sql("UPDATE joblog.lease SET token = 71");
+    assert_int_equal(write_file(71, true, false, &err), 0);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file WHERE job_id = 7 AND token = 71 AND size = 4"
+                         " AND owner = 'ann' AND gone = 0"),
+                     1);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_writing"), 0);
+    assert_int_equal(read_chunk(71, 1, text, &crc), 1);
+    assert_int_equal(text[0], 'c');
+    assert_int_equal(crc, UINT32_MAX);
 }
 
 static void an_attempt_that_lost_its_lease_changes_nothing(void **state)
 {
-    (void)state;
     struct err err = ERR_NONE;
-    assert_int_equal(write_file(70, true, &err), 0);
-    assert_int_equal(write_file(69, true, &err), -ERR_FAILED_PRECONDITION);
+    (void)state;
+    assert_int_equal(write_file(70, true, false, &err), 0);
+    assert_int_equal(write_file(69, true, false, &err), -ERR_FAILED_PRECONDITION); /* before it begins */
     assert_string_equal(err.reason, "LEASE_LOST");
     assert_int_equal(ask("SELECT token FROM joblog.export_file"), 70);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk WHERE token = 70"), 2);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk WHERE token <> 70"), 0);
+    run_sql("UPDATE joblog.lease SET token = 71");
+    err = ERR_NONE;
+    assert_int_equal(write_file(71, true, true, &err), -ERR_FAILED_PRECONDITION); /* before its end */
+    assert_string_equal(err.reason, "LEASE_LOST");
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 0);
 }
 
 static void a_later_attempt_replaces_the_file(void **state)
 {
-    (void)state;
     struct err err = ERR_NONE;
-    assert_int_equal(write_file(70, true, &err), 0);
+    (void)state;
+    assert_int_equal(write_file(70, true, false, &err), 0);
     run_sql("UPDATE joblog.lease SET token = 71");
-    assert_int_equal(write_file(71, true, &err), 0);
+    assert_int_equal(write_file(71, true, false, &err), 0);
     assert_int_equal(ask("SELECT token FROM joblog.export_file"), 71);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk WHERE token = 71"), 2);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 2);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk WHERE token <> 71"), 0);
+    sweep_at(clock_wall_us());
+    assert_int_equal(remains(), store->storage == EXPORT_IN_DIRECTORY ? 1 : 2);
 }
 
-static void discard_and_sweep(void **state)
+static void discard_gives_the_room_back(void **state)
 {
-    (void)state;
-    struct chunk_store store = chunk_store_pg(uri);
     struct err err = ERR_NONE;
-    int64_t n = -1;
-    assert_int_equal(write_file(70, true, &err), 0);
-    assert_int_equal(store.discard(&store, &(struct chunk_owner){7, 69}, &err), 0);
+    (void)state;
+    assert_int_equal(write_file(70, true, false, &err), 0);
+    assert_int_equal(store->discard(store, &(struct chunk_owner){7, 69}, &err), 0);
     assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 1);
-    assert_int_equal(store.sweep(&store, clock_wall_us(), &n, &err), 0);
-    assert_int_equal(n, 0);
-    assert_int_equal(store.sweep(&store, clock_wall_us() + 7200000000, &n, &err), 0);
-    assert_int_equal(n, 1);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 0);
-    assert_int_equal(write_file(70, true, &err), 0);
-    assert_int_equal(store.discard(&store, &(struct chunk_owner){7, 70}, &err), 0);
-    assert_int_equal(
-        ask("SELECT (SELECT count(*) FROM joblog.export_file) + (SELECT count(*) FROM joblog.export_chunk)"), 0);
+    assert_int_not_equal(remains(), 0);
+    assert_int_equal(store->discard(store, &(struct chunk_owner){7, 70}, &err), 0);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file") + remains(), 0);
+    assert_int_equal(write_file(70, false, false, &err), 0);
+    assert_int_equal(store->discard(store, &(struct chunk_owner){7, 70}, &err), 0);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_writing") + remains(), 0);
     /* The end of the attempt was recorded although nobody heard of it: the file is the job's. */
     run_sql("CREATE TABLE joblog.job_state_seven PARTITION OF joblog.job_state FOR VALUES FROM (7) TO (8)");
     run_sql("INSERT INTO joblog.job_state (id, revision, last_token, run_time, lane_id, attempt, attempts_left, status)"
             " VALUES (7, 3145728, 70, now(), 1, 1, 0, 3)");
-    assert_int_equal(write_file(70, true, &err), 0);
-    assert_int_equal(store.discard(&store, &(struct chunk_owner){7, 70}, &err), 0);
+    assert_int_equal(write_file(70, true, false, &err), 0);
+    assert_int_equal(store->discard(store, &(struct chunk_owner){7, 70}, &err), 0);
     assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 1);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 2);
+    assert_int_not_equal(remains(), 0);
     run_sql("DROP TABLE joblog.job_state_seven");
-    store.uri = "host=/nowhere";
-    assert_int_equal(store.discard(&store, &(struct chunk_owner){7, 70}, &err), -ERR_UNAVAILABLE);
+    struct chunk_store away = *store;
+    away.uri = "host=/nowhere";
+    assert_int_equal(away.discard(&away, &(struct chunk_owner){7, 70}, &err), -ERR_UNAVAILABLE);
+}
+
+static void sweeping(void **state)
+{
+    struct err err = ERR_NONE;
+    (void)state;
+    /* One that is there, one that is written: nothing to sweep. */
+    assert_int_equal(write_file(70, true, false, &err), 0);
+    assert_int_equal(sweep_at(clock_wall_us()), 0);
+    assert_int_equal(remains(), store->storage == EXPORT_IN_DIRECTORY ? 1 : 2);
+    /* Its time comes: the file goes, its row stays to tell, for a while. */
+    assert_int_equal(sweep_at(clock_wall_us() + 7200000000), 1);
+    assert_int_equal(remains(), 0);
+    assert_int_equal(ask("SELECT gone FROM joblog.export_file"), 1);
+    sweep_at(clock_wall_us() + INT64_C(86400000000) * 200);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 0);
+    /* An attempt that is under way is left alone, one whose lease is gone is not. */
+    assert_int_equal(write_file(70, false, false, &err), 0);
+    assert_int_equal(sweep_at(clock_wall_us()), 0);
+    assert_int_not_equal(remains(), 0);
+    run_sql("DELETE FROM joblog.lease");
+    sweep_at(clock_wall_us());
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_writing") + remains(), 0);
+}
+
+static void what_is_not_a_chunk(void **state)
+{
+    struct err err = ERR_NONE;
+    char text[8], path[300];
+    uint32_t crc = 0;
+    (void)state;
+    assert_int_equal(write_file(70, true, false, &err), 0);
+    snprintf(path, sizeof path, "%s/7-70.data", store->dir);
+    assert_int_equal(truncate(path, 16 + 2), 0); /* the first frame has lost its end */
+    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_NOT_FOUND);
+    FILE *f = fopen(path, "w");
+    assert_int_equal(fwrite("not a frame at all, and longer", 1, 30, f), 30);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_NOT_FOUND);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_NOT_FOUND);
+}
+
+/* No room: the write says so, and what was written is given back. */
+static void a_full_disk(void **state)
+{
+    struct err err = ERR_NONE;
+    struct chunk_sink *sink;
+    struct export_file file = file_of(4);
+    struct rlimit old, low;
+    int64_t used;
+    char big[4096];
+    (void)state;
+    memset(big, 'x', sizeof big);
+    file.chunk_bytes = sizeof big;
+    assert_int_equal(store->open(store, &(struct chunk_owner){7, 70}, &file, SPAN_LIT("ann"), &sink, &used, &err), 0);
+    getrlimit(RLIMIT_FSIZE, &old);
+    low = (struct rlimit){6000, old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &low);
+    int first = store->write(sink, 0, span_of(big, sizeof big), 1, &err);
+    int second = store->write(sink, 1, span_of(big, sizeof big), 1, &err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(first, 0);
+    assert_int_equal(second, -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "EXPORT_DISK_FULL");
+    assert_null(strstr(err.msg, store->dir));
+    store->close(sink);
+    assert_int_equal(files_in(store->dir), 1);
+    assert_int_equal(store->discard(store, &(struct chunk_owner){7, 70}, &err), 0);
+    assert_int_equal(files_in(store->dir), 0);
 }
 
 /* ---- the writer ---- */
@@ -190,12 +347,11 @@ static void discard_and_sweep(void **state)
 static void the_writer_hashes_and_commits(void **state)
 {
     (void)state;
-    struct chunk_store store = chunk_store_pg(uri);
     struct chunk_owner owner = {7, 70};
     struct export_writer *writer;
     struct export_file file = file_of(0);
     struct err err = ERR_NONE;
-    assert_int_equal(export_writer_new(&store, &owner, &writer, &err), 0);
+    assert_int_equal(export_writer_new(store, &owner, &file, SPAN_LIT("ann"), 0, &writer, &err), 0);
     for (int i = 0; i < 10; i++) {
         struct export_chunk_buffer *chunk = NULL;
         assert_int_equal(export_writer_take(writer, 10000, &chunk, &err), 1);
@@ -207,178 +363,105 @@ static void the_writer_hashes_and_commits(void **state)
     assert_int_equal(export_writer_wait(writer, 10000, &file, &err), 1);
     assert_int_equal(file.size, 9 * EXPORT_CHUNK_BYTES + 5);
     export_writer_free(writer);
-    assert_int_equal(ask("SELECT (sha256 = (SELECT encode(sha256(string_agg(data, '' ORDER BY seq)), 'hex')"
-                         " FROM joblog.export_chunk))::int FROM joblog.export_file"),
-                     1);
-    char tail[] = "jjjjj";
-    assert_int_equal(ask("SELECT crc32c FROM joblog.export_chunk WHERE seq = 9"), crc32c(0, tail, 5));
+    char tail[8];
+    uint32_t crc = 0;
+    if (store->storage == EXPORT_IN_DATABASE)
+        assert_int_equal(ask("SELECT (sha256 = (SELECT encode(sha256(string_agg(data, '' ORDER BY seq)), 'hex')"
+                             " FROM joblog.export_chunk))::int FROM joblog.export_file"),
+                         1);
+    struct chunk_data chunk = {0};
+    struct pg_conn *pg;
+    assert_int_equal(chunk_book_open(uri, "test", &pg, NULL), 0);
+    assert_int_equal(store->read(store, pg, &owner, 9, EXPORT_CHUNK_BYTES, &chunk, NULL), 0);
+    memcpy(tail, chunk.data.data, 5);
+    crc = chunk.crc32c;
+    assert_int_equal(chunk.data.len, 5);
+    chunk_data_done(&chunk);
+    pg_close(pg);
+    assert_memory_equal(tail, "jjjjj", 5);
+    assert_int_equal(crc, crc32c(0, "jjjjj", 5));
 }
 
-static void the_writer_tells_of_a_failed_sink(void **state)
+/* The files of an owner have a limit together. */
+static void the_writer_keeps_to_a_budget(void **state)
 {
-    (void)state;
-    struct chunk_store store = chunk_store_pg(uri);
     struct export_writer *writer;
     struct export_chunk_buffer *chunk = NULL;
     struct export_file file = file_of(0);
     struct err err = ERR_NONE;
-    assert_int_equal(export_writer_new(&store, &(struct chunk_owner){7, 1}, &writer, &err), 0);
+    (void)state;
+    run_sql("INSERT INTO joblog.export_file (job_id, name, content_type, size, rows, sha256, chunk_bytes, token,"
+            " expire_time, owner) VALUES (6, 'f', 'text/csv', 1000, 1, '', 1, 1, now() + interval '1 day', 'ann')");
+    assert_int_equal(
+        export_writer_new(store, &(struct chunk_owner){7, 70}, &file, SPAN_LIT("ann"), 1010, &writer, &err), 0);
+    assert_int_equal(export_writer_take(writer, 10000, &chunk, &err), 1);
+    memset(chunk->data, 'x', chunk->len = 11);
+    export_writer_put(writer, chunk);
+    export_writer_finish(writer, &file);
+    assert_int_equal(export_writer_wait(writer, 10000, &file, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "EXPORT_QUOTA");
+    export_writer_free(writer);
+}
+
+static void the_writer_tells_of_a_failed_sink(void **state)
+{
+    struct export_writer *writer;
+    struct export_chunk_buffer *chunk = NULL;
+    struct export_file file = file_of(0);
+    struct err err = ERR_NONE;
+    (void)state;
+    assert_int_equal(export_writer_new(store, &(struct chunk_owner){7, 70}, &file, SPAN_LIT("ann"), 0, &writer, &err),
+                     0);
     assert_int_equal(export_writer_take(writer, 10000, &chunk, &err), 1);
     memset(chunk->data, 'x', chunk->len = 3);
+    run_sql("UPDATE joblog.lease SET token = 71");
     export_writer_put(writer, chunk);
     export_writer_finish(writer, &file);
     assert_int_equal(export_writer_wait(writer, 10000, &file, &err), -ERR_FAILED_PRECONDITION);
     assert_string_equal(err.reason, "LEASE_LOST");
     export_writer_free(writer);
-    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 0);
-    store.uri = "host=/nowhere";
-    assert_int_equal(export_writer_new(&store, &(struct chunk_owner){7, 1}, &writer, &err), -ERR_UNAVAILABLE);
+    struct chunk_store away = *store;
+    away.uri = "host=/nowhere";
+    assert_int_equal(export_writer_new(&away, &(struct chunk_owner){7, 1}, &file, SPAN_LIT("ann"), 0, &writer, &err),
+                     -ERR_UNAVAILABLE);
 }
 
-/* ---- COPY ---- */
+/* ---- both stores ---- */
 
-static int ticks, ticks_max;
-
-static int tick(void *user)
+static int use_database(void **state)
 {
-    (void)user;
-    return ++ticks > ticks_max ? -ERR_CANCELLED : 0;
+    store = &stores[EXPORT_IN_DATABASE];
+    empty_directory();
+    return empty(state);
 }
 
-static struct pg_copy *open_copy(void)
+static int use_directory(void **state)
 {
-    struct pg_copy_options options = {.uri = uri, .name = "test", .tick = tick};
-    struct pg_copy *copy;
-    ticks = 0;
-    ticks_max = 1000000;
-    assert_int_equal(pg_copy_open(&options, &copy, NULL), 0);
-    return copy;
+    store = &stores[EXPORT_IN_DIRECTORY];
+    empty_directory();
+    return empty(state);
 }
 
-static void rows_come_as_they_are(void **state)
-{
-    (void)state;
-    struct pg_copy *copy = open_copy();
-    struct span row;
-    int64_t n = 0;
-    assert_int_equal(pg_copy_exec(copy, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL), 0);
-    assert_int_equal(pg_copy_int(copy, "SELECT count(*) FROM generate_series(1, 50000)", &n, NULL), 0);
-    assert_int_equal(n, 50000);
-    assert_int_equal(pg_copy_start(copy,
-                                   "COPY (SELECT g, 'a\"b', NULL, '' FROM generate_series(1, 50000) g) TO STDOUT"
-                                   " WITH (FORMAT csv)",
-                                   NULL),
-                     0);
-    for (n = 0; pg_copy_next(copy, &row, NULL) == 1; n++)
-        if (n == 0)
-            assert_true(span_eq(row, SPAN_LIT("1,\"a\"\"b\",,\"\"\n")));
-    assert_int_equal(n, 50000);
-    assert_int_equal(pg_copy_int(copy, "SELECT 5", &n, NULL), 0); /* of use again after the rows */
-    pg_copy_close(copy);
-}
-
-static void failures_before_and_among_the_rows(void **state)
-{
-    (void)state;
-    struct err err = ERR_NONE;
-    struct span row;
-    struct pg_copy *copy = open_copy();
-    assert_int_equal(pg_copy_start(copy, "COPY (SELECT nothing FROM nowhere) TO STDOUT", &err), -ERR_INTERNAL);
-    assert_string_equal(pg_copy_sqlstate(copy), "42P01");
-    assert_null(strstr(err.msg, "nowhere"));
-    pg_copy_close(copy);
-    copy = open_copy();
-    assert_int_equal(pg_copy_start(copy, "COPY (SELECT 1 / (g - 100) FROM generate_series(1, 200) g) TO STDOUT", &err),
-                     0);
-    int rc, n = 0;
-    while ((rc = pg_copy_next(copy, &row, &err)) == 1)
-        n++;
-    assert_int_equal(n, 99);
-    assert_int_equal(rc, -ERR_INVALID_ARGUMENT);
-    assert_string_equal(pg_copy_sqlstate(copy), "22012");
-    pg_copy_close(copy);
-}
-
-static int64_t sleepers(void)
-{
-    return ask("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(100%'"
-               " AND pid <> pg_backend_pid()");
-}
-
-static void a_tick_ends_a_long_statement_here_and_there(void **state)
-{
-    (void)state;
-    struct err err = ERR_NONE;
-    int64_t n, start_ms = clock_mono_ms();
-    struct pg_copy *copy = open_copy();
-    ticks = 0;
-    ticks_max = 3;
-    assert_int_equal(pg_copy_int(copy, "SELECT count(*) FROM (SELECT pg_sleep(100)) s", &n, &err), -ERR_CANCELLED);
-    assert_true(clock_mono_ms() - start_ms < 5000);
-    pg_copy_close(copy);
-    /* The server has been told; it says so within moments. */
-    while (sleepers() > 0)
-        if (clock_mono_ms() - start_ms > 10000)
-            fail_msg("the statement still runs");
-}
-
-/* ---- types against the database ---- */
-
-static void types_are_held_against_the_database(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *relation, *column, *filter, *want;
-    } cases[] = {
-        {"app.people", "id", "email", NULL},
-        {"app.seen", "id", "email", NULL},
-        {"app.nobody", "id", "email", "there is no relation app.nobody"},
-        {"app.people_id", "id", "email", "there is no relation app.people_id"},
-        {"app.people", "ID", "email", "relation app.people has no column \"ID\""},
-        {"app.people", "ctid", "email", "relation app.people has no column \"ctid\""},
-        {"app.people", "id", "gone", "relation app.people has no column \"gone\""},
-    };
-    run_sql("CREATE SCHEMA app");
-    run_sql("CREATE TABLE app.people (id bigint, email text, gone text)");
-    run_sql("CREATE INDEX people_id ON app.people (id)");
-    run_sql("ALTER TABLE app.people DROP COLUMN gone");
-    run_sql("CREATE VIEW app.seen AS SELECT * FROM app.people");
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char text[512];
-        struct export_types *types;
-        struct err err = ERR_NONE;
-        snprintf(text, sizeof text,
-                 "{\"export_types\":[{\"name\":\"t\",\"relation\":\"%s\",\"columns\":[{\"name\":\"%s\"}],"
-                 "\"filters\":[{\"field\":\"f\",\"column\":\"%s\",\"operators\":[\"equals\"]},"
-                 "{\"field\":\"n\",\"column\":\"id\",\"operators\":[\"equals\"]}]}]}",
-                 cases[i].relation, cases[i].column, cases[i].filter);
-        assert_int_equal(export_types_parse(span_str(text), "t.json", &types, &err), 0);
-        int rc = export_types_check(types, uri, &err);
-        assert_int_equal(rc, cases[i].want ? -ERR_FAILED_PRECONDITION : 0);
-        if (cases[i].want && !strstr(err.msg, cases[i].want))
-            fail_msg("got \"%s\", want \"%s\"", err.msg, cases[i].want);
-        if (!cases[i].want) {
-            assert_true(export_types_at(types, 0)->filters[0].columns[0].is_text);
-            assert_false(export_types_at(types, 0)->filters[1].columns[0].is_text);
-        }
-        export_types_free(types);
+#define BOTH(test)                                                                                                     \
+    cmocka_unit_test_setup(test, use_database),                                                                        \
+    {                                                                                                                  \
+#test " (directory)", test, use_directory, NULL, NULL                                                          \
     }
-}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_statement_can_be_prepared),
-        cmocka_unit_test_setup(a_file_is_there_after_commit_only, empty),
-        cmocka_unit_test_setup(an_attempt_that_lost_its_lease_changes_nothing, empty),
-        cmocka_unit_test_setup(a_later_attempt_replaces_the_file, empty),
-        cmocka_unit_test_setup(discard_and_sweep, empty),
-        cmocka_unit_test_setup(the_writer_hashes_and_commits, empty),
-        cmocka_unit_test_setup(the_writer_tells_of_a_failed_sink, empty),
-        cmocka_unit_test(rows_come_as_they_are),
-        cmocka_unit_test(failures_before_and_among_the_rows),
-        cmocka_unit_test(a_tick_ends_a_long_statement_here_and_there),
-        cmocka_unit_test(types_are_held_against_the_database),
+        BOTH(a_file_is_there_after_commit_only),
+        BOTH(an_attempt_that_lost_its_lease_changes_nothing),
+        BOTH(a_later_attempt_replaces_the_file),
+        BOTH(discard_gives_the_room_back),
+        BOTH(sweeping),
+        BOTH(the_writer_hashes_and_commits),
+        BOTH(the_writer_keeps_to_a_budget),
+        BOTH(the_writer_tells_of_a_failed_sink),
+        cmocka_unit_test_setup(what_is_not_a_chunk, use_directory),
+        cmocka_unit_test_setup(a_full_disk, use_directory),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -63,6 +63,7 @@ static const struct line {
     {"ExportService/ListExports", E, NOTHING, false},
     {"ExportService/WatchExport", E, EXPORT, false},
     {"ExportService/CancelExport", E, EXPORT, true},
+    {"ExportService/DeleteExport", E, EXPORT, true},
     {"ExportService/DownloadExport", E, EXPORT, true},
     {"ExportService/ListExportTypes", E, NOTHING, false},
     {"Health/Check", OPEN, NOTHING, false},

@@ -219,31 +219,6 @@ static void test_statuses(void **state)
     store_close(s);
 }
 
-static void test_export_files(void **state)
-{
-    struct store *s = store_fresh(NULL);
-    int64_t ids[] = {1, 2, 3};
-    struct store_export_file f = {.cmd.op = STORE_EXPORT_FILE, .job_ids = ids, .n_job_ids = 3, .arena = &arena};
-    struct store_export_chunk c = {.cmd.op = STORE_EXPORT_CHUNK, .job_id = 2, .seq = 0, .arena = &arena};
-
-    (void)state;
-    sql_value("insert into joblog.export_file (job_id, name, content_type, size, rows, sha256, chunk_bytes, token, "
-              "expire_time)"
-              " values (2, 'users.csv', 'text/csv', 3, 1, 'ab', 65536, 9, now() + interval '1 h'),"
-              " (3, 'old.csv', 'text/csv', 3, 1, 'ab', 65536, 9, now() - interval '1 h')");
-    sql_value("insert into joblog.export_chunk (job_id, token, seq, crc32c, data) values (2, 9, 0, 4294967295, 'xyz')");
-    assert_int_equal(run_cmd(s, &f.cmd), 0);
-    assert_int_equal(f.n_files, 1);
-    assert_true(span_eq(f.files[0].name, SPAN_LIT("users.csv")));
-    assert_int_equal(f.files[0].chunk_bytes, 65536);
-    assert_int_equal(run_cmd(s, &c.cmd), 0);
-    assert_true(span_eq(c.data, SPAN_LIT("xyz")));
-    assert_int_equal(c.crc32c, UINT32_MAX);
-    c.seq = 1;
-    assert_int_equal(run_cmd(s, &c.cmd), -ERR_NOT_FOUND);
-    store_close(s);
-}
-
 static int setup(void **state)
 {
     arena_init(&arena, NULL, 0, 0);
@@ -263,7 +238,6 @@ int main(void)
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_statuses),
-        cmocka_unit_test(test_export_files),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -20,10 +20,19 @@ static const char types_text[] =
     "    {\"field\": \"weight\", \"type\": \"number\", \"operators\": [\"equals\"]},"
     "    {\"field\": \"active\", \"type\": \"boolean\", \"operators\": [\"equals\"]},"
     "    {\"field\": \"born\", \"type\": \"date\", \"operators\": [\"equals\", \"at_least\", \"at_most\"]},"
-    "    {\"field\": \"seen\", \"type\": \"timestamp\", \"operators\": [\"at_least\", \"at_most\"]}],"
+    "    {\"field\": \"seen\", \"type\": \"timestamp\", \"operators\": [\"at_least\", \"at_most\"]},"
+    "    {\"field\": \"day\", \"type\": \"date\", \"operators\": [\"between\", \"greater\", \"less\"]},"
+    "    {\"field\": \"code\", \"operators\": [\"prefix\"]},"
+    "    {\"field\": \"text\", \"operators\": [\"search\"], \"columns\": [\"name\", \"em'ail\"],"
+    "     \"full_text\": \"sim'ple\"}],"
     "  \"order\": {\"column\": \"id\", \"direction\": \"descending\"}}]}";
 
 static struct export_types *types;
+
+static const struct export_type *users(void)
+{
+    return export_types_find(types, SPAN_LIT("users"));
+}
 
 static int load(void **state)
 {
@@ -38,11 +47,25 @@ static int unload(void **state)
     return 0;
 }
 
+static int build_request(const struct export_type *type, const struct export_request *request,
+                         enum export_query_kind kind, struct buf *out, struct err *err)
+{
+    struct export_query query;
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 0);
+    int rc = export_query_plan(type, request, &arena, &query, err);
+    if (rc == 0)
+        export_query_sql(&query, kind, out);
+    arena_done(&arena);
+    return rc;
+}
+
 /* One filter with one value; the text of the condition, or the error. */
 static int build(const char *field, enum export_op op, struct span value, struct buf *out, struct err *err)
 {
     struct export_filter filter = {span_str(field), op, &value, 1};
-    return export_query_build(export_types_at(types, 0), &filter, 1, EXPORT_QUERY_COUNT, out, err);
+    struct export_request request = {.filters = &filter, .n_filters = 1};
+    return build_request(users(), &request, EXPORT_QUERY_COUNT, out, err);
 }
 
 static void expect(const char *field, enum export_op op, const char *value, const char *want)
@@ -76,17 +99,76 @@ static void whole_query(void **state)
     struct span ada = SPAN_LIT("ada"), ages[] = {SPAN_LIT("18")};
     struct export_filter filters[] = {{SPAN_LIT("search"), EXPORT_OP_DEFAULT, &ada, 1},
                                       {SPAN_LIT("age"), EXPORT_OP_AT_LEAST, ages, 1}};
-    assert_int_equal(export_query_build(export_types_at(types, 0), filters, 2, EXPORT_QUERY_ROWS, &out, NULL), 0);
+    struct export_request request = {.filters = filters, .n_filters = 2}, none = {0};
+    assert_int_equal(build_request(users(), &request, EXPORT_QUERY_ROWS, &out, NULL), 0);
     assert_string_equal(out.data, "SELECT \"id\", \"na\"\"me\" FROM \"app\".\"us\"\"ers\" WHERE (\"name\"::text ILIKE "
                                   "E'%ada%' OR \"email\"::text ILIKE E'%ada%') AND (\"age\" >= '18'::bigint) ORDER BY "
                                   "\"id\" DESC");
     buf_clear(&out);
-    assert_int_equal(export_query_build(export_types_at(types, 0), NULL, 0, EXPORT_QUERY_COUNT, &out, NULL), 0);
+    assert_int_equal(build_request(users(), &none, EXPORT_QUERY_COUNT, &out, NULL), 0);
     assert_string_equal(out.data, "SELECT count(*) FROM \"app\".\"us\"\"ers\"");
     buf_clear(&out);
-    export_query_titles(export_types_at(types, 0), &out);
-    assert_string_equal(out.data, "Id,\"Say \"\"hi\"\", you\"\r\n");
+    assert_int_equal(build_request(users(), &none, EXPORT_QUERY_NO_ROWS, &out, NULL), 0);
+    assert_string_equal(out.data, "SELECT \"id\", \"na\"\"me\" FROM \"app\".\"us\"\"ers\" LIMIT 0");
     buf_done(&out);
+}
+
+static void columns_and_orders(void **state)
+{
+    (void)state;
+    struct buf out = BUF_INIT;
+    struct err err = ERR_NONE;
+    struct span columns[] = {SPAN_LIT("na\"me"), SPAN_LIT("id"), SPAN_LIT("id")};
+    struct export_order order[] = {{SPAN_LIT("na\"me"), false}, {SPAN_LIT("id"), true}};
+    struct export_request request = {.columns = columns, .n_columns = 2, .order = order, .n_order = 2};
+    assert_int_equal(build_request(users(), &request, EXPORT_QUERY_ROWS, &out, &err), 0);
+    assert_string_equal(out.data, "SELECT \"na\"\"me\", \"id\" FROM \"app\".\"us\"\"ers\" ORDER BY \"na\"\"me\" ASC, "
+                                  "\"id\" DESC");
+    request.n_columns = 3;
+    assert_int_equal(build_request(users(), &request, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "columns[2]");
+    columns[0] = SPAN_LIT("name\", (SELECT password FROM app.secrets)"); /* not a column of the type */
+    assert_int_equal(build_request(users(), &request, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "columns[0]");
+    request.n_columns = 0;
+    order[1].column = SPAN_LIT("email"); /* filterable, but no column of the file */
+    assert_int_equal(build_request(users(), &request, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "order[1].column");
+    request.n_order = EXPORT_ORDERS_MAX + 1;
+    assert_int_equal(build_request(users(), &request, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "order");
+    buf_done(&out);
+}
+
+static void rows_of_an_owner(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"export_types\": [{\"name\": \"o\", \"relation\": \"app.o\", \"owner_column\": \"o\\\"w\","
+        " \"columns\": [{\"name\": \"id\"}], \"filters\": [{\"field\": \"id\", \"operators\":"
+        " [\"equals\"]}]}]}";
+    struct export_types *owned;
+    struct buf out = BUF_INIT;
+    struct span one = SPAN_LIT("1");
+    struct export_filter filter = {SPAN_LIT("id"), EXPORT_OP_EQUALS, &one, 1};
+    struct export_request request = {.filters = &filter, .n_filters = 1, .rows_of = SPAN_LIT("ann' OR true --")};
+    assert_int_equal(export_types_parse(span_str(text), "x.json", &owned, NULL), 0);
+    const struct export_type *type = export_types_find(owned, SPAN_LIT("o"));
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_COUNT, &out, NULL), 0);
+    assert_string_equal(out.data,
+                        "SELECT count(*) FROM \"app\".\"o\" WHERE (\"o\"\"w\"::text = 'ann'' OR true --') AND "
+                        "(\"id\"::text = '1')");
+    buf_clear(&out);
+    request.rows_of = (struct span){0}; /* a payload that says nothing shows nothing */
+    request.n_filters = 0;
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_COUNT, &out, NULL), 0);
+    assert_string_equal(out.data, "SELECT count(*) FROM \"app\".\"o\" WHERE (\"o\"\"w\"::text = '')");
+    buf_clear(&out);
+    request.all_rows = true;
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_COUNT, &out, NULL), 0);
+    assert_string_equal(out.data, "SELECT count(*) FROM \"app\".\"o\"");
+    buf_done(&out);
+    export_types_free(owned);
 }
 
 static void operators_and_types(void **state)
@@ -102,10 +184,16 @@ static void operators_and_types(void **state)
     expect("born", EXPORT_OP_AT_MOST, "2026-01-31", "\"born\" < ('2026-01-31'::date + 1)");
     expect("seen", EXPORT_OP_AT_LEAST, "2026-01-31T23:59:59.5+01:00",
            "\"seen\" >= '2026-01-31T23:59:59.5+01:00'::timestamptz");
+    expect("day", EXPORT_OP_GREATER, "2026-01-31", "\"day\" >= ('2026-01-31'::date + 1)");
+    expect("day", EXPORT_OP_LESS, "2026-01-31", "\"day\" < '2026-01-31'::date");
+    expect("code", EXPORT_OP_PREFIX, "a_%\\'", "\"code\"::text LIKE E'a\\\\_\\\\%\\\\\\\\''%'");
+    expect("text", EXPORT_OP_SEARCH, "o'hara -\"x",
+           "to_tsvector('sim''ple'::regconfig, coalesce(\"name\"::text, '') || ' ' || coalesce(\"em'ail\"::text, ''))"
+           " @@ websearch_to_tsquery('sim''ple'::regconfig, 'o''hara -\"x')");
     /* A column known to be a text is compared as it is, so that an index on it can serve. */
-    export_types_at(types, 0)->filters[1].columns[0].is_text = true;
+    users()->filters[1].columns[0].is_text = true;
     expect("name", EXPORT_OP_EQUALS, "x", "\"name\" = 'x'");
-    export_types_at(types, 0)->filters[1].columns[0].is_text = false;
+    users()->filters[1].columns[0].is_text = false;
 }
 
 static void hostile_values(void **state)
@@ -148,7 +236,7 @@ static void values_of_the_wrong_type(void **state)
 static void unknown_fields_operators_and_counts(void **state)
 {
     (void)state;
-    const struct export_type *type = export_types_at(types, 0);
+    const struct export_type *type = users();
     struct span values[EXPORT_VALUES_MAX + 1];
     for (size_t i = 0; i <= EXPORT_VALUES_MAX; i++)
         values[i] = SPAN_LIT("v");
@@ -166,19 +254,21 @@ static void unknown_fields_operators_and_counts(void **state)
     struct export_filter filters[EXPORT_FILTERS_MAX + 1];
     for (size_t i = 0; i <= EXPORT_FILTERS_MAX; i++)
         filters[i] = (struct export_filter){SPAN_LIT("name"), EXPORT_OP_IN, values, EXPORT_VALUES_MAX};
-    assert_int_equal(export_query_build(type, filters, EXPORT_FILTERS_MAX, EXPORT_QUERY_ROWS, &out, &err), 0);
-    assert_int_equal(export_query_build(type, filters, EXPORT_FILTERS_MAX + 1, EXPORT_QUERY_ROWS, &out, &err),
-                     -ERR_INVALID_ARGUMENT);
+    struct export_request request = {.filters = filters, .n_filters = EXPORT_FILTERS_MAX};
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_ROWS, &out, &err), 0);
+    request.n_filters = EXPORT_FILTERS_MAX + 1;
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
     assert_string_equal(err.field, "filters");
+    request.n_filters = 3;
     filters[2].n_values = EXPORT_VALUES_MAX + 1;
-    assert_int_equal(export_query_build(type, filters, 3, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
     assert_string_equal(err.field, "filters[2].values");
     filters[2].n_values = 0;
-    assert_int_equal(export_query_build(type, filters, 3, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
     assert_string_equal(err.field, "filters[2].values");
     filters[2].op = EXPORT_OP_EQUALS;
     filters[2].n_values = 2;
-    assert_int_equal(export_query_build(type, filters, 3, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_ROWS, &out, &err), -ERR_INVALID_ARGUMENT);
     assert_string_equal(err.field, "filters[2].values");
     buf_done(&out);
 }
@@ -188,7 +278,21 @@ static void payload_there_and_back(void **state)
     (void)state;
     struct span values[] = {SPAN_LIT("quo\"te\\"), SPAN_LIT("\xc3\xa9")};
     struct export_filter filter = {SPAN_LIT("name"), EXPORT_OP_IN, values, 2};
-    struct export_request request = {SPAN_LIT("users"), &filter, 1, SPAN_LIT("us\"ers.csv")}, back;
+    struct span columns[] = {SPAN_LIT("b"), SPAN_LIT("a")};
+    struct export_order order[] = {{SPAN_LIT("b"), true}};
+    struct export_request request = {.export_type = SPAN_LIT("users"),
+                                     .filters = &filter,
+                                     .n_filters = 1,
+                                     .columns = columns,
+                                     .n_columns = 2,
+                                     .order = order,
+                                     .n_order = 1,
+                                     .compression = EXPORT_ZSTD,
+                                     .csv = {.delimiter = ';', .no_header = true, .null_text = SPAN_LIT("\\N")},
+                                     .language = SPAN_LIT("es"),
+                                     .rows_of = SPAN_LIT("ann"),
+                                     .file_name = SPAN_LIT("us\"ers.csv")},
+                          back;
     struct buf out = BUF_INIT;
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
@@ -201,8 +305,25 @@ static void payload_there_and_back(void **state)
     assert_int_equal(back.filters[0].n_values, 2);
     assert_true(span_eq(back.filters[0].values[0], values[0]));
     assert_true(span_eq(back.filters[0].values[1], values[1]));
+    assert_int_equal(back.n_columns, 2);
+    assert_true(span_eq(back.columns[0], columns[0]));
+    assert_int_equal(back.n_order, 1);
+    assert_true(back.order[0].descending);
+    assert_int_equal(back.format, EXPORT_CSV);
+    assert_int_equal(back.compression, EXPORT_ZSTD);
+    assert_int_equal(back.csv.delimiter, ';');
+    assert_true(back.csv.no_header);
+    assert_false(back.csv.byte_order_mark);
+    assert_true(span_eq(back.csv.null_text, request.csv.null_text));
+    assert_true(span_eq(back.language, request.language));
+    assert_true(span_eq(back.rows_of, request.rows_of));
+    assert_false(back.all_rows);
     static const char *const bad[] = {
         "",
+        "{\"export_type\":\"u\",\"format\":\"xlsx\",\"file_name\":\"f\",\"compression\":\"gzip\"}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"csv\":{\"delimiter\":\"x\"}}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"columns\":[1]}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"order\":[{}]}",
         "[]",
         "{}",
         "{\"export_type\":\"u\",\"format\":\"xls\",\"file_name\":\"f\"}",
@@ -237,6 +358,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_query),
+        cmocka_unit_test(columns_and_orders),
+        cmocka_unit_test(rows_of_an_owner),
         cmocka_unit_test(operators_and_types),
         cmocka_unit_test(hostile_values),
         cmocka_unit_test(values_of_the_wrong_type),

@@ -20,17 +20,19 @@ static void takes_a_whole_type(void **state)
         "  \"filters\": [{\"field\": \"search\", \"operators\": [\"search\"], \"columns\": [\"email\", \"name\"]},"
         "              {\"field\": \"age\", \"title\": \"Age\", \"type\": \"integer\", \"column\": \"years\","
         "               \"operators\": [\"at_least\", \"at_most\"]}],"
-        "  \"order\": {\"column\": \"id\", \"direction\": \"descending\"}},"
+        "  \"order\": {\"column\": \"id\", \"direction\": \"descending\"}, \"owner_column\": \"boss\","
+        "  \"roles\": [\"exporter\", \"viewer\"], \"row_limit\": 500, \"database\": \"host=b\"},"
         " {\"name\": \"cars\", \"relation\": \"app.cars\", \"columns\": [{\"name\": \"id\"}]}]}";
     struct export_types *types;
     struct err err = ERR_NONE;
     assert_int_equal(export_types_parse(span_str(text), "x.json", &types, &err), 0);
-    assert_int_equal(export_types_count(types), 2);
+    assert_int_equal(export_types_count(types), 3); /* and the built-in one */
     assert_string_equal(export_types_at(types, 0)->name, "cars");
     assert_string_equal(export_types_at(types, 0)->title, "cars");
-    assert_null(export_types_at(types, 0)->order_column);
+    assert_int_equal(export_types_at(types, 0)->n_order, 0);
+    assert_string_equal(export_types_at(types, 1)->name, "jobs");
     const struct export_type *users = export_types_find(types, SPAN_LIT("users"));
-    assert_ptr_equal(users, export_types_at(types, 1));
+    assert_ptr_equal(users, export_types_at(types, 2));
     assert_string_equal(users->schema, "app");
     assert_string_equal(users->table, "users");
     assert_int_equal(users->n_columns, 2);
@@ -40,7 +42,14 @@ static void takes_a_whole_type(void **state)
     assert_int_equal(users->filters[1].value, EXPORT_VALUE_INTEGER);
     assert_int_equal(users->filters[1].ops[1], EXPORT_OP_AT_MOST);
     assert_string_equal(users->filters[1].columns[0].name, "years");
-    assert_true(users->descending);
+    assert_true(users->order[0].descending);
+    assert_string_equal(users->owner_column.name, "boss");
+    assert_int_equal(users->max_rows, 500);
+    assert_string_equal(users->database, "host=b");
+    assert_true(export_type_allows(users, ROLE_VIEWER | ROLE_WORKER));
+    assert_true(export_type_allows(users, ROLE_ADMIN));
+    assert_false(export_type_allows(users, ROLE_WORKER | ROLE_DISPATCHER));
+    assert_true(export_type_allows(export_types_at(types, 0), 0)); /* of nobody in particular */
     assert_null(export_types_find(types, SPAN_LIT("user")));
     export_types_free(types);
 }
@@ -69,11 +78,16 @@ static void refuses_with_the_place(void **state)
          "export_types[0].columns[1]: column \"id\" occurs twice"},
         {"{\"export_types\":[{\"name\":\"u\",\"relation\":\"a.u\",\"columns\":[{\"name\":7}]}]}",
          "export_types[0].columns[0].name: must be a text of 1 to 63 bytes"},
-        {TYPE(",\"owner_column\":\"x\""), "export_types[0]: unknown key \"owner_column\""},
+        {TYPE(",\"owner\":\"x\""), "export_types[0]: unknown key \"owner\""},
+        {TYPE(",\"owner_column\":1"), "export_types[0].owner_column: must be a text of 1 to 63 bytes"},
+        {TYPE(",\"roles\":[]"), "export_types[0].roles: must be an array of at least one role"},
+        {TYPE(",\"roles\":[\"viewer\",\"root\"]"), "export_types[0].roles: [1] must be admin"},
+        {TYPE(",\"row_limit\":0"), "row_limit must be a whole number from 1"},
+        {TYPE(",\"order\":[{\"column\":\"id\"},{}]"), "export_types[0].order[1].column: is missing"},
         {TYPE(",\"name\":\"v\""), "duplicate object key"},
         {TYPE(",\"order\":{\"column\":\"id\",\"direction\":\"up\"}"),
          "export_types[0].order: direction must be ascending or descending"},
-        {FILTER(""), "export_types[0].filters[0].operators: must be an array of 1 to 6"},
+        {FILTER(""), "export_types[0].filters[0].operators: must be an array of 1 to 10"},
         {FILTER(",\"operators\":[\"like\"]"), "export_types[0].filters[0].operators[0]: must be equals, in"},
         {FILTER(",\"operators\":[\"in\",\"in\"]"), "export_types[0].filters[0].operators[1]: in occurs twice"},
         {FILTER(",\"operators\":[\"in\"],\"type\":\"money\""), "export_types[0].filters[0]: type must be text"},
@@ -81,6 +95,10 @@ static void refuses_with_the_place(void **state)
         {FILTER(",\"operators\":[\"in\"],\"columns\":[\"a\"]"),
          "export_types[0].filters[0].columns: needs operators [\"search\"]"},
         {FILTER(",\"operators\":[\"search\"],\"columns\":[\"a\"],\"column\":\"a\""), "has both"},
+        {FILTER(",\"operators\":[\"prefix\"],\"type\":\"integer\""), "prefix does not fit type integer"},
+        {FILTER(",\"operators\":[\"between\"],\"type\":\"boolean\""), "between does not fit type boolean"},
+        {FILTER(",\"operators\":[\"in\"],\"type\":\"json\""), "export_types[0].filters[0]: type must be text"},
+        {FILTER(",\"operators\":[\"in\"],\"full_text\":\"simple\""), "\"full_text\" needs the operator search"},
         {FILTER(",\"operators\":[\"search\"],\"columns\":[\"\"]"),
          "export_types[0].filters[0].columns[0]: must be the name of a column"},
         {"{\"export_types\":[{\"name\":\"u\",\"relation\":\"a.u\",\"columns\":[{\"name\":\"id\"}]},"
@@ -98,13 +116,29 @@ static void refuses_with_the_place(void **state)
     }
 }
 
+static void the_file_may_replace_the_built_in_type(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"export_types\": [{\"name\": \"jobs\", \"relation\": \"app.cars\","
+                               " \"columns\": [{\"name\": \"id\", \"type\": \"number\", \"sortable\": false}]}]}";
+    struct export_types *types;
+    assert_int_equal(export_types_parse(span_str(text), "x.json", &types, NULL), 0);
+    assert_int_equal(export_types_count(types), 1);
+    assert_string_equal(export_types_at(types, 0)->schema, "app");
+    assert_int_equal(export_types_at(types, 0)->columns[0].value, EXPORT_VALUE_NUMBER);
+    assert_false(export_types_at(types, 0)->columns[0].sortable);
+    export_types_free(export_types_ref(types)); /* counted */
+    export_types_free(types);
+}
+
 static void no_file_and_missing_file(void **state)
 {
     (void)state;
     struct export_types *types;
     struct err err = ERR_NONE;
     assert_int_equal(export_types_load(NULL, &types, &err), 0);
-    assert_int_equal(export_types_count(types), 0);
+    assert_int_equal(export_types_count(types), 1);
+    assert_string_equal(export_types_at(types, 0)->name, "jobs");
     assert_null(export_types_find(types, SPAN_LIT("users")));
     export_types_free(types);
     assert_int_equal(export_types_load("/nowhere/types.json", &types, &err), -ERR_FAILED_PRECONDITION);
@@ -114,6 +148,7 @@ static void no_file_and_missing_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(takes_a_whole_type), cmocka_unit_test(refuses_with_the_place),
+                                       cmocka_unit_test(the_file_may_replace_the_built_in_type),
                                        cmocka_unit_test(no_file_and_missing_file)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,60 @@
+/* What the handlers of ExportService ask about files: answered by a few threads with connections of their own, so that
+ * downloads never hold up the store's readers. A question is a struct of the caller's that must stay valid, with all
+ * that it points to, until its `done` tag is posted (exactly once); before that `err` is filled. */
+#ifndef EXPORT_ASK_H
+#define EXPORT_ASK_H
+
+#include "base/arena.h"
+#include "base/mpsc.h"
+#include "base/tag.h"
+#include "export/chunk_store.h"
+#include "export/export.h"
+
+enum export_ask_op { EXPORT_ASK_FILES, EXPORT_ASK_CHUNK, EXPORT_ASK_USAGE, EXPORT_ASK_DELETE };
+
+struct export_ask {
+    enum export_ask_op op;
+    struct tag *done;
+    struct err err;        /* out */
+    struct mpsc_node node; /* private */
+};
+
+/* The files of these jobs, at most one each; also those that are gone or being written. */
+struct export_ask_files {
+    struct export_ask ask;
+    const int64_t *job_ids;
+    size_t n_job_ids;
+    struct arena *arena; /* for the texts */
+    /* out */
+    struct export_file *files;
+    size_t n_files;
+};
+
+/* One chunk of a file. NOT_FOUND: not there, or not there yet; UNIMPLEMENTED: in a directory that this replica has not.
+ */
+struct export_ask_chunk {
+    struct export_ask ask;
+    struct export_file file; /* job_id, token, storage, chunk_bytes */
+    int32_t seq;
+    struct chunk_data chunk; /* out; chunk_data_done, also before the next question */
+};
+
+/* What an owner has, for its limits. */
+struct export_ask_usage {
+    struct export_ask ask;
+    struct span owner, request_id; /* request_id may be empty */
+    /* out */
+    int64_t n_running, n_today, bytes;
+    bool repeated; /* request_id has been used before */
+};
+
+/* Takes the file of a job away, if there is one. */
+struct export_ask_delete {
+    struct export_ask ask;
+    int64_t job_id;
+};
+
+/* Any thread. 0; -RESOURCE_EXHAUSTED (too many wait), -UNAVAILABLE (stopping) and *ret_err: then done never fires. */
+int export_ask(struct exports *exports, struct export_ask *ask, struct err *ret_err);
+
+#endif

@@ -1,0 +1,266 @@
+/* See ask.h. Each thread opens its connection when it is first needed, and another when that one is lost. */
+#include "export/askers.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "core/id.h"
+#include "export/chunk_book.h"
+
+enum {
+    THREADS = 2,         /* one more than the processors that PostgreSQL leaves on a small machine */
+    WAITING_MAX = 10000, /* two a download, and max-calls is of that order */
+    DAY_S = 24 * 3600,
+    OPEN_DAYS = 30 /* an export that has waited for longer is not counted as running */
+};
+
+struct asker {
+    struct export_askers *all;
+    pthread_t thread;
+    struct pg_conn *pg;
+    struct pg_params params;
+};
+
+struct export_askers {
+    const struct chunk_store *stores;
+    const char *uri;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct mpsc_node *head, **tail;
+    unsigned n_waiting, n_threads;
+    bool stopping;
+    struct asker askers[THREADS];
+};
+
+/* ---- answers ---- */
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+}
+
+static bool keep(struct arena *arena, struct span text, struct span *ret)
+{
+    *ret = arena_span(arena, text);
+    return ret->data != NULL;
+}
+
+static bool read_file(const struct pg_result *r, int row, struct arena *arena, struct export_file *ret)
+{
+    *ret = (struct export_file){.job_id = pg_int(r, row, 0),
+                                .size = pg_int(r, row, 4),
+                                .rows = pg_int(r, row, 5),
+                                .expire_us = pg_time(r, row, 6),
+                                .chunk_bytes = (int32_t)pg_int(r, row, 7),
+                                .token = pg_int(r, row, 8),
+                                .storage = (enum export_storage)pg_int(r, row, 9),
+                                .cut_cells = pg_int(r, row, 10),
+                                .state = (enum export_file_state)pg_int(r, row, 11)};
+    return keep(arena, pg_text(r, row, 1), &ret->name) && keep(arena, pg_text(r, row, 2), &ret->content_type) &&
+           keep(arena, pg_text(r, row, 3), &ret->sha256);
+}
+
+/* A job may have a finished file of an attempt that nobody heard of and one in the making: the latter is meant. */
+static int answer_files(struct asker *a, struct export_ask_files *ask, struct err *err)
+{
+    pg_params_clear(&a->params);
+    struct pg_param *ids = pg_add_array(&a->params, PG_INT8);
+    for (size_t i = 0; i < ask->n_job_ids; i++)
+        pg_put_int8(ids, ask->job_ids[i]);
+    struct pg_result *r = chunk_book_run(a->pg, EXPORT_SQL_FILE_LIST, &a->params, err);
+    if (!r)
+        return -(int)err->code;
+    size_t n = (size_t)pg_rows(r);
+    ask->n_files = 0;
+    ask->files = arena_alloc(ask->arena, n * sizeof *ask->files);
+    bool ok = ask->files != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        struct export_file file;
+        size_t at = 0;
+        ok = read_file(r, (int)i, ask->arena, &file);
+        while (at < ask->n_files && ask->files[at].job_id != file.job_id)
+            at++;
+        ask->n_files += at == ask->n_files;
+        ask->files[at] = file;
+    }
+    pg_free(r);
+    return ok ? 0 : no_memory(err);
+}
+
+static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
+{
+    const struct chunk_store *store = &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
+    struct chunk_owner owner = {ask->file.job_id, ask->file.token};
+    if (!store->uri)
+        return err_set(err, ERR_UNIMPLEMENTED, "EXPORT_ELSEWHERE",
+                       "the file is in a directory that this server has not");
+    return store->read(store, a->pg, &owner, ask->seq, ask->file.chunk_bytes, &ask->chunk, err);
+}
+
+static int answer_usage(struct asker *a, struct export_ask_usage *ask, struct err *err)
+{
+    int64_t now_us = clock_wall_us();
+    pg_params_clear(&a->params);
+    pg_add_text(&a->params, ask->owner);
+    pg_add_int8(&a->params, id_floor(now_us - INT64_C(1000000) * DAY_S));
+    pg_add_int8(&a->params, id_floor(now_us - INT64_C(1000000) * DAY_S * OPEN_DAYS));
+    pg_add_text(&a->params, ask->request_id);
+    struct pg_result *r = chunk_book_run(a->pg, EXPORT_SQL_USAGE, &a->params, err);
+    if (!r)
+        return -(int)err->code;
+    ask->n_running = pg_int(r, 0, 0);
+    ask->n_today = pg_int(r, 0, 1);
+    ask->bytes = pg_int(r, 0, 2);
+    ask->repeated = pg_int(r, 0, 3) != 0;
+    pg_free(r);
+    return 0;
+}
+
+static int answer_delete(struct asker *a, struct export_ask_delete *ask, struct err *err)
+{
+    pg_params_clear(&a->params);
+    pg_add_int8(&a->params, ask->job_id);
+    struct pg_result *r = chunk_book_run(a->pg, EXPORT_SQL_FILE_DELETE, &a->params, err);
+    if (!r)
+        return -(int)err->code;
+    int rc = 0;
+    if (pg_rows(r) == 1) {
+        struct chunk_owner owner = {ask->job_id, pg_int(r, 0, 0)};
+        const struct chunk_store *store = &a->all->stores[pg_int(r, 0, 1) == EXPORT_IN_DIRECTORY];
+        if (store->uri) /* else a replica that has the directory sweeps it */
+            rc = store->remove(store, a->pg, &owner, err);
+    }
+    pg_free(r);
+    return rc;
+}
+
+static int answer(struct asker *a, struct export_ask *ask, struct err *err)
+{
+    switch (ask->op) {
+    case EXPORT_ASK_FILES:
+        return answer_files(a, (struct export_ask_files *)ask, err);
+    case EXPORT_ASK_CHUNK:
+        return answer_chunk(a, (struct export_ask_chunk *)ask, err);
+    case EXPORT_ASK_USAGE:
+        return answer_usage(a, (struct export_ask_usage *)ask, err);
+    case EXPORT_ASK_DELETE:
+        return answer_delete(a, (struct export_ask_delete *)ask, err);
+    }
+    return err_set(err, ERR_INTERNAL, NULL, "unknown question");
+}
+
+/* ---- threads ---- */
+
+static int connect(struct asker *a, struct err *err)
+{
+    if (a->pg && !pg_lost(a->pg))
+        return 0;
+    pg_close(a->pg);
+    a->pg = NULL;
+    return chunk_book_open(a->all->uri, "joblogd export readers", &a->pg, err);
+}
+
+/* A connection that was lost while nobody used it shows at the next question, which is then asked once more. */
+static void serve(struct asker *a, struct export_ask *ask)
+{
+    struct err err = ERR_NONE;
+    int rc = -1;
+    for (int tries = 0; rc < 0 && tries < 2; tries++) {
+        err = ERR_NONE;
+        if ((rc = connect(a, &err)) != 0)
+            break;
+        rc = answer(a, ask, &err);
+        if (!pg_lost(a->pg))
+            break;
+    }
+    ask->err = rc < 0 ? err : ERR_NONE;
+}
+
+static void *asker_main(void *user)
+{
+    struct asker *a = user;
+    struct export_askers *all = a->all;
+    pthread_mutex_lock(&all->lock);
+    for (;;) {
+        while (!all->head && !all->stopping)
+            pthread_cond_wait(&all->more, &all->lock);
+        struct mpsc_node *node = all->head;
+        if (!node)
+            break;
+        all->head = node->next;
+        if (!all->head)
+            all->tail = &all->head;
+        all->n_waiting--;
+        pthread_mutex_unlock(&all->lock);
+        struct export_ask *ask = (struct export_ask *)((char *)node - offsetof(struct export_ask, node));
+        serve(a, ask);
+        tag_post(ask->done, true);
+        pthread_mutex_lock(&all->lock);
+    }
+    pthread_mutex_unlock(&all->lock);
+    return NULL;
+}
+
+int export_askers_start(const struct chunk_store *stores, const char *uri, struct export_askers **ret,
+                        struct err *ret_err)
+{
+    struct export_askers *all = mem_zalloc(sizeof *all);
+    if (!all)
+        return no_memory(ret_err);
+    all->stores = stores;
+    all->uri = uri;
+    all->tail = &all->head;
+    pthread_mutex_init(&all->lock, NULL);
+    pthread_cond_init(&all->more, NULL);
+    while (all->n_threads < THREADS) {
+        struct asker *a = &all->askers[all->n_threads];
+        a->all = all;
+        if (pthread_create(&a->thread, NULL, asker_main, a) != 0) {
+            export_askers_stop(all);
+            return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start a thread");
+        }
+        all->n_threads++;
+    }
+    *ret = all;
+    return 0;
+}
+
+void export_askers_stop(struct export_askers *all)
+{
+    if (!all)
+        return;
+    pthread_mutex_lock(&all->lock);
+    all->stopping = true;
+    pthread_cond_broadcast(&all->more);
+    pthread_mutex_unlock(&all->lock);
+    for (unsigned i = 0; i < all->n_threads; i++) {
+        pthread_join(all->askers[i].thread, NULL);
+        pg_close(all->askers[i].pg);
+        pg_params_done(&all->askers[i].params);
+    }
+    pthread_cond_destroy(&all->more);
+    pthread_mutex_destroy(&all->lock);
+    mem_free(all);
+}
+
+int export_askers_put(struct export_askers *all, struct export_ask *ask, struct err *ret_err)
+{
+    int rc = 0;
+    ask->err = ERR_NONE;
+    ask->node.next = NULL;
+    pthread_mutex_lock(&all->lock);
+    if (all->stopping) {
+        rc = err_set(ret_err, ERR_UNAVAILABLE, "SERVER_DRAINING", "the server is stopping");
+    } else if (all->n_waiting >= WAITING_MAX) {
+        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "QUEUE_FULL", "too many downloads");
+    } else {
+        *all->tail = &ask->node;
+        all->tail = &ask->node.next;
+        all->n_waiting++;
+        pthread_cond_signal(&all->more);
+    }
+    pthread_mutex_unlock(&all->lock);
+    return rc;
+}

@@ -1,0 +1,278 @@
+/* Chunks in a directory: a file each, JOB-TOKEN.part while it is written, JOB-TOKEN.data when it is whole and on disk.
+ * A file is a row of frames: 16 bytes of head, then a chunk, so that frame N is at N times the full frame's size.
+ * Blocking; a sink on the thread that uses it. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "export/chunk_book.h"
+
+enum { PATH_BYTES = 4096 };
+
+struct frame_head {
+    uint32_t magic, seq, len, crc32c; /* of this machine's byte order: replicas that share a directory are alike */
+};
+static const uint32_t MAGIC = 0x4c424a45; /* "EJBL" */
+
+struct chunk_sink {
+    const struct chunk_store *store;
+    struct chunk_owner owner;
+    struct pg_conn *pg;
+    struct pg_params params;
+    int fd;
+    int32_t chunk_bytes;
+};
+
+static bool make_path(char path[PATH_BYTES], const struct chunk_store *store, const struct chunk_owner *owner,
+                      const char *end)
+{
+    int n = snprintf(path, PATH_BYTES, "%s/%" PRId64 "-%" PRId64 ".%s", store->dir, owner->job_id, owner->token, end);
+    return n > 0 && n < PATH_BYTES;
+}
+
+static int file_error(struct err *err, const char *doing)
+{
+    char text[100];
+    int number = errno;
+    log_warning("export directory doing=%s error=\"%s\"", doing, strerror_r(number, text, sizeof text));
+    if (number == ENOSPC || number == EDQUOT || number == EFBIG)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "EXPORT_DISK_FULL", "there is no room left for files of exports");
+    return err_set(err, ERR_UNAVAILABLE, "EXPORT_DIRECTORY", "the directory for files of exports cannot be used");
+}
+
+static void sink_close(struct chunk_sink *sink)
+{
+    if (!sink)
+        return;
+    if (sink->fd >= 0)
+        close(sink->fd);
+    pg_close(sink->pg);
+    pg_params_done(&sink->params);
+    mem_free(sink);
+}
+
+static int sink_open(const struct chunk_store *store, const struct chunk_owner *owner,
+                     const struct export_file *description, struct span owner_name, struct chunk_sink **ret,
+                     int64_t *ret_used_bytes, struct err *ret_err)
+{
+    char path[PATH_BYTES];
+    struct chunk_sink *sink = mem_zalloc(sizeof *sink);
+    if (!sink)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    *sink = (struct chunk_sink){.store = store, .owner = *owner, .fd = -1, .chunk_bytes = description->chunk_bytes};
+    int rc = chunk_book_open(store->uri, "joblogd export files", &sink->pg, ret_err);
+    if (rc == 0) /* first the books: a file that they do not know is swept */
+        rc = chunk_book_begin(sink->pg, owner, description, owner_name, ret_used_bytes, ret_err);
+    if (rc == 0 && (!make_path(path, store, owner, "part") ||
+                    (sink->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) < 0))
+        rc = file_error(ret_err, "opening");
+    if (rc != 0) {
+        sink_close(sink);
+        return rc;
+    }
+    *ret = sink;
+    return 0;
+}
+
+static bool write_all(int fd, const void *data, size_t len, off_t at)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = pwrite(fd, (const char *)data + done, len - done, at + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n < 0 ? errno : ENOSPC;
+            return false;
+        }
+        done += (size_t)n;
+    }
+    return true;
+}
+
+static off_t frame_at(int32_t seq, int32_t chunk_bytes)
+{
+    return (off_t)seq * ((off_t)chunk_bytes + (off_t)sizeof(struct frame_head));
+}
+
+/* The head last: who follows sees a frame only when it is whole. */
+static int sink_write(struct chunk_sink *sink, int32_t seq, struct span data, uint32_t crc32c, struct err *ret_err)
+{
+    struct frame_head head = {MAGIC, (uint32_t)seq, (uint32_t)data.len, crc32c};
+    off_t at = frame_at(seq, sink->chunk_bytes);
+    if (!write_all(sink->fd, data.data, data.len, at + (off_t)sizeof head) ||
+        !write_all(sink->fd, &head, sizeof head, at))
+        return file_error(ret_err, "writing");
+    return 0;
+}
+
+static int sink_publish(struct chunk_sink *sink, struct err *ret_err)
+{
+    (void)sink;
+    (void)ret_err;
+    return 0;
+}
+
+static bool sync_directory(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* On disk under its name first, then known. */
+static int sink_commit(struct chunk_sink *sink, const struct export_file *file, struct span owner_name,
+                       struct err *ret_err)
+{
+    char part[PATH_BYTES], whole[PATH_BYTES];
+    if (fsync(sink->fd) != 0 || !make_path(part, sink->store, &sink->owner, "part") ||
+        !make_path(whole, sink->store, &sink->owner, "data") || rename(part, whole) != 0 ||
+        !sync_directory(sink->store->dir))
+        return file_error(ret_err, "finishing");
+    return chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, ret_err);
+}
+
+static int remove_file(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
+                       struct err *ret_err)
+{
+    char path[PATH_BYTES];
+    (void)pg;
+    if ((make_path(path, store, owner, "part") && unlink(path) != 0 && errno != ENOENT) ||
+        (make_path(path, store, owner, "data") && unlink(path) != 0 && errno != ENOENT))
+        return file_error(ret_err, "removing");
+    return 0;
+}
+
+static int discard(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err)
+{
+    struct pg_conn *pg;
+    bool keep = true;
+    int rc = chunk_book_open(store->uri, "joblogd export files", &pg, ret_err);
+    if (rc != 0)
+        return rc;
+    rc = chunk_book_discard(pg, owner, &keep, ret_err);
+    if (rc == 0 && !keep)
+        rc = remove_file(store, NULL, owner, ret_err);
+    pg_close(pg);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+static int not_there(struct err *err, int32_t seq)
+{
+    return err_set(err, ERR_NOT_FOUND, "EXPORT_CHUNK_NOT_FOUND", "there is no chunk %d", seq);
+}
+
+static int open_file(const struct chunk_store *store, const struct chunk_owner *owner)
+{
+    static const char *const ends[] = {"data", "part", "data"}; /* again: it may be renamed in between */
+    char path[PATH_BYTES];
+    for (int i = 0; i < 3; i++) {
+        int fd = make_path(path, store, owner, ends[i]) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        if (fd >= 0 || errno != ENOENT)
+            return fd;
+    }
+    return -1;
+}
+
+static bool read_all(int fd, void *data, size_t len, off_t at)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = pread(fd, (char *)data + done, len - done, at + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        done += (size_t)n;
+    }
+    return true;
+}
+
+static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
+                      int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err)
+{
+    struct frame_head head;
+    off_t at = frame_at(seq, chunk_bytes);
+    (void)pg;
+    int fd = open_file(store, owner);
+    if (fd < 0)
+        return errno == ENOENT ? not_there(ret_err, seq) : file_error(ret_err, "reading");
+    char *data = NULL;
+    int rc = 0;
+    if (!read_all(fd, &head, sizeof head, at) || head.magic != MAGIC || head.seq != (uint32_t)seq ||
+        head.len > (uint32_t)chunk_bytes)
+        rc = not_there(ret_err, seq);
+    else if (!(data = mem_alloc(head.len + 1)))
+        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    else if (!read_all(fd, data, head.len, at + (off_t)sizeof head))
+        rc = not_there(ret_err, seq);
+    close(fd);
+    if (rc != 0) {
+        mem_free(data);
+        return rc;
+    }
+    *ret = (struct chunk_data){.data = span_of(data, head.len), .crc32c = head.crc32c, .heap = data};
+    return 0;
+}
+
+/* ---- sweeping ---- */
+
+/* "JOB-TOKEN.part", "JOB-TOKEN.data": ours. */
+static bool parse_name(const char *name, struct chunk_owner *ret)
+{
+    int end = 0;
+    return sscanf(name, "%" SCNd64 "-%" SCNd64 ".%n", &ret->job_id, &ret->token, &end) == 2 && end > 0 &&
+           (strcmp(name + end, "part") == 0 || strcmp(name + end, "data") == 0);
+}
+
+static int sweep_file(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
+                      struct err *ret_err)
+{
+    struct pg_params params = {0};
+    chunk_book_add_owner(&params, owner);
+    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_FILE_KNOWN, &params, ret_err);
+    bool known = r && pg_int(r, 0, 0) != 0;
+    pg_params_done(&params);
+    pg_free(r);
+    if (!r)
+        return -(int)ret_err->code;
+    return known ? 0 : remove_file(store, pg, owner, ret_err);
+}
+
+static int sweep(const struct chunk_store *store, struct pg_conn *pg, struct err *ret_err)
+{
+    DIR *dir = opendir(store->dir);
+    if (!dir)
+        return file_error(ret_err, "sweeping");
+    int rc = 0;
+    for (const struct dirent *entry; rc == 0 && (entry = readdir(dir));) {
+        struct chunk_owner owner;
+        if (parse_name(entry->d_name, &owner))
+            rc = sweep_file(store, pg, &owner, ret_err);
+    }
+    closedir(dir);
+    return rc;
+}
+
+struct chunk_store chunk_store_dir(const char *uri, const char *dir)
+{
+    return (struct chunk_store){.open = sink_open,
+                                .write = sink_write,
+                                .publish = sink_publish,
+                                .commit = sink_commit,
+                                .close = sink_close,
+                                .discard = discard,
+                                .read = read_chunk,
+                                .remove = remove_file,
+                                .sweep = sweep,
+                                .storage = EXPORT_IN_DIRECTORY,
+                                .uri = uri,
+                                .dir = dir};
+}

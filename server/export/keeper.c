@@ -1,0 +1,148 @@
+/* See keeper.h: removes files that have expired and remains of attempts that are over, and looks whether the file of
+ * types has changed. On its own thread, with a connection only while it sweeps. */
+#include "export/keeper.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "export/chunk_book.h"
+
+enum {
+    SWEEP_MS = 60000, /* a file may outlive its time by this; it is not shown any more */
+    LOOK_MS = 1000,   /* at the file of types */
+    TOMBSTONE_DAYS = 90
+};
+
+/* ---- sweeping ---- */
+
+static int remove_of(const struct chunk_store *stores, struct pg_conn *pg, const struct pg_result *r, int row,
+                     struct err *err)
+{
+    struct chunk_owner owner = {pg_int(r, row, 0), pg_int(r, row, 1)};
+    const struct chunk_store *store = &stores[pg_int(r, row, 2) == EXPORT_IN_DIRECTORY];
+    return store->uri ? store->remove(store, pg, &owner, err) : 0;
+}
+
+static int sweep_expired(const struct chunk_store *stores, struct pg_conn *pg, struct pg_params *params, int64_t now_us,
+                         int64_t *ret_n, struct err *err)
+{
+    for (int64_t n = 0;; n++) {
+        pg_params_clear(params);
+        pg_add_time(params, now_us);
+        struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_FILE_EXPIRE, params, err);
+        int rc = !r ? -(int)err->code : 0;
+        bool more = r && pg_rows(r) > 0;
+        if (more)
+            rc = remove_of(stores, pg, r, 0, err);
+        pg_free(r);
+        *ret_n = n;
+        if (rc != 0 || !more)
+            return rc;
+    }
+}
+
+static int forget(struct pg_conn *pg, struct pg_params *params, int64_t now_us, struct err *err)
+{
+    pg_params_clear(params);
+    pg_add_time(params, now_us - INT64_C(86400000000) * TOMBSTONE_DAYS);
+    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_FILE_FORGET, params, err);
+    pg_free(r);
+    if (r)
+        r = chunk_book_run(pg, EXPORT_SQL_WRITING_ORPHANS, NULL, err);
+    bool ok = r != NULL;
+    if (ok)
+        pg_free(r);
+    return ok ? 0 : -(int)err->code;
+}
+
+int export_sweep(const struct chunk_store *stores, const char *uri, int64_t now_us, int64_t *ret_n, struct err *ret_err)
+{
+    struct pg_params params = {0};
+    struct pg_conn *pg;
+    int rc = chunk_book_open(uri, "joblogd export keeper", &pg, ret_err);
+    if (rc != 0)
+        return rc;
+    rc = sweep_expired(stores, pg, &params, now_us, ret_n, ret_err);
+    if (rc == 0)
+        rc = forget(pg, &params, now_us, ret_err);
+    for (int i = 0; rc == 0 && i < EXPORT_STORAGE_COUNT; i++)
+        if (stores[i].uri)
+            rc = stores[i].sweep(&stores[i], pg, ret_err);
+    pg_params_done(&params);
+    pg_close(pg);
+    return rc;
+}
+
+/* ---- the thread ---- */
+
+static struct timespec changed(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){0};
+}
+
+static void look_at_types(struct exports *exports, struct timespec *seen)
+{
+    struct timespec now = changed(exports->options.types_path);
+    struct err err = ERR_NONE;
+    if (now.tv_sec == 0 || (now.tv_sec == seen->tv_sec && now.tv_nsec == seen->tv_nsec))
+        return;
+    *seen = now;
+    if (export_reload(exports, &err) != 0)
+        log_error("export types not loaded, those of before stay error=\"%s\"", err.msg);
+}
+
+static void sweep(struct exports *exports)
+{
+    struct err err = ERR_NONE;
+    int64_t n = 0;
+    if (export_sweep(exports->stores, exports->options.uri, clock_wall_us(), &n, &err) != 0)
+        log_warning("expired exports not removed text=\"%s\"", err.msg);
+    if (n > 0)
+        log_info("expired exports removed files=%" PRId64, n);
+}
+
+static void *keeper_main(void *user)
+{
+    struct exports *exports = user;
+    struct pollfd p = {.fd = exports->stop_fd, .events = POLLIN};
+    const char *path = exports->options.types_path;
+    struct timespec seen = path ? changed(path) : (struct timespec){0};
+    int64_t swept_ms = clock_mono_ms() - SWEEP_MS;
+    while (!atomic_load(&exports->stopping)) {
+        if (clock_mono_ms() - swept_ms >= SWEEP_MS) {
+            swept_ms = clock_mono_ms();
+            sweep(exports);
+        }
+        if (path)
+            look_at_types(exports, &seen);
+        poll(&p, 1, path ? LOOK_MS : SWEEP_MS);
+    }
+    return NULL;
+}
+
+int export_keeper_start(struct exports *exports, struct err *ret_err)
+{
+    exports->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    exports->keeper_started =
+        exports->stop_fd >= 0 && pthread_create(&exports->keeper, NULL, keeper_main, exports) == 0;
+    return exports->keeper_started ? 0
+                                   : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start the export engine");
+}
+
+void export_keeper_stop(struct exports *exports)
+{
+    uint64_t one = 1;
+    if (exports->keeper_started) {
+        ssize_t n = write(exports->stop_fd, &one, sizeof one);
+        (void)n;
+        pthread_join(exports->keeper, NULL);
+    }
+    if (exports->stop_fd >= 0)
+        close(exports->stop_fd);
+}
