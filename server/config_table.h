@@ -79,6 +79,8 @@
       "Streams of workers at a time of one caller; 0: any number.")                                                    \
     X(workers, INT, "workers", "1", 1, 64, START, "N", "Threads that serve calls. One does for two cores.")            \
     X(readers, INT, "readers", "2", 1, 16, START, "N", "Threads, each with a connection, that read for Get and List.") \
+    X(change_hints, INT, "change-hints", "1", 0, 1, START, "0|1",                                                      \
+      "Tell other replicas of changes by NOTIFY. 0 behind a pooler: they are found by polling.")                       \
     X(batch_max, INT, "batch-max", "1000", 1, 10000, START, "N", "Most commands that share one commit.")               \
     X(request_id_ttl_hours, INT, "request-id-ttl-hours", "24", 1, 8760, START, "HOURS",                                \
       "How long a request id protects against a second execution.")                                                    \

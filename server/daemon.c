@@ -48,6 +48,7 @@ static int start_store(struct daemon *d, struct err *ret_err)
     struct store_options options = {.uri = d->uri,
                                     .observer = service_observer(d->service.hub),
                                     .n_readers = (unsigned)cfg->readers,
+                                    .poll_only = !cfg->change_hints,
                                     .batch_max = (unsigned)cfg->batch_max,
                                     .lease_timeout_ms = cfg->lease_timeout_ms,
                                     .request_ttl_ms = cfg->request_id_ttl_hours * HOUR_MS};

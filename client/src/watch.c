@@ -99,6 +99,8 @@ static int watch_broken(struct joblog_watch *watch, struct err *e)
     watch_close(watch);
     if (watch_is_cancelled(watch))
         return watch_was_cancelled(e);
+    if (watch->kind->begin_anew && watch->kind->begin_anew(watch, e))
+        return 0;
     if (!stream_was_cut(e))
         return -(int)e->code;
     return watch_pause(watch, e);

@@ -1,8 +1,11 @@
 /* The watch of many jobs. Runs on the caller's thread.
  *
- * The revision of each job seen is kept, so that the snapshot after a cut gives only what is new. That snapshot does
- * not tell of jobs that became final during the gap (unless until_final), so they are asked for: those known to be
- * alive that are not in it by their ids, those dispatched and ended meanwhile by a list from the time of the cut on. */
+ * After a cut the watch goes on from the last resume point: the server tells everything since. When that point is too
+ * old it begins anew, with a snapshot. The revision of each job seen is kept, so that the snapshot gives only what is
+ * new. It does not tell of jobs that became final during the gap (unless until_final), so they are asked for: those
+ * known to be alive that are not in it by their ids, those dispatched and ended meanwhile by a list from the time of
+ * the cut on. */
+#include <string.h>
 #include <uthash.h>
 
 #include "base/alloc.h"
@@ -35,6 +38,7 @@ struct watch_many {
     unsigned epoch;            /* counts connections */
     int64_t begin_us;          /* wall clock when the watch was made */
     int64_t heard_us;          /* wall clock of the last message before the gap, or of the last one */
+    char *resume_point;        /* the last one given; NULL: none */
 
     bool gap;     /* the connection is not the first, and what happened before it is not yet known in full */
     bool filling; /* the snapshot is complete, what it did not tell is being asked for */
@@ -69,11 +73,17 @@ static struct crpc_stream *many_open(struct joblog_watch *watch, const struct cr
 {
     struct watch_many *many = many_of(watch);
     gap_forget(many); /* this connection's snapshot begins anew */
+    if (many->gap) {  /* the last one was cut before all that it did not tell of was known */
+        mem_free(many->resume_point);
+        many->resume_point = NULL;
+    }
     many->epoch++;
-    many->gap = many->heard_us > 0;
+    many->gap = many->heard_us > 0 && !many->resume_point;
     Joblog__V1__WatchJobsRequest request = JOBLOG__V1__WATCH_JOBS_REQUEST__INIT;
     request.filter = many->filter;
     request.until_final = many->until_final;
+    if (many->resume_point)
+        request.resume_point = many->resume_point;
     return joblog_v1_job_log_service_watch_jobs_open(watch->client->channel, options, &request, ret_err);
 }
 
@@ -165,6 +175,26 @@ static bool gap_begin(struct watch_many *many)
     return true;
 }
 
+static bool many_begin_anew(struct joblog_watch *watch, const struct err *err)
+{
+    struct watch_many *many = many_of(watch);
+    if (!many->resume_point || strcmp(err->reason, "RESUME_POINT_EXPIRED") != 0)
+        return false;
+    mem_free(many->resume_point);
+    many->resume_point = NULL;
+    return true;
+}
+
+/* Without memory the old one stays, which tells more than is needed. */
+static void many_mark(struct watch_many *many, const char *resume_point)
+{
+    char *copy = *text_of(resume_point) ? mem_strdup(resume_point) : NULL;
+    if (!copy)
+        return;
+    mem_free(many->resume_point);
+    many->resume_point = copy;
+}
+
 static enum watch_take many_take(struct joblog_watch *watch, ProtobufCMessage *message, struct err *ret_err)
 {
     struct watch_many *many = many_of(watch);
@@ -174,8 +204,13 @@ static enum watch_take many_take(struct joblog_watch *watch, ProtobufCMessage *m
     if (m->event_case == JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB)
         return many_give(many, message, m->job, ret_err);
     bool ok = true;
-    if (m->event_case == JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_SNAPSHOT_END && many->gap && !many->filling)
-        ok = gap_begin(many);
+    if (m->event_case == JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_SNAPSHOT_END) {
+        if (many->gap && !many->filling)
+            ok = gap_begin(many);
+        many_mark(many, m->snapshot_end->resume_point);
+    } else if (m->event_case == JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_IDLE) {
+        many_mark(many, m->idle->resume_point);
+    }
     crpc_message_free(message);
     if (!ok)
         error_no_memory(ret_err);
@@ -297,10 +332,15 @@ static void many_done(struct joblog_watch *watch)
         mem_free(s);
     }
     joblog__v1__job_filter__free_unpacked(many->filter, NULL);
+    mem_free(many->resume_point);
 }
 
-static const struct watch_kind many_kind = {
-    .open = many_open, .take = many_take, .refill = many_refill, .is_complete = many_is_complete, .done = many_done};
+static const struct watch_kind many_kind = {.open = many_open,
+                                            .take = many_take,
+                                            .refill = many_refill,
+                                            .begin_anew = many_begin_anew,
+                                            .is_complete = many_is_complete,
+                                            .done = many_done};
 
 /* A copy of the filter that owns its texts: through its wire form. */
 static Joblog__V1__JobFilter *filter_copy(const struct joblog_filter *filter, struct err *ret_err)

@@ -14,6 +14,7 @@
     X(RIGHTS_LOG "ListJobs", ROLE_DISPATCHER | ROLE_VIEWER)                                                            \
     X(RIGHTS_LOG "WatchJob", ROLE_DISPATCHER | ROLE_VIEWER)                                                            \
     X(RIGHTS_LOG "WatchJobs", ROLE_DISPATCHER | ROLE_VIEWER)                                                           \
+    X(RIGHTS_LOG "WaitJob", ROLE_DISPATCHER | ROLE_VIEWER)                                                             \
     X(RIGHTS_LOG "CancelJob", ROLE_DISPATCHER)                                                                         \
     X(RIGHTS_LOG "RetryJob", ROLE_DISPATCHER)                                                                          \
     X(RIGHTS_LOG "GetJobStats", ROLE_DISPATCHER | ROLE_VIEWER)                                                         \

@@ -4,6 +4,10 @@
  *                                     ^                                        | page at its end
  *                                     '------------ further pages -------------+--> mark: send snapshot_end
  *   mark --sent--> next: take what the hub has, send it --sent--> next <--signal-- wait (nothing there)
+ *                        | nothing there, and it is time: idle, with a resume point --sent--> next
+ *   with a resume point the rows of the pages are noted, not sent; after them
+ *   page --> changes: ask the store what has changed since --store--> change: send the next one --sent--> change -->
+ * mark
  *
  *   ends: OK once all is final (until_final); ABORTED when cut off as too slow; UNAVAILABLE when the server goes down;
  *   UNAUTHENTICATED once the caller's credentials have ended
@@ -21,7 +25,9 @@
 enum {
     SNAPSHOT_PAGE = 200,   /* jobs a query: about 100 KB of memory */
     SNAPSHOT_MAX = 100000, /* jobs in a snapshot, each remembered in 80 bytes; more: RESOURCE_EXHAUSTED */
-    STATUSES_OPEN = 1 << JOB_PENDING | 1 << JOB_RUNNING
+    STATUSES_OPEN = 1 << JOB_PENDING | 1 << JOB_RUNNING,
+    MARK_MS = 1000,           /* a resume point this long after a change at the earliest */
+    MARK_IDLE_MS = 240 * 1000 /* and when nothing happens: a point holds for 600 s */
 };
 
 struct watch_jobs {
@@ -31,8 +37,12 @@ struct watch_jobs {
     struct hub_watch *watch;
     struct job_filter filter;
     bool until_final, snapshot_ended;
-    struct arena page; /* of the list */
+    struct span resume_point; /* of the request; empty: none */
+    struct buf first_point;   /* taken before the store was read */
+    int64_t mark_ms;          /* monotonic: when the next resume point is due */
+    struct arena page;        /* of the list, or of the changes */
     struct store_list list;
+    struct store_changes changes;
     size_t row;
     struct seen seen;
 };
@@ -41,12 +51,16 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call);
 static enum crpc_next watch_jobs_page(struct crpc_call *call);
 static enum crpc_next watch_jobs_loaded(struct crpc_call *call);
 static enum crpc_next watch_jobs_row(struct crpc_call *call);
+static enum crpc_next watch_jobs_changed(struct crpc_call *call);
+static enum crpc_next watch_jobs_change(struct crpc_call *call);
 static enum crpc_next watch_jobs_next(struct crpc_call *call);
 
 static const struct crpc_step START = {"start", watch_jobs_start};
 static const struct crpc_step PAGE = {"page", watch_jobs_page};
 static const struct crpc_step LOADED = {"loaded", watch_jobs_loaded};
 static const struct crpc_step ROW = {"row", watch_jobs_row};
+static const struct crpc_step CHANGED = {"changed", watch_jobs_changed};
+static const struct crpc_step CHANGE = {"change", watch_jobs_change};
 static const struct crpc_step NEXT = {"next", watch_jobs_next};
 
 static int watch_jobs_check(struct crpc_call *call, struct watch_jobs *w, struct err *ret_err)
@@ -63,6 +77,7 @@ static int watch_jobs_check(struct crpc_call *call, struct watch_jobs *w, struct
                          "filter.create_time_before must be absent: a watch looks forward");
     if (request->until_final && w->filter.n_ids == 0 && w->filter.batch.len == 0)
         return err_field(ret_err, "until_final", "until_final needs ids or a batch in the filter");
+    w->resume_point = span_str(request->resume_point);
     w->until_final = request->until_final;
     w->filter.scope = caller_of(call)->scope;
     return 0;
@@ -81,6 +96,9 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
     struct job_filter filter = w->filter;
     if (w->until_final)
         filter.status_mask = 0;
+    store_point(service->store, &w->first_point);
+    if (w->first_point.failed)
+        return service_no_memory(call);
     if (hub_watch(service->hub, &filter, &w->wake.tag, &w->watch, &err) != 0)
         return crpc_finish(call, &err);
     arena_init(&w->page, NULL, 0, 0);
@@ -89,8 +107,9 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
     if (!w->until_final) {
         unsigned asked = w->filter.status_mask;
         w->list.filter.status_mask = asked ? asked & STATUSES_OPEN : STATUSES_OPEN;
-        /* Only final statuses were asked for: nothing that is not final matches. */
-        w->list.more = w->list.filter.status_mask != 0;
+        /* Only final statuses were asked for: nothing that is not final matches. Who resumes has seen what matches, and
+         * needs it only to be told when it ceases to. */
+        w->list.more = w->list.filter.status_mask != 0 && (asked || w->resume_point.len == 0);
     }
     return crpc_goto(call, &PAGE);
 }
@@ -119,9 +138,24 @@ static enum crpc_next watch_jobs_mark(struct crpc_call *call)
     Joblog__V1__WatchJobsResponse__SnapshotEnd end = JOBLOG__V1__WATCH_JOBS_RESPONSE__SNAPSHOT_END__INIT;
     response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_SNAPSHOT_END;
     response.snapshot_end = &end;
+    end.resume_point = w->first_point.data;
     arena_done(&w->page);
     w->snapshot_ended = true;
+    w->mark_ms = clock_mono_ms() + MARK_MS;
     hub_settle(service_of(call)->hub, w->watch);
+    return joblog_v1_job_log_service_watch_jobs_send(call, &response, &NEXT);
+}
+
+/* A point was taken, and the hub had nothing after that: everything up to it has been sent. */
+static enum crpc_next watch_jobs_idle(struct crpc_call *call, char *point)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    Joblog__V1__WatchJobsResponse response = JOBLOG__V1__WATCH_JOBS_RESPONSE__INIT;
+    Joblog__V1__WatchJobsResponse__Idle idle = JOBLOG__V1__WATCH_JOBS_RESPONSE__IDLE__INIT;
+    response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_IDLE;
+    response.idle = &idle;
+    idle.resume_point = point;
+    w->mark_ms = clock_mono_ms() + MARK_IDLE_MS;
     return joblog_v1_job_log_service_watch_jobs_send(call, &response, &NEXT);
 }
 
@@ -132,10 +166,43 @@ static enum crpc_next watch_jobs_page(struct crpc_call *call)
     enum crpc_next next = watch_jobs_end(call, &ended);
     if (ended)
         return next;
-    if (!w->list.more)
-        return watch_jobs_mark(call);
     arena_reset(&w->page);
-    return service_submit(call, &w->list.cmd, &w->stored, &LOADED);
+    if (w->list.more)
+        return service_submit(call, &w->list.cmd, &w->stored, &LOADED);
+    if (w->resume_point.len == 0)
+        return watch_jobs_mark(call);
+    w->changes = (struct store_changes){.cmd = {.op = STORE_CHANGES}, .point = w->resume_point, .arena = &w->page};
+    return service_submit(call, &w->changes.cmd, &w->stored, &CHANGED);
+}
+
+static enum crpc_next watch_jobs_changed(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    if (w->changes.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &w->changes.cmd.err);
+    w->row = 0;
+    return crpc_goto(call, &CHANGE);
+}
+
+/* What matches now, and what may have matched when the former watch was cut: statuses apart. */
+static enum crpc_next watch_jobs_change(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    Joblog__V1__WatchJobsResponse response = JOBLOG__V1__WATCH_JOBS_RESPONSE__INIT;
+    struct job_filter filter = w->filter;
+    filter.status_mask = 0;
+    if (crpc_call_cancelled(call))
+        return crpc_finish(call, NULL);
+    while (w->row < w->changes.n_jobs && !job_filter_matches(&filter, &w->changes.jobs[w->row]))
+        w->row++;
+    if (w->row == w->changes.n_jobs)
+        return watch_jobs_mark(call);
+    const struct job *job = &w->changes.jobs[w->row++];
+    response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB;
+    response.job = convert_job(&w->page, job, VIEW_BASIC, clock_wall_us());
+    if (!response.job || !seen_put(&w->seen, job->id, job->revision, job_status_is_final(job->status)))
+        return service_no_memory(call);
+    return joblog_v1_job_log_service_watch_jobs_send(call, &response, &CHANGE);
 }
 
 static enum crpc_next watch_jobs_loaded(struct crpc_call *call)
@@ -167,6 +234,11 @@ static enum crpc_next watch_jobs_row(struct crpc_call *call)
     }
     const struct job *job = &w->list.jobs[w->row++];
     hub_shown(service_of(call)->hub, w->watch, job->id);
+    if (w->resume_point.len > 0) {
+        if (w->until_final && !seen_put(&w->seen, job->id, 0, job_status_is_final(job->status)))
+            return service_no_memory(call);
+        return crpc_goto(call, &ROW);
+    }
     response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB;
     response.job = convert_job(&w->page, job, VIEW_BASIC, clock_wall_us());
     if (!response.job || !seen_put(&w->seen, job->id, job->revision, job_status_is_final(job->status)))
@@ -198,12 +270,24 @@ static enum crpc_next watch_jobs_send(struct crpc_call *call, struct job_snapsho
     bool failed = false;
     if (watch_jobs_skips(w, &snapshot->job, &failed))
         return crpc_goto(call, &NEXT);
+    if (w->mark_ms > clock_mono_ms() + MARK_MS)
+        w->mark_ms = clock_mono_ms() + MARK_MS;
     struct crpc_frame *frame = failed ? NULL : convert_snapshot_frame(snapshot);
     if (!frame)
         return service_no_memory(call);
     enum crpc_next next = crpc_send_frame(call, frame, &NEXT);
     crpc_frame_unref(frame);
     return next;
+}
+
+/* The next change, or NULL when there is none: then *point is filled if it is time for a mark. */
+static struct job_snapshot *watch_jobs_take(struct crpc_call *call, struct buf *point, bool *ret_cut)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    /* Taken before the hub is asked: what it tells of has gone to the hub already. */
+    if (clock_mono_ms() >= w->mark_ms)
+        store_point(service_of(call)->store, point);
+    return hub_next(service_of(call)->hub, w->watch, ret_cut);
 }
 
 static enum crpc_next watch_jobs_next(struct crpc_call *call)
@@ -214,17 +298,22 @@ static enum crpc_next watch_jobs_next(struct crpc_call *call)
     enum crpc_next next = watch_jobs_end(call, &ended);
     if (ended)
         return next;
-    struct job_snapshot *snapshot = hub_next(service_of(call)->hub, w->watch, &cut);
+    struct buf point = BUF_INIT;
+    struct job_snapshot *snapshot = watch_jobs_take(call, &point, &cut);
     if (cut) {
         err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
-        return crpc_finish(call, &err);
+        next = crpc_finish(call, &err);
+    } else if (snapshot) {
+        next = watch_jobs_send(call, snapshot);
+    } else if (w->until_final && w->seen.n_open == 0) {
+        next = crpc_finish(call, NULL);
+    } else if (point.len > 0 && !point.failed) {
+        next = watch_jobs_idle(call, point.data);
+    } else {
+        next = caller_await(call, &w->wake, &NEXT);
     }
-    if (!snapshot && w->until_final && w->seen.n_open == 0)
-        return crpc_finish(call, NULL);
-    if (!snapshot)
-        return caller_await(call, &w->wake, &NEXT);
-    next = watch_jobs_send(call, snapshot);
     job_snapshot_unref(snapshot);
+    buf_done(&point);
     return next;
 }
 
@@ -235,6 +324,7 @@ static void watch_jobs_done(struct crpc_call *call)
     hub_unwatch(service->hub, w->watch);
     drain_leave(&service->drain, &w->drain);
     arena_done(&w->page);
+    buf_done(&w->first_point);
     seen_done(&w->seen);
 }
 

@@ -212,8 +212,12 @@ static void expect_event(struct crpc_stream *watch, int64_t id, Joblog__V1__JobS
 {
     Joblog__V1__WatchJobsResponse *m = NULL;
     struct err err = ERR_NONE;
-    if (joblog_v1_job_log_service_watch_jobs_read(watch, &m, &err) != 1)
-        fail_msg("the watch has ended: %s %s", err_code_name((int)err.code), err.msg);
+    do {
+        if (m)
+            crpc_message_free(&m->base); /* an idle mark may come at any time */
+        if (joblog_v1_job_log_service_watch_jobs_read(watch, &m, &err) != 1)
+            fail_msg("the watch has ended: %s %s", err_code_name((int)err.code), err.msg);
+    } while (m->event_case == JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_IDLE);
     if (id == 0) {
         assert_int_equal(m->event_case, JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_SNAPSHOT_END);
     } else {

@@ -49,6 +49,7 @@ static const struct line {
     {"JobLogService/ListJobs", D | V, NOTHING, false},
     {"JobLogService/WatchJob", D | V, PENDING, false},
     {"JobLogService/WatchJobs", D | V, NOTHING, false},
+    {"JobLogService/WaitJob", D | V, CANCELLED, false},
     {"JobLogService/CancelJob", D, PENDING, false},
     {"JobLogService/RetryJob", D, CANCELLED, false},
     {"JobLogService/ListJobStatuses", KNOWN, NOTHING, false},

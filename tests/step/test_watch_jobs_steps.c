@@ -136,6 +136,68 @@ static void a_snapshot_of_two_pages_then_changes(void **state)
     expect_end(call, ERR_UNAVAILABLE);
 }
 
+/* The store answers with what has changed since the point. */
+static void changes(struct job *jobs, size_t n)
+{
+    assert_non_null(fake_store_cmd());
+    assert_int_equal(fake_store_cmd()->op, STORE_CHANGES);
+    struct store_changes *c = (struct store_changes *)fake_store_cmd();
+    assert_true(span_eq(c->point, SPAN_LIT("2.0-7")));
+    c->jobs = jobs;
+    c->n_jobs = n;
+    fake_store_done(NULL);
+}
+
+static void with_a_resume_point_only_changes_are_sent(void **state)
+{
+    (void)state;
+    struct job other = job_at(9, JOB_PENDING, 1);
+    other.batch = SPAN_LIT("another");
+    struct job since[] = {job_at(1, JOB_RUNNING, 2), job_at(1, JOB_COMPLETED, 3), other, job_at(4, JOB_PENDING, 1)};
+    request.resume_point = (char *)"2.0-7";
+    struct crpc_call *call = start();
+    publish(4, JOB_PENDING, 1); /* told while the changes are read: not twice */
+    changes(since, 4);
+    expect_job(call, 1, 1, JOB_RUNNING);
+    fake_send_done(call, true);
+    expect_job(call, 2, 1, JOB_COMPLETED);
+    fake_send_done(call, true);
+    expect_job(call, 3, 4, JOB_PENDING);
+    fake_send_done(call, true);
+    expect_mark(call, 4);
+    const Joblog__V1__WatchJobsResponse *m = (const Joblog__V1__WatchJobsResponse *)call->sent[3];
+    assert_string_equal(m->snapshot_end->resume_point, "1.0-1");
+    fake_send_done(call, true);
+    assert_int_equal(call->wait, FAKE_SIGNAL);
+    publish(4, JOB_RUNNING, 2);
+    expect_job(call, 5, 4, JOB_RUNNING);
+    fake_cancel(call);
+    fake_send_done(call, false);
+    expect_end(call, ERR_OK);
+}
+
+/* Who resumes a watch by status must still hear of a job that it saw before and that ceases to match. */
+static void with_a_resume_point_and_statuses_what_matches_is_noted(void **state)
+{
+    (void)state;
+    Joblog__V1__JobStatus status = JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING;
+    struct job matching = job_at(3, JOB_PENDING, 1);
+    filter.statuses = &status;
+    filter.n_statuses = 1;
+    request.resume_point = (char *)"2.0-7";
+    struct crpc_call *call = start();
+    load(&matching, 1, false);
+    assert_int_equal(call->n_sent, 0);
+    changes(NULL, 0);
+    expect_mark(call, 1);
+    fake_send_done(call, true);
+    publish(3, JOB_RUNNING, 2);
+    expect_job(call, 2, 3, JOB_RUNNING);
+    fake_cancel(call);
+    fake_send_done(call, false);
+    expect_end(call, ERR_OK);
+}
+
 static void it_ends_when_all_is_final(void **state)
 {
     (void)state;
@@ -282,6 +344,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_snapshot_of_two_pages_then_changes, reset, clean),
+        cmocka_unit_test_setup_teardown(with_a_resume_point_only_changes_are_sent, reset, clean),
+        cmocka_unit_test_setup_teardown(with_a_resume_point_and_statuses_what_matches_is_noted, reset, clean),
         cmocka_unit_test_setup_teardown(it_ends_when_all_is_final, reset, clean),
         cmocka_unit_test_setup_teardown(a_job_that_comes_during_the_snapshot_keeps_it_open, reset, clean),
         cmocka_unit_test_setup_teardown(only_final_statuses_need_no_snapshot, reset, clean),
