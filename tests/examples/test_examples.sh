@@ -50,6 +50,9 @@ chat: two
 chat: three'
 serve "$bin/tour_server" 127.0.0.1:0
 same "$("$bin/tour_client" "127.0.0.1:${line##* }")" "$tour"
+same "$("$bin/tour_async" "127.0.0.1:${line##* }" | sort)" '1 / 0: INVALID_ARGUMENT
+42 / 6 = 7
+9 / 2 = 4'
 stop
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \

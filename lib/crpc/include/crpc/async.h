@@ -74,9 +74,9 @@ void crpc_async_close_write(struct crpc_async *stream);
 void crpc_async_compress(struct crpc_async *stream, bool on);
 /* Whether the message that on_message has came compressed. */
 bool crpc_async_received_compressed(const struct crpc_async *stream);
-/* While paused no message is read: one that is in on_message was the last, the rest waits at the server once the
- * window is full. A call that fails ends all the same and drops what was not read; one that ends well waits for
- * crpc_async_resume. */
+/* While paused no message is read. Called in on_message (or before the first message), no other comes; called
+ * elsewhere, one may, whose read has begun. The rest waits at the server once the window is full. A call that fails
+ * ends all the same and drops what was not read; one that ends well waits for crpc_async_resume. */
 void crpc_async_pause(struct crpc_async *stream);
 void crpc_async_resume(struct crpc_async *stream);
 /* Ends the call with CANCELLED, unless it has ended; on_end says which. */
