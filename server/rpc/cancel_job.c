@@ -50,7 +50,10 @@ static enum crpc_next cancel_job_start(struct crpc_call *call)
         return crpc_finish(call, &err);
     if (!caller_of(call)->scope.bounded)
         return crpc_goto(call, &FOUND);
-    c->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = c->cancel.job_id, .arena = crpc_call_arena(call)};
+    c->get = (struct store_get){.cmd = {.op = STORE_GET},
+                                .id = c->cancel.job_id,
+                                .scope = &caller_of(call)->scope,
+                                .arena = crpc_call_arena(call)};
     return service_submit(call, &c->get.cmd, &c->stored, &FOUND);
 }
 

@@ -24,8 +24,11 @@ int export_load_check(struct crpc_call *call, struct export_load *load, int64_t 
 
 enum crpc_next export_load_job(struct crpc_call *call, struct export_load *load, const struct crpc_step *next)
 {
-    load->get =
-        (struct store_get){.cmd = {.op = STORE_GET}, .id = load->id, .full = true, .arena = crpc_call_arena(call)};
+    load->get = (struct store_get){.cmd = {.op = STORE_GET},
+                                   .id = load->id,
+                                   .full = true,
+                                   .scope = &load->caller->scope,
+                                   .arena = crpc_call_arena(call)};
     return service_submit(call, &load->get.cmd, &load->stored, next);
 }
 

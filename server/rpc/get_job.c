@@ -26,8 +26,11 @@ static enum crpc_next get_job_start(struct crpc_call *call)
     struct err err = ERR_NONE;
     if (check_id(request->id, "id", &err) != 0 || check_view(request->view, &g->view, &err) != 0)
         return crpc_finish(call, &err);
-    g->get = (struct store_get){
-        .cmd = {.op = STORE_GET}, .id = request->id, .full = g->view == VIEW_FULL, .arena = crpc_call_arena(call)};
+    g->get = (struct store_get){.cmd = {.op = STORE_GET},
+                                .id = request->id,
+                                .full = g->view == VIEW_FULL,
+                                .scope = &caller_of(call)->scope,
+                                .arena = crpc_call_arena(call)};
     return service_submit(call, &g->get.cmd, &g->stored, &LOADED);
 }
 

@@ -49,7 +49,11 @@ static enum crpc_next watch_job_load(struct crpc_call *call)
     struct watch_job *w = crpc_call_state(call);
     struct arena *arena = &w->arenas[!w->loaded];
     arena_reset(arena);
-    w->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = w->id, .full = w->view == VIEW_FULL, .arena = arena};
+    w->get = (struct store_get){.cmd = {.op = STORE_GET},
+                                .id = w->id,
+                                .full = w->view == VIEW_FULL,
+                                .scope = w->job.id == 0 ? &caller_of(call)->scope : NULL, /* once is enough */
+                                .arena = arena};
     return service_submit(call, &w->get.cmd, &w->stored, &LOADED);
 }
 

@@ -143,7 +143,7 @@ static int read_life(struct reader *r, struct store_get *cmd, struct err *ret_er
     return read_transitions(r, cmd, attempts, ends, ret_err);
 }
 
-int read_get(struct reader *r, struct store_get *cmd, struct err *ret_err)
+static int read_row(struct reader *r, struct store_get *cmd, enum sql_id id, struct err *ret_err)
 {
     struct pg_param *ids;
     struct pg_result *rows;
@@ -153,7 +153,7 @@ int read_get(struct reader *r, struct store_get *cmd, struct err *ret_err)
     pg_params_clear(&r->params);
     ids = pg_add_array(&r->params, PG_INT8);
     pg_put_int8(ids, cmd->id);
-    rows = read_rows(r, cmd->full ? SQL_JOB_GET : SQL_JOB_BASIC, ret_err);
+    rows = read_rows(r, id, ret_err);
     if (!rows)
         return -(int)ret_err->code;
     if (pg_rows(rows) == 0) {
@@ -164,5 +164,18 @@ int read_get(struct reader *r, struct store_get *cmd, struct err *ret_err)
     pg_free(rows);
     if (!good)
         return read_out_of_memory(ret_err);
-    return cmd->full ? read_life(r, cmd, ret_err) : 0;
+    if (cmd->scope && !job_scope_holds(cmd->scope, cmd->job.queue, cmd->job.name, cmd->job.owner))
+        return store_no_job(cmd->id, ret_err);
+    return 0;
+}
+
+int read_get(struct reader *r, struct store_get *cmd, struct err *ret_err)
+{
+    /* The time must not tell that there is a job with a long history or a large payload. */
+    bool looks_first = cmd->full && cmd->scope && cmd->scope->bounded;
+    int rc = looks_first ? read_row(r, cmd, SQL_JOB_BASIC, ret_err) : 0;
+
+    if (rc == 0)
+        rc = read_row(r, cmd, cmd->full ? SQL_JOB_GET : SQL_JOB_BASIC, ret_err);
+    return rc == 0 && cmd->full ? read_life(r, cmd, ret_err) : rc;
 }

@@ -229,6 +229,8 @@ struct store_get {
     struct store_cmd cmd;
     int64_t id;
     bool full; /* payload, result, stack trace, attempts, transitions too */
+    /* NULL: everything. A job outside of it is NOT_FOUND, and as soon as if it were: nothing large is read of it. */
+    const struct job_scope *scope;
     struct arena *arena;
     struct job job; /* out */
 };

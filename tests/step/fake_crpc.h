@@ -24,6 +24,7 @@ struct crpc_call {
     const void *on;
     const struct crpc_step *next;
     bool cancelled, ended, was_sent;
+    bool timed; /* waits for a signal no longer than some time */
     unsigned armed;
     struct err status;       /* once ended */
     ProtobufCMessage *reply; /* of a unary call that ended well; a copy */
@@ -46,6 +47,8 @@ void fake_call_free(struct crpc_call *call);
 void fake_send_done(struct crpc_call *call, bool ok);
 /* Goes on if the signal that it waits for has been raised. Not by the raise itself: whoever raises may hold a lock. */
 void fake_wake(struct crpc_call *call);
+/* The time passes for which it waits for a signal at most: it must wait so. */
+void fake_pass(struct crpc_call *call);
 /* The client goes away. A wait for a signal ends; others go on until their operation ends. */
 void fake_cancel(struct crpc_call *call);
 /* Names of the steps run so far, blanks between. */

@@ -170,6 +170,26 @@ static void equal_requests_have_equal_hashes(void **state)
     assert_memory_not_equal(hashes[0], hashes[2], 16);
 }
 
+static void a_job_outside_of_the_scope_never_reaches_the_store(void **state)
+{
+    static const struct span queues[] = {SPAN_LIT("other")};
+    const struct job_scope narrow = {.bounded = true, .queues = queues, .n_queues = 1},
+                           own = {.bounded = true, .own_only = true, .own = SPAN_LIT("ana")};
+    (void)state;
+    fake_scope = &narrow;
+    struct crpc_call *call = start();
+    assert_null(fake_store_cmd());
+    assert_string_equal(call->status.field, "job.queue");
+    expect_end(call, ERR_PERMISSION_DENIED, "start");
+    fake_scope = &own;
+    call = start();
+    assert_true(span_eq(item()->job.owner, SPAN_LIT("ana")));
+    assert_true(span_eq(item()->job.creator, SPAN_LIT("test")));
+    fake_store_done(NULL);
+    fake_call_free(call);
+    fake_scope = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +200,7 @@ int main(void)
         cmocka_unit_test_setup(an_item_has_an_outcome_of_its_own, reset),
         cmocka_unit_test_setup(a_replay_loads_the_job, reset),
         cmocka_unit_test_setup(a_client_that_goes_away_leaves_nothing_behind, reset),
+        cmocka_unit_test_setup(a_job_outside_of_the_scope_never_reaches_the_store, reset),
         cmocka_unit_test_setup(equal_requests_have_equal_hashes, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

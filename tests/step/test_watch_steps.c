@@ -245,6 +245,41 @@ static void errors_of_the_store_end_it(void **state)
     expect_end(start(), ERR_RESOURCE_EXHAUSTED);
 }
 
+/* Nothing of it is sent, not even when it changes between the hub's watch and the store's answer. */
+static void a_job_outside_of_the_scope_is_none(void **state)
+{
+    const struct job_scope own = {.bounded = true, .own_only = true, .own = SPAN_LIT("ana")};
+    (void)state;
+    fake_scope = &own;
+    struct crpc_call *call = start();
+    assert_ptr_equal(((struct store_get *)fake_store_cmd())->scope, &call->caller.scope);
+    publish(JOB_RUNNING, rev(2, 0));
+    load(JOB_RUNNING, rev(2, 0));
+    assert_int_equal(call->n_sent, 0);
+    assert_string_equal(call->status.msg, "there is no job 42");
+    expect_end(call, ERR_NOT_FOUND);
+    fake_scope = NULL;
+}
+
+static void it_ends_with_its_credentials(void **state)
+{
+    (void)state;
+    for (int expired = 0; expired < 2; expired++) {
+        struct crpc_call *call = start();
+        load(JOB_PENDING, rev(1, 0));
+        fake_send_done(call, true);
+        fake_pass(call);
+        assert_int_equal(call->wait, FAKE_SIGNAL);
+        if (expired)
+            call->identity.expire_us = 1;
+        else
+            atomic_store(&call->identity.revoked, true);
+        fake_pass(call);
+        assert_string_equal(call->status.reason, "CREDENTIALS_ENDED");
+        expect_end(call, ERR_UNAUTHENTICATED);
+    }
+}
+
 static void a_drain_wakes_it(void **state)
 {
     (void)state;
@@ -325,6 +360,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_watch_loads_transitions, reset, clean),
         cmocka_unit_test_setup_teardown(a_full_watch_sends_every_status, reset, clean),
         cmocka_unit_test_setup_teardown(errors_of_the_store_end_it, reset, clean),
+        cmocka_unit_test_setup_teardown(a_job_outside_of_the_scope_is_none, reset, clean),
+        cmocka_unit_test_setup_teardown(it_ends_with_its_credentials, reset, clean),
         cmocka_unit_test_setup_teardown(a_drain_wakes_it, reset, clean),
         cmocka_unit_test_setup_teardown(too_slow_a_reader_is_cut_off, reset, clean),
         cmocka_unit_test_setup_teardown(the_client_may_go_at_any_wait, reset, clean),
