@@ -1,10 +1,11 @@
 /* protoc-gen-crpc-messages: protobuf-c's generator, without its services and with the optional fields of proto3.
  *
  * protobuf-c makes code of its own for a service, which nobody here uses and which does not compile when a method is
- * called like a keyword of C ("Register", "Continue"); and it refuses proto3's optional. So this plugin takes the
- * services out of protoc's request, makes optional fields ordinary oneofs (presence.c), and hands the rest to
- * protoc-gen-c, whose answer goes to protoc as it is, with the word after it that optional is understood. protoc-gen-c
- * is looked for in PATH, or is what CRPC_PROTOC_GEN_C names. */
+ * called like a keyword of C ("Register", "Continue"); it refuses proto3's optional; and fields of some names give code
+ * that does not compile. So this plugin takes the services out of protoc's request, makes optional fields ordinary
+ * oneofs (presence.c), gives those fields other names (members.c), and hands the rest to protoc-gen-c, whose answer
+ * goes to protoc as it is, with the word after it that optional is understood. protoc-gen-c is looked for in PATH, or
+ * is what CRPC_PROTOC_GEN_C names. */
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "members.h"
 #include "presence.h"
 #include "request.h"
 
@@ -90,18 +92,36 @@ static bool run_generator(const uint8_t *bytes, size_t len)
     return false;
 }
 
-/* Says that this plugin takes proto3's optional. Fields of a message may come in any order and one after the other, so
- * the answer that protoc-gen-c has just written is added to, without being read. */
-static bool say_features(struct pool *pool)
+/* Answers protoc: that this plugin takes proto3's optional, and error, if there is one. Fields of a message may come in
+ * any order and one after the other, so the answer that protoc-gen-c has just written is added to, without being read.
+ */
+static bool answer(struct pool *pool, const char *error)
 {
     Google__Protobuf__Compiler__CodeGeneratorResponse response =
         GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__INIT;
     response.has_supported_features = 1;
     response.supported_features = GOOGLE__PROTOBUF__COMPILER__CODE_GENERATOR_RESPONSE__FEATURE__FEATURE_PROTO3_OPTIONAL;
+    response.error = (char *)(uintptr_t)error; /* only ever packed */
     size_t len = google__protobuf__compiler__code_generator_response__get_packed_size(&response);
     uint8_t *bytes = pool_alloc(pool, len);
     google__protobuf__compiler__code_generator_response__pack(&response, bytes);
     return write_all(STDOUT_FILENO, bytes, len, "writing the response");
+}
+
+/* Why protoc-gen-c cannot generate what is asked for: it ends without a word. NULL: it can. */
+static const char *find_fault(struct pool *pool, const Google__Protobuf__Compiler__CodeGeneratorRequest *request)
+{
+    for (size_t i = 0; i < request->n_file_to_generate; i++)
+        for (size_t k = 0; k < request->n_proto_file; k++) {
+            const Google__Protobuf__FileDescriptorProto *file = request->proto_file[k];
+            const char *group = file->name && strcmp(file->name, request->file_to_generate[i]) == 0
+                                    ? members_find_group(pool, file)
+                                    : NULL;
+            if (group)
+                return pool_printf(pool, "%s: %s is a group, which protobuf-c does not know; a message does the same",
+                                   file->name, group);
+        }
+    return NULL;
 }
 
 static bool run(struct pool *pool)
@@ -109,11 +129,17 @@ static bool run(struct pool *pool)
     Google__Protobuf__Compiler__CodeGeneratorRequest *request = request_read(pool, PROGRAM);
     if (!request)
         return false;
+    const char *fault = find_fault(pool, request);
+    if (fault) {
+        google__protobuf__compiler__code_generator_request__free_unpacked(request, NULL);
+        return answer(pool, fault);
+    }
     size_t *n_services = pool_array(pool, request->n_proto_file, sizeof *n_services);
     for (size_t i = 0; i < request->n_proto_file; i++) {
         n_services[i] = request->proto_file[i]->n_service;
         request->proto_file[i]->n_service = 0;
         presence_file(pool, request->proto_file[i]);
+        members_file(pool, request->proto_file[i]);
     }
     size_t len = google__protobuf__compiler__code_generator_request__get_packed_size(request);
     uint8_t *bytes = pool_alloc(pool, len);
@@ -121,7 +147,7 @@ static bool run(struct pool *pool)
     for (size_t i = 0; i < request->n_proto_file; i++) /* to be freed */
         request->proto_file[i]->n_service = n_services[i];
     google__protobuf__compiler__code_generator_request__free_unpacked(request, NULL);
-    return run_generator(bytes, len) && say_features(pool);
+    return run_generator(bytes, len) && answer(pool, NULL);
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 
 #include "fuzz.h"
 #include "generate.h"
+#include "members.h"
 #include "presence.h"
 #include "request.h"
 
@@ -45,8 +46,12 @@ static void stubs(struct pool *pool, const request_t *request)
 
 static void messages(struct pool *pool, request_t *request)
 {
-    for (size_t i = 0; i < request->n_proto_file; i++)
+    for (size_t i = 0; i < request->n_proto_file; i++) {
+        const char *group = members_find_group(pool, request->proto_file[i]);
+        HOLDS(!group || group[0]);
         presence_file(pool, request->proto_file[i]);
+        members_file(pool, request->proto_file[i]);
+    }
     size_t len = google__protobuf__compiler__code_generator_request__get_packed_size(request);
     uint8_t *bytes = pool_alloc(pool, len);
     HOLDS(google__protobuf__compiler__code_generator_request__pack(request, bytes) == len);

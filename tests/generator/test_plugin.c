@@ -400,6 +400,30 @@ static void test_unsound_optional(void **state)
     }
 }
 
+/* protoc-gen-c ends without a word at a group: say which. */
+static void test_groups(void **state)
+{
+    (void)state;
+    static struct run run;
+    struct sound s;
+    uint8_t bytes[4096];
+    Google__Protobuf__FieldDescriptorProto field = GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__INIT, *fields[] = {&field};
+    field.name = "result";
+    field.has_type = 1;
+    field.type = GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP;
+    sound_init(&s);
+    s.message.n_field = 1;
+    s.message.field = fields;
+    s.wanted[0] = "dep.proto";
+    run_plugin(&run, MESSAGES_PLUGIN, NULL, bytes, pack(&s.request, bytes, sizeof bytes));
+    assert_int_equal(run.status, 0);
+    response_t *response = google__protobuf__compiler__code_generator_response__unpack(NULL, run.out_len, run.out);
+    assert_non_null(response);
+    assert_string_equal(response->error,
+                        "dep.proto: D.result is a group, which protobuf-c does not know; a message does the same");
+    google__protobuf__compiler__code_generator_response__free_unpacked(response, NULL);
+}
+
 static void test_messages_without_generator(void **state)
 {
     (void)state;
@@ -432,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_spoilt_bytes),
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_unsound_optional),
+        cmocka_unit_test(test_groups),
         cmocka_unit_test(test_messages_without_generator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
