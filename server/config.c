@@ -243,19 +243,6 @@ static int read_file(struct source *source, const char *path, char **ret_text, s
     return rc;
 }
 
-/* Settings that depend on each other. */
-static int check_together(const struct config *cfg, struct err *err)
-{
-    if (!cfg->embedded && !cfg->database)
-        return err_field(err, "embedded", "no database: give --embedded DIR or --database URI");
-    if (cfg->embedded && cfg->database)
-        return err_field(err, "database", "both embedded and database are set; one must go");
-    if (cfg->jwt_jwks_file && (!cfg->jwt_issuer || !cfg->jwt_audience))
-        return err_field(err, cfg->jwt_issuer ? "jwt-audience" : "jwt-issuer",
-                         "with jwt-jwks-file, jwt-issuer and jwt-audience must be set");
-    return 0;
-}
-
 /* Each setting from the first source that gives it. */
 static int apply(struct config *cfg, const struct source *flags, char **envp, const struct source *file,
                  const char *path, struct err *err)
@@ -301,7 +288,7 @@ int config_load(struct config *cfg, int argc, char **argv, char **envp, struct e
         if (rc == 0)
             rc = apply(&loaded, &flags.source, envp, &file, path, err);
         if (rc == 0)
-            rc = check_together(&loaded, err);
+            rc = config_check(&loaded, err);
     }
     mem_free(text);
     if (rc < 0)

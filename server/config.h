@@ -48,6 +48,9 @@ int config_load(struct config *cfg, int argc, char **argv, char **envp, struct e
  * them effective. *ret_restart is the number of changed settings that need a restart. */
 int config_reload(struct config *cfg, int argc, char **argv, char **envp, size_t *ret_restart, struct err *err);
 
+/* Can an address of `listen` be reached from this machine only? */
+bool config_address_is_local(const char *address);
+
 void config_done(struct config *cfg);
 
 void config_print_help(FILE *out);

@@ -27,6 +27,11 @@ enum { CONFIG_COUNT = 0 CONFIG_SETTINGS(CONFIG_ONE) };
 
 extern const struct config_setting config_settings[CONFIG_COUNT];
 
+struct config;
+struct err;
+/* Settings that depend on each other. 0, or INVALID_ARGUMENT and the setting's name as field. */
+int config_check(const struct config *cfg, struct err *err);
+
 /* "JOBLOG_LOG_LEVEL" for "log-level". */
 void config_env_name(const char *name, char *out, size_t size);
 

@@ -18,6 +18,18 @@
 #define CONFIG_SETTINGS(X)                                                                                             \
     X(listen, LIST, "listen", "127.0.0.1:7420", 0, 0, START, "ADDRESS,...",                                            \
       "Where to accept calls: HOST:PORT or unix:PATH. Port 0 takes a free one.")                                       \
+    X(tls_cert, TEXT, "tls-cert", "", 0, 0, START, "FILE",                                                             \
+      "Certificate chain (PEM): all TCP addresses then use TLS. Read again when it changes and on SIGHUP.")            \
+    X(tls_key, TEXT, "tls-key", "", 0, 0, START, "FILE", "The key of tls-cert (PEM).")                                 \
+    X(tls_client_ca, TEXT, "tls-client-ca", "", 0, 0, START, "FILE", "Who signs client certificates (PEM).")           \
+    X(tls_client_certificate, TEXT, "tls-client-certificate", "none", 0, 0, START, "KIND",                             \
+      "none: not asked for; optional: checked when there is one; required: no connection without one.")                \
+    X(dangerously_allow_plaintext, BOOL, "dangerously-allow-plaintext", "false", 0, 0, START, "BOOL",                  \
+      "Accept calls without TLS from other machines: whoever is on the way can read the tokens.")                      \
+    X(unix_socket_mode, TEXT, "unix-socket-mode", "0600", 0, 0, START, "MODE",                                         \
+      "Permissions of unix sockets, in octal: who may connect.")                                                       \
+    X(probe_listen, TEXT, "probe-listen", "", 0, 0, START, "ADDRESS",                                                  \
+      "HOST:PORT for the probes of Kubernetes: plain HTTP, /livez and /readyz. Port 0 takes a free one.")              \
     X(embedded, TEXT, "embedded", "", 0, 0, START, "DIR",                                                              \
       "Run a private PostgreSQL in DIR. Either this or database must be set.")                                         \
     X(database, TEXT, "database", "", 0, 0, START, "URI",                                                              \

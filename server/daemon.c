@@ -4,6 +4,7 @@
 #include "daemon.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,11 +13,14 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "crpc/credentials.h"
 #include "crpc/health.h"
 #include "crpc/reflection.h"
 #include "crpc/server.h"
 #include "export/export.h"
+#include "listen.h"
 #include "pg/embedded.h"
+#include "probe.h"
 #include "rpc/access.h"
 #include "rpc/limit_calls.h"
 #include "rpc/service.h"
@@ -36,7 +40,10 @@ struct daemon {
     struct announcement *announcement;
     struct crpc_health *health;
     struct crpc_reflection *reflection;
+    struct crpc_server_credentials *credentials; /* NULL: no TLS */
     struct crpc_server *server;
+    struct probe *probe; /* NULL: none */
+    atomic_bool serving; /* from the start of the server to the begin of the end */
     struct buf addresses;
 };
 
@@ -101,30 +108,11 @@ static int start_exports(struct daemon *d, struct err *ret_err)
     return export_start(&options, &d->service.exports, ret_err);
 }
 
-static int listen_all(struct daemon *d, struct err *ret_err)
-{
-    for (size_t i = 0; i < d->cfg->listen.count; i++) {
-        const char *address = d->cfg->listen.items[i], *colon = strrchr(address, ':');
-        int port = 0;
-        int rc = crpc_server_listen(d->server, address, &port, ret_err);
-        if (rc != 0) {
-            snprintf(ret_err->field, sizeof ret_err->field, "listen"); /* the setting's name */
-            return rc;
-        }
-        if (d->addresses.len > 0)
-            buf_add_char(&d->addresses, ',');
-        if (port > 0 && colon)
-            buf_printf(&d->addresses, "%.*s:%d", (int)(colon - address), address, port);
-        else
-            buf_add_str(&d->addresses, address);
-    }
-    return d->addresses.failed ? err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory") : 0;
-}
-
 static int mount_all(struct daemon *d, struct err *ret_err)
 {
     int rc = job_log_service_mount(d->server, &d->service, ret_err);
-    if (rc != 0 || (rc = worker_service_mount(d->server, &d->service, ret_err)) != 0)
+    if (rc != 0 || (rc = worker_service_mount(d->server, &d->service, ret_err)) != 0 ||
+        (rc = access_service_mount(d->server, &d->service, ret_err)) != 0)
         return rc;
 #ifdef JOBLOG_EXPORTS
     if ((rc = export_service_mount(d->server, &d->service, ret_err)) != 0)
@@ -140,7 +128,7 @@ static int mount_all(struct daemon *d, struct err *ret_err)
 static int say_serving(struct daemon *d, struct err *ret_err)
 {
     static const char *const names[] = {"", "joblog.v1.JobLogService", "joblog.v1.WorkerService",
-                                        "joblog.v1.ExportService"};
+                                        "joblog.v1.ExportService", "joblog.v1.AccessService"};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof names / sizeof *names; i++)
         rc = crpc_health_set(d->health, names[i], true, ret_err);
@@ -191,9 +179,20 @@ static int start_server(struct daemon *d, struct err *ret_err)
     d->server = crpc_server_new(&options, ret_err);
     if (!d->server)
         return -(int)ret_err->code;
-    if ((rc = mount_all(d, ret_err)) != 0 || (rc = listen_all(d, ret_err)) != 0 || (rc = say_serving(d, ret_err)) != 0)
+    if ((rc = listen_credentials(d->cfg, &d->credentials, ret_err)) != 0 || (rc = mount_all(d, ret_err)) != 0 ||
+        (rc = listen_all(d->cfg, d->server, d->credentials, &d->addresses, ret_err)) != 0 ||
+        (rc = say_serving(d, ret_err)) != 0)
         return rc;
-    return crpc_server_start(d->server, ret_err);
+    if ((rc = crpc_server_start(d->server, ret_err)) == 0)
+        atomic_store(&d->serving, true);
+    return rc;
+}
+
+/* The probe's thread. The parts that it looks at are there before serving is set, and until the probe has stopped. */
+static bool is_ready(void *user)
+{
+    struct daemon *d = user;
+    return atomic_load(&d->serving) && auth_is_fresh(d->service.auth);
 }
 
 int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_err)
@@ -213,6 +212,8 @@ int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_
     }
     if (rc == 0 && cfg->embedded && (rc = embedded_pg_start(cfg->embedded, &d->pg, ret_err)) == 0)
         d->uri = embedded_pg_uri(d->pg);
+    if (rc == 0 && cfg->probe_listen)
+        rc = probe_start(cfg->probe_listen, is_ready, d, &d->probe, ret_err);
     if (rc == 0 && (rc = start_store(d, ret_err)) == 0 && (rc = start_auth(d, ret_err)) == 0 &&
         (rc = start_exports(d, ret_err)) == 0)
         rc = start_server(d, ret_err);
@@ -238,6 +239,18 @@ const char *daemon_addresses(const struct daemon *d)
     return d->addresses.data;
 }
 
+const char *daemon_probe_address(const struct daemon *d)
+{
+    return d->probe ? probe_address(d->probe) : NULL;
+}
+
+void daemon_reload(struct daemon *d)
+{
+    struct err err = ERR_NONE;
+    if (d->credentials && crpc_server_credentials_reload(d->credentials, &err) != 0)
+        log_error("certificate not loaded, the old one stays in force error=\"%s\"", err.msg);
+}
+
 pid_t daemon_postgres_pid(const struct daemon *d)
 {
     return d->pg ? embedded_pg_pid(d->pg) : 0;
@@ -260,6 +273,7 @@ void daemon_log_refused(const struct daemon *d)
 
 void daemon_stop(struct daemon *d)
 {
+    atomic_store(&d->serving, false);
     announcement_end(d->announcement);
     if (d->service.store)
         store_hurry(d->service.store);
@@ -274,6 +288,8 @@ void daemon_stop(struct daemon *d)
     store_close(d->service.store);
     daemon_log_refused(d);
     crpc_server_free(d->server);
+    crpc_server_credentials_free(d->credentials);
+    probe_stop(d->probe); /* late: alive is what a server is that stops */
     auth_free(d->service.auth);
     crpc_health_free(d->health);
     crpc_reflection_free(d->reflection);

@@ -15,6 +15,10 @@ struct daemon;
 int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_err);
 /* Where it listens, with real ports, comma-separated. Borrowed. */
 const char *daemon_addresses(const struct daemon *daemon);
+/* Where it answers probes, with the real port; NULL: nowhere. Borrowed. */
+const char *daemon_probe_address(const struct daemon *daemon);
+/* Reads the certificate again, if there is one. */
+void daemon_reload(struct daemon *daemon);
 /* Process id of the embedded PostgreSQL; 0 without. */
 pid_t daemon_postgres_pid(const struct daemon *daemon);
 /* A line to the log: what has been refused since the start, and how it stands now. */

@@ -51,7 +51,9 @@ static int signals_next(int fd)
 static void write_ready(const struct config *cfg, const struct daemon *daemon)
 {
     char line[1024];
-    int len = snprintf(line, sizeof line, "joblogd ready listen=%s pid=%d\n", daemon_addresses(daemon), getpid());
+    const char *probe = daemon_probe_address(daemon);
+    int len = snprintf(line, sizeof line, "joblogd ready listen=%s pid=%d%s%s\n", daemon_addresses(daemon), getpid(),
+                       probe ? " probe=" : "", probe ? probe : "");
     if (len >= (int)sizeof line)
         len = (int)sizeof line - 1;
     fputs(line, stdout);
@@ -78,6 +80,7 @@ static void reload(struct config *cfg, struct daemon *daemon, int argc, char **a
 {
     struct err err = ERR_NONE;
     size_t restart = 0;
+    daemon_reload(daemon);
     if (config_reload(cfg, argc, argv, environ, &restart, &err) != 0) {
         log_error("settings not loaded setting=%s error=\"%s\"", err.field, err.msg);
         return;

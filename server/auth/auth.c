@@ -247,11 +247,12 @@ bool auth_is_off(const struct auth *a)
 
 void auth_token_made(struct auth *a, const struct token_info *token)
 {
-    if (!tokens_add(&a->tokens, token))
+    if (a && !tokens_add(&a->tokens, token))
         ask_for_a_look(a);
 }
 
 void auth_token_revoked(struct auth *a, struct span id)
 {
-    tokens_remove(&a->tokens, id);
+    if (a)
+        tokens_remove(&a->tokens, id);
 }

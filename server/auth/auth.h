@@ -77,7 +77,8 @@ struct token_text {
 int token_make(struct token_text *ret, struct err *ret_err);
 /* False: not of this form. */
 bool token_parse(struct span text, struct token_text *ret);
-/* The token was committed to the database: here it counts at once. Out of memory: it counts a second later. */
+/* The token was committed to the database: here it counts at once. Out of memory: it counts a second later. Both take
+ * NULL. */
 void auth_token_made(struct auth *auth, const struct token_info *token);
 void auth_token_revoked(struct auth *auth, struct span id);
 

@@ -7,6 +7,7 @@
 #define RIGHTS_LOG    "/joblog.v1.JobLogService/"
 #define RIGHTS_WORKER "/joblog.v1.WorkerService/"
 #define RIGHTS_EXPORT "/joblog.v1.ExportService/"
+#define RIGHTS_ACCESS "/joblog.v1.AccessService/"
 
 #define RIGHTS_TABLE(X)                                                                                                \
     X(RIGHTS_LOG "DispatchJob", ROLE_DISPATCHER)                                                                       \
@@ -32,6 +33,10 @@
     X(RIGHTS_EXPORT "DeleteExport", ROLE_EXPORTER)                                                                     \
     X(RIGHTS_EXPORT "DownloadExport", ROLE_EXPORTER)                                                                   \
     X(RIGHTS_EXPORT "ListExportTypes", ROLE_EXPORTER)                                                                  \
+    X(RIGHTS_ACCESS "CreateToken", ROLE_ADMIN)                                                                         \
+    X(RIGHTS_ACCESS "ListTokens", ROLE_ADMIN)                                                                          \
+    X(RIGHTS_ACCESS "RevokeToken", ROLE_ADMIN)                                                                         \
+    X(RIGHTS_ACCESS "WhoAmI", RIGHT_ANY)                                                                               \
     X("/grpc.health.v1.Health/Check", RIGHT_OPEN)                                                                      \
     X("/grpc.health.v1.Health/Watch", RIGHT_OPEN)                                                                      \
     X("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", RIGHT_ANY)                                          \

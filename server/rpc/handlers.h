@@ -1,4 +1,4 @@
-/* The handlers of JobLogService and WorkerService, each defined in the file of its name. */
+/* The handlers of JobLogService, WorkerService and AccessService, each defined in the file of its name. */
 #ifndef RPC_HANDLERS_H
 #define RPC_HANDLERS_H
 
@@ -20,5 +20,10 @@ extern const struct crpc_handler start_job_handler;
 extern const struct crpc_handler report_progress_handler;
 extern const struct crpc_handler complete_job_handler;
 extern const struct crpc_handler fail_job_handler;
+
+extern const struct crpc_handler create_token_handler;
+extern const struct crpc_handler list_tokens_handler;
+extern const struct crpc_handler revoke_token_handler;
+extern const struct crpc_handler who_am_i_handler;
 
 #endif

@@ -17,7 +17,7 @@ struct exports;
 /* Filled by main before the mount; lives as long as the server. */
 struct service {
     struct store *store;
-    struct auth *auth; /* server/auth/auth.h */
+    struct auth *auth; /* server/auth/auth.h; NULL in tests that have callers of their own */
     struct hub *hub;
     struct exports *exports; /* server/export/export.h; NULL: no export types declared */
     struct drain drain;
@@ -28,9 +28,10 @@ static inline struct service *service_of(const struct crpc_call *call)
     return crpc_call_user(call);
 }
 
-/* Mounts JobLogService and WorkerService. Keeps service. */
+/* Mount JobLogService, WorkerService and AccessService. Keep service. */
 int job_log_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
 int worker_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
+int access_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
 /* In export_service.c. */
 int export_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err);
 /* Makes these services known to reflection; before its mount. */

@@ -1,5 +1,6 @@
 /* The tables of handlers, and their mount. Main thread, before the server starts. */
 #include "crpc/reflection.h"
+#include "joblog/v1/access.crpc.h"
 #include "joblog/v1/export.crpc.h"
 #include "joblog/v1/job_log.crpc.h"
 #include "joblog/v1/worker.crpc.h"
@@ -34,11 +35,23 @@ int worker_service_mount(struct crpc_server *server, struct service *service, st
     return joblog_v1_worker_service_mount(server, &handlers, service, ret_err);
 }
 
+int access_service_mount(struct crpc_server *server, struct service *service, struct err *ret_err)
+{
+    static struct joblog_v1_access_service_handlers handlers;
+    handlers = (struct joblog_v1_access_service_handlers){.create_token = create_token_handler,
+                                                          .list_tokens = list_tokens_handler,
+                                                          .revoke_token = revoke_token_handler,
+                                                          .who_am_i = who_am_i_handler};
+    return joblog_v1_access_service_mount(server, &handlers, service, ret_err);
+}
+
 int services_reflect(struct crpc_reflection *reflection, struct err *ret_err)
 {
     int rc = crpc_reflection_add(reflection, &joblog_v1_job_log_service, ret_err);
     if (rc == 0)
         rc = crpc_reflection_add(reflection, &joblog_v1_worker_service, ret_err);
+    if (rc == 0)
+        rc = crpc_reflection_add(reflection, &joblog_v1_access_service, ret_err);
 #ifdef JOBLOG_EXPORTS
     if (rc == 0)
         rc = crpc_reflection_add(reflection, &joblog_v1_export_service, ret_err);

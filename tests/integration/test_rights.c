@@ -17,6 +17,7 @@
 #include "grpc/health/v1/health.crpc.h"
 #include "grpc/reflection/v1/reflection.crpc.h"
 #include "grpc/reflection/v1alpha/reflection.crpc.h"
+#include "joblog/v1/access.crpc.h"
 #include "joblog/v1/export.crpc.h"
 #include "joblog/v1/job_log.crpc.h"
 #include "joblog/v1/worker.crpc.h"
@@ -27,6 +28,7 @@ static const struct crpc_service *const services[] = {
     &joblog_v1_job_log_service,
     &joblog_v1_worker_service,
     &joblog_v1_export_service,
+    &joblog_v1_access_service,
     &grpc_health_v1_health,
     &grpc_reflection_v1_server_reflection,
     &grpc_reflection_v1alpha_server_reflection,
@@ -67,6 +69,10 @@ static const struct line {
     {"ExportService/DeleteExport", E, EXPORT, true},
     {"ExportService/DownloadExport", E, EXPORT, true},
     {"ExportService/ListExportTypes", E, NOTHING, false},
+    {"AccessService/CreateToken", 0, NOTHING, false},
+    {"AccessService/ListTokens", 0, NOTHING, false},
+    {"AccessService/RevokeToken", 0, NOTHING, false},
+    {"AccessService/WhoAmI", KNOWN, NOTHING, false},
     {"Health/Check", OPEN, NOTHING, false},
     {"Health/Watch", OPEN, NOTHING, false},
     {"ServerReflection/ServerReflectionInfo", KNOWN, NOTHING, false},
@@ -191,11 +197,38 @@ static void *field_of(ProtobufCMessage *message, const char *name)
     return f ? (char *)message + f->offset : NULL;
 }
 
+/* Tokens: each call makes one, and the last one that was made is revoked. */
+static char last_token[17] = "0123456789abcdef";
+
+static void set_token_parts(ProtobufCMessage *message)
+{
+    static Joblog__V1__Role role = JOBLOG__V1__ROLE__ROLE_VIEWER;
+    static Joblog__V1__Grant grant;
+    static char name[32];
+    static int n;
+    joblog__v1__grant__init(&grant);
+    grant.roles = &role;
+    grant.n_roles = 1;
+    if (message->descriptor == &joblog__v1__create_token_request__descriptor) {
+        snprintf(name, sizeof name, "token-%d", n++);
+        ((Joblog__V1__CreateTokenRequest *)message)->name = name;
+        ((Joblog__V1__CreateTokenRequest *)message)->grant = &grant;
+    } else if (message->descriptor == &joblog__v1__revoke_token_request__descriptor) {
+        ((Joblog__V1__RevokeTokenRequest *)message)->id = last_token;
+    }
+}
+
+static void note_token(const ProtobufCMessage *response)
+{
+    if (response && response->descriptor == &joblog__v1__create_token_response__descriptor)
+        snprintf(last_token, sizeof last_token, "%s", ((const Joblog__V1__CreateTokenResponse *)response)->token->id);
+}
+
 static void set_id(ProtobufCMessage *message, const char *name, int64_t id)
 {
-    int64_t *at = field_of(message, name);
-    if (at)
-        *at = id;
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+    if (field && field->type == PROTOBUF_C_TYPE_INT64)
+        *(int64_t *)field_of(message, name) = id;
 }
 
 static ProtobufCMessage *new_message(const ProtobufCMessageDescriptor *type)
@@ -227,6 +260,7 @@ static ProtobufCMessage *request_of(const struct crpc_method *method, struct mad
     joblog__v1__job_error__init(&error);
     error.type = error.message = (char *)"x";
     fail.error = &error;
+    set_token_parts(m);
     set_id(m, "id", object.id);
     set_id(m, "job_id", object.id);
     set_id(m, "lease_token", object.token);
@@ -258,6 +292,7 @@ static struct err call(struct crpc_channel *channel, const struct crpc_method *m
     struct err err = ERR_NONE;
     if (method->kind == CRPC_UNARY) {
         crpc_unary(channel, method, &options, request, &response, &err);
+        note_token(response);
     } else {
         struct crpc_stream *stream = crpc_stream_open(channel, method, &options, &err);
         assert_non_null(stream);

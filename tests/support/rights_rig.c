@@ -210,6 +210,7 @@ static int start_server(struct err *err)
         return -(int)err->code;
     if ((rc = job_log_service_mount(rig.server, &rig.service, err)) != 0 ||
         (rc = worker_service_mount(rig.server, &rig.service, err)) != 0 ||
+        (rc = access_service_mount(rig.server, &rig.service, err)) != 0 ||
         (rc = export_service_mount(rig.server, &rig.service, err)) != 0 ||
         (rc = crpc_health_mount(rig.health, rig.server, err)) != 0 ||
         (rc = services_reflect(rig.reflection, err)) != 0 ||

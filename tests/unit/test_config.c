@@ -116,7 +116,9 @@ static void test_listen(void **state)
 {
     (void)state;
     struct config cfg;
-    load(&cfg, ARGS("--embedded=/d", "--listen", "0.0.0.0:0, [::1]:65535 ,unix:/run/j.sock"), NO_ENV);
+    load(&cfg,
+         ARGS("--embedded=/d", "--dangerously-allow-plaintext", "--listen", "0.0.0.0:0, [::1]:65535 ,unix:/run/j.sock"),
+         NO_ENV);
     assert_int_equal(cfg.listen.count, 3);
     assert_string_equal(cfg.listen.items[1], "[::1]:65535");
     assert_string_equal(cfg.listen.items[2], "unix:/run/j.sock");
