@@ -59,6 +59,21 @@ int cli_trouble(const char *fmt, ...)
     return EXIT_REFUSED;
 }
 
+void cli_connection(const struct cli *cli, struct joblog_options *ret)
+{
+    /* A person wants to hear at once that nobody is there; who says --timeout wants it tried for that long. */
+    *ret = (struct joblog_options){
+        .actor = cli->actor,
+        .timeout_ms = (cli->timeout_us + 999) / 1000,
+        .no_retry = !cli->timeout_us,
+        .token_file = cli->token_file,
+        .tls = cli->tls,
+        .ca_file = cli->ca_file,
+        .cert_file = cli->cert_file,
+        .key_file = cli->key_file,
+    };
+}
+
 void cli_load_statuses(struct cli *cli)
 {
     if (!cli->statuses.rows)

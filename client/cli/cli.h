@@ -23,7 +23,8 @@ enum exit_code {
 struct cli {
     /* settings, from the options that every command takes */
     const char *server, *language, *actor;
-    bool json, no_color, help;
+    const char *token_file, *ca_file, *cert_file, *key_file;
+    bool tls, json, no_color, help;
     int64_t timeout_us;
     /* made by main */
     struct term term;              /* standard output */
@@ -51,6 +52,9 @@ struct command {
 extern const struct command *const commands[];
 /* The options that every command takes; their offsets are in struct cli. */
 extern const struct option_row common_options[];
+
+/* The settings of a connection, from these. */
+void cli_connection(const struct cli *cli, struct joblog_options *ret_settings);
 
 /* "joblog: MESSAGE (CODE, field FIELD)" on standard error. Returns the exit code for the error. */
 int cli_error(const struct joblog_error *error);

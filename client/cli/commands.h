@@ -20,6 +20,12 @@ extern const struct command command_export_watch;
 extern const struct command command_export_download;
 extern const struct command command_export_cancel;
 extern const struct command command_export_types;
+extern const struct command command_login;
+extern const struct command command_logout;
+extern const struct command command_whoami;
+extern const struct command command_token_create;
+extern const struct command command_token_list;
+extern const struct command command_token_revoke;
 extern const struct command command_help;
 extern const struct command command_version;
 

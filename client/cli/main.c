@@ -28,6 +28,12 @@ const struct command *const commands[] = {
     &command_export_download,
     &command_export_cancel,
     &command_export_types,
+    &command_login,
+    &command_logout,
+    &command_whoami,
+    &command_token_create,
+    &command_token_list,
+    &command_token_revoke,
     &command_help,
     &command_version,
     NULL,
@@ -35,13 +41,20 @@ const struct command *const commands[] = {
 
 const struct option_row common_options[] = {
     {"server", 's', OPTION_TEXT, "ADDR", offsetof(struct cli, server),
-     "HOST:PORT or unix:PATH (else $JOBLOG_SERVER, else 127.0.0.1:7420)", 0, 0},
+     "HOST:PORT or unix:PATH (else $JOBLOG_SERVER, the last login, 127.0.0.1:7420)", 0, 0},
+    {"token-file", 0, OPTION_TEXT, "FILE", offsetof(struct cli, token_file),
+     "the token to call with (else $JOBLOG_TOKEN_FILE, that of the login)", 0, 0},
+    {"tls", 0, OPTION_FLAG, NULL, offsetof(struct cli, tls), "TLS, with the system's CAs (so does $JOBLOG_TLS=1)", 0,
+     0},
+    {"ca", 0, OPTION_TEXT, "FILE", offsetof(struct cli, ca_file),
+     "TLS, with servers signed by this CA ($JOBLOG_TLS_CA)", 0, 0},
+    {"cert", 0, OPTION_TEXT, "FILE", offsetof(struct cli, cert_file), "a client certificate ($JOBLOG_TLS_CERT)", 0, 0},
+    {"key", 0, OPTION_TEXT, "FILE", offsetof(struct cli, key_file), "its key ($JOBLOG_TLS_KEY)", 0, 0},
     {"json", 'j', OPTION_FLAG, NULL, offsetof(struct cli, json), "one JSON object, or one a line for lists and watches",
      0, 0},
     {"no-color", 0, OPTION_FLAG, NULL, offsetof(struct cli, no_color), "no colours (so does $NO_COLOR)", 0, 0},
     {"lang", 0, OPTION_TEXT, "LANG", offsetof(struct cli, language), "language of the status labels, such as es", 0, 0},
-    {"actor", 0, OPTION_TEXT, "NAME", offsetof(struct cli, actor), "who calls, for the record (else user@host:joblog)",
-     0, 0},
+    {"actor", 0, OPTION_TEXT, "NAME", offsetof(struct cli, actor), "on whose behalf, which the token must allow", 0, 0},
     {"timeout", 0, OPTION_DURATION, "TIME", offsetof(struct cli, timeout_us),
      "keep trying for this long while the server is away", 0, 0},
     {"help", 'h', OPTION_FLAG, NULL, offsetof(struct cli, help), "this text", 0, 0},
@@ -96,12 +109,8 @@ static int run_command(struct cli *cli, void *options, const struct operands *op
         return cli_usage(cli, "%s: \"%s\" is one argument too many", command->name,
                          operands->values[command->operands_max]);
     if (!command->offline) {
-        /* A person wants to hear at once that nobody is there; who says --timeout wants it tried for that long. */
-        struct joblog_options settings = {
-            .actor = cli->actor,
-            .timeout_ms = (cli->timeout_us + 999) / 1000,
-            .no_retry = !cli->timeout_us,
-        };
+        struct joblog_options settings;
+        cli_connection(cli, &settings);
         interrupt_start();
         cli->client = joblog_connect(cli->server, &settings, &error);
         if (!cli->client)

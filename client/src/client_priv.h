@@ -36,6 +36,9 @@ int error_no_memory(struct err *ret_err);
  * *ret_err. */
 int call_unary(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
                int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err);
+/* For what must not happen twice: never repeated. */
+int call_unary_once(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
+                    ProtobufCMessage **ret_response, struct err *ret_err);
 /* The rest between two tries: blocks the calling thread. */
 void call_pause(int64_t ms);
 /* As call_unary, with another time limit. */

@@ -99,6 +99,16 @@ int call_unary_within(struct joblog_client *client, const struct crpc_method *me
     }
 }
 
+int call_unary_once(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
+                    ProtobufCMessage **ret_response, struct err *ret_err)
+{
+    struct call_options options;
+    call_options_init(&options, &client->credentials, client->timeout_ms);
+    int rc = crpc_unary(client->channel, method, &options.options, request, ret_response, ret_err);
+    call_options_done(&options);
+    return rc;
+}
+
 int call_unary(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
                int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err)
 {

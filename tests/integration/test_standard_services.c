@@ -63,6 +63,7 @@ static void every_service_is_known(void **state)
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
+        "joblog.v1.AccessService",
         "joblog.v1.ExportService",
         "joblog.v1.JobLogService",
         "joblog.v1.WorkerService",

@@ -205,7 +205,7 @@ static void test_reload(void **state)
     write_file("embedded = /d\nlog-level = info\n");
     char **argv = ARGS(file_flag);
     load(&cfg, argv, NO_ENV);
-    write_file("embedded = /e\nlog-level = debug\nworkers = 2\nlisten = a:1,b:2\n");
+    write_file("embedded = /e\nlog-level = debug\nworkers = 2\nlisten = 127.0.0.1:1,localhost:2\n");
     assert_int_equal(config_reload(&cfg, count(argv), argv, NO_ENV, &restart, &err), 0);
     assert_int_equal(restart, 3);
     assert_int_equal(cfg.log_level, LOG_DEBUG);
@@ -216,6 +216,68 @@ static void test_reload(void **state)
     assert_int_equal(config_reload(&cfg, count(argv), argv, NO_ENV, &restart, &err), -ERR_INVALID_ARGUMENT);
     assert_int_equal(restart, 3);
     assert_int_equal(cfg.log_level, LOG_DEBUG);
+    config_done(&cfg);
+}
+
+/* Tokens in plaintext stay on this machine unless somebody insists. */
+static void test_plaintext(void **state)
+{
+    (void)state;
+    struct config cfg;
+    char *const far[] = {"0.0.0.0:1",
+                         "[::]:1",
+                         "10.0.0.7:1",
+                         "host:1",
+                         "127.example.org:1",
+
+                         "localhost.example.org:1"};
+    char *const near[] = {"127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1", "unix:/run/j.sock"};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+        refuse(ARGS("--embedded=/d", "--listen", far[i]), NO_ENV, "listen", "can be reached over the network");
+        assert_false(config_address_is_local(far[i]));
+    }
+    refuse(ARGS("--embedded=/d", "--listen", "127.0.0.1:1,0.0.0.0:1"), NO_ENV, "listen", "0.0.0.0:1");
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
+        load(&cfg, ARGS("--embedded=/d", "--listen", near[i]), NO_ENV);
+        config_done(&cfg);
+    }
+    load(&cfg, ARGS("--embedded=/d", "--listen", "0.0.0.0:1", "--tls-cert=c", "--tls-key=k"), NO_ENV);
+    config_done(&cfg);
+    load(&cfg, ARGS("--embedded=/d", "--listen", "0.0.0.0:1", "--dangerously-allow-plaintext"), NO_ENV);
+    assert_true(cfg.dangerously_allow_plaintext);
+    assert_false(cfg.dangerously_disable_authentication);
+    config_done(&cfg);
+    load(&cfg, ARGS("--embedded=/d", "--dangerously-allow-plaintext=false"),
+         ENV("JOBLOG_DANGEROUSLY_ALLOW_PLAINTEXT=true"));
+    assert_false(cfg.dangerously_allow_plaintext);
+    config_done(&cfg);
+    refuse(ARGS("--embedded=/d", "--dangerously-allow-plaintext=maybe"), NO_ENV, "dangerously-allow-plaintext",
+           "neither true nor false");
+}
+
+static void test_access(void **state)
+{
+    (void)state;
+    struct config cfg;
+    refuse(ARGS("--embedded=/d", "--tls-cert=c"), NO_ENV, "tls-key", "belong together");
+    refuse(ARGS("--embedded=/d", "--tls-key=k"), NO_ENV, "tls-cert", "belong together");
+    refuse(ARGS("--embedded=/d", "--tls-client-certificate=maybe"), NO_ENV, "tls-client-certificate", "must be none");
+    refuse(ARGS("--embedded=/d", "--tls-client-certificate="), NO_ENV, "tls-client-certificate", "must be none");
+    refuse(ARGS("--embedded=/d", "--tls-client-certificate=required"), NO_ENV, "tls-client-certificate", "need TLS");
+    refuse(ARGS("--embedded=/d", "--tls-cert=c", "--tls-key=k", "--tls-client-certificate=required"), NO_ENV,
+           "tls-client-ca", "tls-client-ca");
+    refuse(ARGS("--embedded=/d", "--tls-cert=c", "--tls-key=k", "--tls-client-ca=a"), NO_ENV, "tls-client-certificate",
+           "tls-client-ca");
+    refuse(ARGS("--embedded=/d", "--certificate-rules=r"), NO_ENV, "certificate-rules", "client certificates");
+    refuse(ARGS("--embedded=/d", "--jwt-jwks-file=j"), NO_ENV, "jwt-issuer", "must be set");
+    refuse(ARGS("--embedded=/d", "--jwt-jwks-file=j", "--jwt-issuer=i"), NO_ENV, "jwt-audience", "must be set");
+    char *const modes[] = {"", "6", "999", "06666", "1777", "u+rw"};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        refuse(ARGS("--embedded=/d", "--unix-socket-mode", modes[i]), NO_ENV, "unix-socket-mode", "octal");
+    load(&cfg,
+         ARGS("--embedded=/d", "--unix-socket-mode=660", "--tls-cert=c", "--tls-key=k", "--tls-client-ca=a",
+              "--tls-client-certificate=optional", "--certificate-rules=r"),
+         NO_ENV);
     config_done(&cfg);
 }
 
@@ -231,7 +293,7 @@ static void test_out_of_memory(void **state)
 {
     (void)state;
     write_file("export-types = /x\n");
-    char **argv = ARGS(file_flag, "--embedded=/d", "--listen=a:1,b:2");
+    char **argv = ARGS(file_flag, "--embedded=/d", "--listen=127.0.0.1:1,localhost:2");
     int rc = -1;
     size_t n;
     for (n = 0; n < 100 && rc < 0; n++) {
@@ -297,6 +359,8 @@ int main(void)
         cmocka_unit_test(test_one_database),
         cmocka_unit_test(test_actions),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_plaintext),
+        cmocka_unit_test(test_access),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_docs_are_current),

@@ -18,6 +18,7 @@
 #ifndef JOBLOG_JOBLOG_H
 #define JOBLOG_JOBLOG_H
 
+#include "joblog/access.h"
 #include "joblog/client.h"
 #include "joblog/error.h"
 #include "joblog/export.h"
