@@ -230,6 +230,9 @@ int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_
 void daemon_reload(struct daemon *d)
 {
     struct err err = ERR_NONE;
+    if (d->credentials && crpc_server_credentials_reload(d->credentials, &err) != 0)
+        log_error("certificate not loaded, the old one stays in force error=\"%s\"", err.msg);
+    err = ERR_NONE;
     if (d->cfg->export_types && export_reload(d->service.exports, &err) != 0)
         log_error("export types not loaded, those of before stay error=\"%s\"", err.msg);
 }
@@ -242,13 +245,6 @@ const char *daemon_addresses(const struct daemon *d)
 const char *daemon_probe_address(const struct daemon *d)
 {
     return d->probe ? probe_address(d->probe) : NULL;
-}
-
-void daemon_reload(struct daemon *d)
-{
-    struct err err = ERR_NONE;
-    if (d->credentials && crpc_server_credentials_reload(d->credentials, &err) != 0)
-        log_error("certificate not loaded, the old one stays in force error=\"%s\"", err.msg);
 }
 
 pid_t daemon_postgres_pid(const struct daemon *d)

@@ -17,14 +17,12 @@ int daemon_start(const struct config *cfg, struct daemon **ret, struct err *ret_
 const char *daemon_addresses(const struct daemon *daemon);
 /* Where it answers probes, with the real port; NULL: nowhere. Borrowed. */
 const char *daemon_probe_address(const struct daemon *daemon);
-/* Reads the certificate again, if there is one. */
-void daemon_reload(struct daemon *daemon);
 /* Process id of the embedded PostgreSQL; 0 without. */
 pid_t daemon_postgres_pid(const struct daemon *daemon);
 /* A line to the log: what has been refused since the start, and how it stands now. */
 void daemon_log_refused(const struct daemon *daemon);
-/* SIGHUP: reads what lies in files of its own again, such as the types of exports. A failure is logged and changes
- * nothing. Blocks. */
+/* SIGHUP: reads what lies in files of its own again, such as the types of exports and the certificate. A failure is
+ * logged and changes nothing. Blocks. */
 void daemon_reload(struct daemon *daemon);
 /* Stops everything in order: no new calls, streams told, those under way finished within the grace period, what was
  * submitted committed. Takes daemon. */

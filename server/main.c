@@ -80,7 +80,6 @@ static void reload(struct config *cfg, struct daemon *daemon, int argc, char **a
 {
     struct err err = ERR_NONE;
     size_t restart = 0;
-    daemon_reload(daemon);
     if (config_reload(cfg, argc, argv, environ, &restart, &err) != 0) {
         log_error("settings not loaded setting=%s error=\"%s\"", err.field, err.msg);
         return;
