@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "bench_echo.crpc.h"
 #include "crpc/client.h"
 #include "crpc/server.h"
-#include "echo.crpc.h"
 #include "raw_echo.h"
 
 enum { ROUNDS_MAX = 99 };

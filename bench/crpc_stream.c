@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "bench_echo.crpc.h"
 #include "crpc/server.h"
-#include "echo.crpc.h"
 #include "raw_stream.h"
 
 enum { ROUNDS_MAX = 99 };

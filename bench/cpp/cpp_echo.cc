@@ -14,7 +14,7 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include "echo.grpc.pb.h"
+#include "bench_echo.grpc.pb.h"
 
 extern "C" {
 #include "raw_echo.h"
