@@ -305,7 +305,7 @@ static void test_make_tls(void **state)
     struct cert_dir dir;
     cert_dir_make(&dir);
     struct crpc_tls_server_options so = {dir.server, dir.server_key, dir.ca, CRPC_CLIENT_CERTIFICATE_REQUIRED};
-    struct crpc_tls_client_options co = {dir.ca, dir.client, dir.client_key, "localhost"};
+    struct crpc_tls_client_options co = {dir.ca, dir.client, dir.client_key, "localhost", true};
     bool all = false;
     for (int n = 0; n < NTH_MAX && !all; n++) {
         struct err err = ERR_NONE;

@@ -73,7 +73,7 @@ static void refuse_client(const char *cert, const char *key, const char *ca, con
                           const char *field, const char *word)
 {
     struct err err = ERR_NONE;
-    struct crpc_tls_client_options o = {ca, cert, key, name};
+    struct crpc_tls_client_options o = {ca, cert, key, name, false};
     struct crpc_channel_credentials *c = crpc_channel_credentials_tls(&o, &err);
     assert_null(c);
     if ((int)err.code != code || strcmp(err.field, field) != 0 || !strstr(err.msg, word))

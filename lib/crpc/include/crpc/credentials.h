@@ -1,5 +1,5 @@
 /* TLS for servers and clients, and who the peer is. Files are PEM. A server's are read again when they change: a new
- * certificate counts for every handshake after that, and no connection is cut. A client's are read once. */
+ * certificate counts for every handshake after that, and no connection is cut. A client's are, when it is told to. */
 #ifndef CRPC_CREDENTIALS_H
 #define CRPC_CREDENTIALS_H
 
@@ -61,6 +61,8 @@ struct crpc_tls_client_options {
     const char *cert_file;   /* mutual TLS; NULL: none */
     const char *key_file;    /* belongs to cert_file */
     const char *server_name; /* name that the certificate must bear; NULL: the host of the target */
+    bool watch_files;        /* look at ca_file, cert_file and key_file again each second, on a thread for each channel:
+                                what is new counts for every handshake after that. Else they are read once */
 };
 
 /* NULL and *ret_err as above. options may be NULL. */
