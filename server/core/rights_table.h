@@ -11,6 +11,7 @@
 
 #define RIGHTS_TABLE(X)                                                                                                \
     X(RIGHTS_LOG "DispatchJob", ROLE_DISPATCHER)                                                                       \
+    X(RIGHTS_LOG "DispatchJobs", ROLE_DISPATCHER)                                                                      \
     X(RIGHTS_LOG "GetJob", ROLE_DISPATCHER | ROLE_VIEWER)                                                              \
     X(RIGHTS_LOG "ListJobs", ROLE_DISPATCHER | ROLE_VIEWER)                                                            \
     X(RIGHTS_LOG "WatchJob", ROLE_DISPATCHER | ROLE_VIEWER)                                                            \

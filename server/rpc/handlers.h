@@ -7,6 +7,7 @@
 extern const struct crpc_handler dispatch_job_handler;
 extern const struct crpc_handler get_job_handler;
 extern const struct crpc_handler list_jobs_handler;
+extern const struct crpc_handler dispatch_jobs_handler;
 extern const struct crpc_handler wait_job_handler;
 extern const struct crpc_handler watch_job_handler;
 extern const struct crpc_handler watch_jobs_handler;

@@ -14,6 +14,7 @@ int job_log_service_mount(struct crpc_server *server, struct service *service, s
     handlers = (struct joblog_v1_job_log_service_handlers){.dispatch_job = dispatch_job_handler,
                                                            .get_job = get_job_handler,
                                                            .list_jobs = list_jobs_handler,
+                                                           .dispatch_jobs = dispatch_jobs_handler,
                                                            .wait_job = wait_job_handler,
                                                            .watch_job = watch_job_handler,
                                                            .watch_jobs = watch_jobs_handler,

@@ -47,6 +47,7 @@ static const struct line {
     bool late;
 } lines[] = {
     {"JobLogService/DispatchJob", D, NOTHING, false},
+    {"JobLogService/DispatchJobs", D, NOTHING, false},
     {"JobLogService/GetJob", D | V, PENDING, false},
     {"JobLogService/ListJobs", D | V, NOTHING, false},
     {"JobLogService/WatchJob", D | V, PENDING, false},
