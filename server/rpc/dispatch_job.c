@@ -71,8 +71,9 @@ static enum crpc_next dispatch_job_committed(struct crpc_call *call)
 static enum crpc_next dispatch_job_loaded(struct crpc_call *call)
 {
     struct dispatch_job *d = crpc_call_state(call);
-    if (d->get.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &d->get.cmd.err);
+    struct err err = ERR_NONE;
+    if (caller_check_got(call, &d->get, &err) != 0)
+        return crpc_finish(call, &err);
     return dispatch_job_reply(call, &d->get.job);
 }
 

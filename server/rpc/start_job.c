@@ -4,7 +4,8 @@
  *                                                           | request_id was used before
  *                                                           '--> load the job --store--> loaded --reply--> end
  *
- * A replay gives the lease again as long as the attempt runs, so that a caller whose answer was lost can go on. */
+ * A replay gives the lease again as long as the attempt runs, so that a caller whose answer was lost can go on: the
+ * same caller. */
 #include "base/clock.h"
 #include "joblog/v1/worker.crpc.h"
 #include "rpc/body_hash.h"
@@ -86,8 +87,12 @@ static enum crpc_next start_job_committed(struct crpc_call *call)
 static enum crpc_next start_job_loaded(struct crpc_call *call)
 {
     struct start_job *s = crpc_call_state(call);
-    if (s->get.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &s->get.cmd.err);
+    struct err err = ERR_NONE;
+    if (caller_check_got(call, &s->get, &err) != 0)
+        return crpc_finish(call, &err);
+    /* The lease is for who began it, not for whoever comes with the same request. */
+    if (!span_eq(s->get.job.creator, caller_of(call)->actor))
+        s->item.lease_token = 0;
     return start_job_reply(call, &s->get.job);
 }
 

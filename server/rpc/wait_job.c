@@ -39,8 +39,11 @@ static enum crpc_next wait_job_load(struct crpc_call *call)
 {
     struct wait_job *w = crpc_call_state(call);
     arena_reset(&w->arena);
-    w->get =
-        (struct store_get){.cmd = {.op = STORE_GET}, .id = w->id, .full = w->view == VIEW_FULL, .arena = &w->arena};
+    w->get = (struct store_get){.cmd = {.op = STORE_GET},
+                                .id = w->id,
+                                .full = w->view == VIEW_FULL,
+                                .scope = &caller_of(call)->scope,
+                                .arena = &w->arena};
     return service_submit(call, &w->get.cmd, &w->stored, &LOADED);
 }
 

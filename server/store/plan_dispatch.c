@@ -1,6 +1,5 @@
 /* Dispatches within a batch: ids, lanes, request ids, and the choice between a worker that waits and the queue. Writer
  * thread. */
-#include <inttypes.h>
 
 #include "store/engine.h"
 
@@ -123,7 +122,7 @@ static void replay_or_refuse(struct dispatch_item *item, int64_t job_id, bool sa
         item->job.id = job_id;
     } else {
         err_set(&item->err, ERR_ALREADY_EXISTS, "REQUEST_ID_REUSED",
-                "request_id was used before with a different request, for job %" PRId64, job_id);
+                "request_id was used before with a different request");
     }
 }
 

@@ -371,6 +371,41 @@ static void dispatches_stay_within(void **state)
     crpc_channel_free(as);
 }
 
+/* A request id says nothing of a job outside of the scope, and gives away no lease. */
+static void request_ids_are_no_way_around(void **state)
+{
+    struct identity own = {.owner = L("ria"), .roles = ROLE_DISPATCHER | ROLE_WORKER, .own_only = true};
+    struct crpc_channel *ria = caller("ria", own);
+    own.owner = L("rob");
+    struct crpc_channel *rob = caller("rob", own);
+    struct crpc_channel *w1 = caller("w1", (struct identity){.owner = L("w"), .roles = ROLE_WORKER}),
+                        *w2 = caller("w2", (struct identity){.owner = L("w"), .roles = ROLE_WORKER});
+    Joblog__V1__JobSpec spec = spec_of("mail", "q");
+    Joblog__V1__StartJobRequest request = JOBLOG__V1__START_JOB_REQUEST__INIT;
+    Joblog__V1__StartJobResponse *first = NULL, *again = NULL, *other = NULL;
+    struct err err = ERR_NONE;
+    (void)state;
+    job_free(call_dispatch(ria, &spec, "the-same", &err));
+    assert_null(call_dispatch(rob, &spec, "the-same", &err));
+    expect(&err, ERR_ALREADY_EXISTS, "REQUEST_ID_REUSED");
+    assert_string_equal(err.msg, "request_id was used before with a different request");
+    request.job = &spec;
+    request.worker = (char *)"same";
+    request.request_id = (char *)"one-start";
+    assert_int_equal(joblog_v1_worker_service_start_job(w1, &options, &request, &first, &err), 0);
+    assert_int_equal(joblog_v1_worker_service_start_job(w1, &options, &request, &again, &err), 0);
+    assert_int_equal(joblog_v1_worker_service_start_job(w2, &options, &request, &other, &err), 0);
+    assert_int_equal(again->lease_token, first->lease_token);
+    assert_int_equal(other->job->id, first->job->id);
+    assert_int_equal(other->lease_token, 0);
+    crpc_message_free(&first->base);
+    crpc_message_free(&again->base);
+    crpc_message_free(&other->base);
+    struct crpc_channel *opened[] = {ria, rob, w1, w2};
+    for (size_t i = 0; i < 4; i++)
+        crpc_channel_free(opened[i]);
+}
+
 static int hello(struct crpc_channel *as, const char *queue, const char *name, struct err *ret_err)
 {
     Joblog__V1__WorkRequest request = JOBLOG__V1__WORK_REQUEST__INIT;
@@ -439,6 +474,7 @@ int main(void)
         cmocka_unit_test(credentials_must_be_a_bearer_token),
         cmocka_unit_test(a_gateway_calls_for_its_users),
         cmocka_unit_test(dispatches_stay_within),
+        cmocka_unit_test(request_ids_are_no_way_around),
         cmocka_unit_test(workers_stay_within),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
