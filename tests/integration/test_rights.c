@@ -469,9 +469,12 @@ static void the_refused_changes_nothing(void **state)
     assert_null(job->progress);
     job_free(job);
     /* An export is a job, but through JobLogService it is no more reachable. */
+    const struct crpc_method *get_job = joblog_v1_job_log_service.methods;
+    while (strcmp(get_job->name, "GetJob") != 0)
+        get_job++;
     for (size_t c = ADMIN + 1; c < N_CALLERS; c++)
-        assert_int_not_equal(call(channels[c], &joblog_v1_job_log_service.methods[1], export).code, ERR_OK);
-    assert_int_equal(call(channels[ADMIN], &joblog_v1_job_log_service.methods[1], export).code, ERR_OK);
+        assert_int_not_equal(call(channels[c], get_job, export).code, ERR_OK);
+    assert_int_equal(call(channels[ADMIN], get_job, export).code, ERR_OK);
 }
 
 int main(void)
