@@ -2,6 +2,7 @@
  * block it for the client's timeout_ms; no state, so any number of threads at once. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -57,6 +58,10 @@ bool call_may_pass(const struct err *e)
 
 bool stream_was_cut(const struct err *e)
 {
+    /* Its credentials have ended while it lived; the file may hold newer ones. If not, the next try is told otherwise.
+     */
+    if (e->code == ERR_UNAUTHENTICATED && strcmp(e->reason, "CREDENTIALS_ENDED") == 0)
+        return true;
     /* CANCELLED by the other side: a server that stops cancels what is left after its grace. */
     return call_may_pass(e) || e->code == ERR_ABORTED || e->code == ERR_CANCELLED;
 }
