@@ -196,6 +196,25 @@ static void test_end_while_paused(void **state)
     assert_int_equal(w.status.code, ERR_CANCELLED);
 }
 
+/* The same when nothing is left to read: the end itself waits. */
+static void test_end_after_last_message(void **state)
+{
+    struct echo *e = *state;
+    struct watch w = watch_new();
+    count_request q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
+    q.upto = 3;
+    w.pause_at = 3;
+    watch_count(e, &w, NULL, &q);
+    watch_until(&w, &w.n_messages, 3);
+    echo_wait_done(e, 1);
+    assert_int_equal(crpc_loop_run(w.loop, 50), 0);
+    assert_int_equal(w.n_ends, 0);
+    crpc_async_resume(w.stream);
+    watch_to_end(&w);
+    assert_int_equal(w.n_messages, 3);
+    assert_int_equal(w.status.code, ERR_OK);
+}
+
 static void test_paused_from_the_start(void **state)
 {
     struct watch w = watch_new();
@@ -287,6 +306,7 @@ int main(void)
         T(test_write_backpressure),
         T(test_read_backpressure),
         T(test_end_while_paused),
+        T(test_end_after_last_message),
         T(test_paused_from_the_start),
         T(test_many),
 #undef T
