@@ -24,6 +24,8 @@ void start(struct fixture *f, enum crpc_compression compression);
 void stop(struct fixture *f);
 extern struct crpc_frame *shared_frame;
 
+struct Crpc__Test__V1__SayResponse;
+
 struct bytes {
     size_t len;
     uint8_t data[50000];
@@ -35,7 +37,7 @@ const uint8_t *say_request(const char *text, size_t size, size_t *ret_len);
 struct bytes *deflated(const uint8_t *data, size_t len, int bits);
 size_t inflated(const struct wire_message *m, int bits, uint8_t *out, size_t room);
 /* protobuf_c_message_free_unpacked. bits: how it is compressed, if it is. */
-PKG(SayResponse) * say_response(const struct wire_message *m, int bits);
-void say_response_free(PKG(SayResponse) * response);
+struct Crpc__Test__V1__SayResponse *say_response(const struct wire_message *m, int bits);
+void say_response_free(struct Crpc__Test__V1__SayResponse *response);
 
 #endif
