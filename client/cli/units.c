@@ -44,7 +44,7 @@ int units_parse_duration(const char *text, int64_t *ret_us)
         double value = strtod(text, &end);
         size_t n = strspn(end, "abcdefghijklmnopqrstuvwxyz");
         double unit = duration_unit(end, n);
-        if (!unit)
+        if (unit <= 0)
             return -1;
         sum += value * unit;
         text = end + n;
