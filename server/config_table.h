@@ -63,14 +63,16 @@
     X(max_calls, INT, "max-calls", "20000", 1, 1000000, START, "N",                                                    \
       "Most calls at a time, watchers included; further ones get RESOURCE_EXHAUSTED.")                                 \
     X(memory_mb, INT, "memory-mb", "1024", 64, 1048576, START, "MIB",                                                  \
-      "Memory for what callers send: half for gRPC's buffers, a quarter for unpacked requests, the rest for calls.")   \
+      "Memory for what callers send: a quarter each for gRPC's buffers (it takes up to three times more than it "      \
+      "should "                                                                                                        \
+      "when attacked) and for unpacked requests.")                                                                     \
     X(max_connections, INT, "max-connections", "10000", 1, 1000000, START, "N",                                        \
       "Most connections at a time; further ones are closed as they come.")                                             \
     X(max_streams, INT, "max-streams", "10000", 1, 1000000, START, "N", "Most calls at a time on one connection.")     \
     X(max_metadata_bytes, INT, "max-metadata-bytes", "16384", 1024, 1048576, START, "BYTES",                           \
       "Most metadata of a call.")                                                                                      \
-    X(max_cancels, INT, "max-cancels", "10000", 1, 100000000, START, "N",                                              \
-      "Calls that a connection may cancel at once, and again in ten seconds, before it is cut off.")                   \
+    X(max_cancels, INT, "max-cancels", "5000", 1, 100000000, START, "N",                                               \
+      "Calls that an address may cancel at once, and again in ten seconds, before it is locked out for ten seconds.")  \
     X(connection_age_s, INT, "connection-age-s", "0", 0, 864000, START, "SECONDS",                                     \
       "Age at which a connection is told to go and come back, so that load spreads; 0: none.")                         \
     X(connection_age_grace_s, INT, "connection-age-grace-s", "60", 1, 864000, START, "SECONDS",                        \

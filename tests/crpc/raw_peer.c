@@ -15,6 +15,12 @@
 
 bool raw_connect(struct raw_peer *p, int port, int timeout_ms)
 {
+    return raw_connect_from(p, 1, port, timeout_ms);
+}
+
+bool raw_connect_from(struct raw_peer *p, uint32_t host, int port, int timeout_ms)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000 | host)};
     struct sockaddr_in sa = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
@@ -26,7 +32,8 @@ bool raw_connect(struct raw_peer *p, int port, int timeout_ms)
                            .initial_window = 65535};
     setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
     setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (p->fd >= 0 && connect(p->fd, (struct sockaddr *)&sa, sizeof sa) == 0)
+    if (p->fd >= 0 && bind(p->fd, (struct sockaddr *)&from, sizeof from) == 0 &&
+        connect(p->fd, (struct sockaddr *)&sa, sizeof sa) == 0)
         return true;
     raw_close(p);
     return false;

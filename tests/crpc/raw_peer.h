@@ -37,6 +37,8 @@ struct raw_peer {
 
 /* Connects to 127.0.0.1; reads end after timeout_ms. False: refused. */
 bool raw_connect(struct raw_peer *p, int port, int timeout_ms);
+/* The same from 127.HOST, so that a peer can have an address of its own. */
+bool raw_connect_from(struct raw_peer *p, uint32_t host, int port, int timeout_ms);
 void raw_close(struct raw_peer *p);
 /* The preface and empty SETTINGS. */
 bool raw_greet(struct raw_peer *p);

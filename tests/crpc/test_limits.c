@@ -291,6 +291,7 @@ static void test_reset_storm_is_cut_off(void **state)
     struct raw_peer p;
     uint32_t stream = 1;
     echo_start(&e, &(struct crpc_server_options){.max_cancels = 200}, NULL);
+    must_say(&e); /* another one is connected */
     assert_true(raw_connect(&p, e.port, READ_MS) && raw_greet(&p));
     assert_true(reset_some(&p, &stream, 150)); /* an honest client may do that */
     assert_true(raw_open(&p, stream, "Say", 0) && raw_message(&p, stream, 0, NULL, 0, RAW_END_STREAM));
@@ -300,7 +301,28 @@ static void test_reset_storm_is_cut_off(void **state)
     assert_int_equal(raw_read_end(&p, 0, true), RAW_CLOSED);
     raw_close(&p);
     assert_int_equal(crpc_server_cut(e.server), 1);
-    must_say(&e); /* others do not suffer */
+    must_say(&e);                                     /* who was there does not suffer */
+    assert_int_equal(say_anew(&e), -ERR_UNAVAILABLE); /* who comes from that address has to wait */
+    echo_stop(&e, 0);
+}
+
+/* Many calls that end with their connection are no storm. */
+static void test_going_away_is_no_storm(void **state)
+{
+    (void)state;
+    enum { CALLS = 1000 };
+    struct echo e;
+    struct raw_peer p;
+    echo_start(&e, &(struct crpc_server_options){.max_cancels = 100}, NULL);
+    assert_true(raw_connect(&p, e.port, READ_MS) && raw_greet(&p));
+    for (uint32_t i = 0; i < CALLS; i++)
+        assert_true(raw_open(&p, 2 * i + 1, "Sum", 0));
+    while (crpc_server_calls(e.server) < CALLS)
+        must_say(&e);
+    raw_close(&p);
+    echo_wait_done(&e, CALLS);
+    assert_int_equal(crpc_server_cut(e.server), 0);
+    assert_int_equal(say_anew(&e), 0);
     echo_stop(&e, 0);
 }
 
@@ -352,7 +374,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 static void test_start_without_threads(void **state)
 {
     (void)state;
-    for (int n = 0; n < 3; n++) {
+    for (int n = 0; n < 4; n++) { /* the last is the watchdog */
         struct err err = ERR_NONE;
         struct crpc_server *s = crpc_server_new(&(struct crpc_server_options){.n_workers = 3}, &err);
         assert_int_equal(crpc_server_listen(s, "127.0.0.1:0", NULL, &err), 0);
@@ -377,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_decoded_memory),
         cmocka_unit_test(test_decoded_memory_of_streams),
         cmocka_unit_test(test_reset_storm_is_cut_off),
+        cmocka_unit_test(test_going_away_is_no_storm),
         cmocka_unit_test(test_failed_start),
         cmocka_unit_test(test_start_without_threads),
     };

@@ -42,6 +42,21 @@ static bool too_many(const struct crpc_server *server, struct station *st, struc
     return true;
 }
 
+/* Core limits metadata too, but only of a peer that has acknowledged its settings, and one need not. */
+static bool too_much_metadata(const struct slot *slot, struct err *ret_err)
+{
+    enum { ENTRY = 32 }; /* RFC 7541, 4.1 */
+    size_t max = slot->station->server->options.max_metadata_bytes, sum = 0;
+    for (size_t i = 0; i < slot->metadata.count; i++)
+        sum += GRPC_SLICE_LENGTH(slot->metadata.metadata[i].key) + GRPC_SLICE_LENGTH(slot->metadata.metadata[i].value) +
+               ENTRY;
+    if (sum <= max)
+        return false;
+    err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "METADATA_TOO_LARGE", "the metadata has %zu bytes, more than %zu", sum,
+            max);
+    return true;
+}
+
 static void unknown_method(struct slot *slot, struct err *ret_err)
 {
     grpc_slice slice = slot->details.method;
@@ -121,7 +136,7 @@ static void slot_done(struct op *op, bool ok)
         return;
     }
     struct err refusal = ERR_NONE;
-    bool refused = too_many(st->server, st, &refusal);
+    bool refused = too_many(st->server, st, &refusal) || too_much_metadata(slot, &refusal);
     call->core = slot->core;
     grpc_metadata_array spare = call->metadata;
     call->metadata = slot->metadata;

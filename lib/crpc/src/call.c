@@ -149,13 +149,15 @@ static void note_reset(struct crpc_call *call)
 {
     struct crpc_server *server = call->server;
     struct station *st = station_of(call->worker);
-    if (atomic_load_explicit(&server->draining, memory_order_relaxed) || crpc_call_time_left_ms(call) == 0)
+    if (atomic_load_explicit(&server->draining, memory_order_relaxed))
         return;
     if (resets_take(&st->resets, crpc_call_peer(call), server->options.max_cancels, clock_mono_us()))
         return;
     if (connections_cut(server->connections, crpc_call_peer(call)))
         log_warning("connection cut peer=%s reason=too-many-cancelled-calls max=%u", crpc_call_peer(call),
                     server->options.max_cancels);
+    else
+        resets_forgive(&st->resets, crpc_call_peer(call)); /* a connection that ended with all its calls */
 }
 
 void call_give_back(struct crpc_call *call)

@@ -6,11 +6,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,7 +29,11 @@
 enum { FDS_KEPT = 64 };
 /* Looking through the table costs about a microsecond for each connection; at most a twentieth of the time for it. */
 enum { SWEEP_PAUSE_US = 20 };
+/* Of tcpi_state, as the kernel numbers them. */
+enum { STATE_ESTABLISHED = 1 };
 enum { LOG_PAUSE_MS = 10000 };
+/* How long an address gets no new connection after one of its was cut; and of how many that is known. */
+enum { BAN_MS = 10000, BANS = 64 };
 /* Of the table, to begin with: what an ordinary process may have. */
 enum { FDS_EXPECTED = 1024 };
 
@@ -58,7 +65,13 @@ struct address {
 struct connection {
     ino_t inode; /* 0: none */
     struct address address;
-    bool cut; /* shut down from here; core is about to close it */
+    uint64_t received; /* at connections_mark */
+    bool cut;          /* shut down from here; core is about to close it */
+};
+
+struct ban {
+    uint8_t ip[16];
+    int64_t until_ms; /* 0: none */
 };
 
 struct connections {
@@ -69,6 +82,8 @@ struct connections {
     size_t n_fds;
     unsigned n; /* that are known */
     int64_t swept_us, logged_ms;
+    struct ban bans[BANS];
+    size_t next_ban;
     atomic_ullong refused, cut;
 };
 
@@ -191,8 +206,25 @@ static void log_refused(struct connections *c, const char *why)
     log_warning("connections refused reason=%s max=%u refused=%llu", why, c->max, n);
 }
 
+static bool is_banned(const struct connections *c, const struct address *address)
+{
+    int64_t now = clock_mono_ms();
+    for (size_t i = 0; address->port && i < BANS; i++)
+        if (c->bans[i].until_ms > now && memcmp(c->bans[i].ip, address->ip, sizeof address->ip) == 0)
+            return true;
+    return false;
+}
+
+static void ban(struct connections *c, const struct address *address)
+{
+    struct ban *b = &c->bans[c->next_ban++ % BANS];
+    b->until_ms = clock_mono_ms() + BAN_MS;
+    memcpy(b->ip, address->ip, sizeof b->ip);
+}
+
 static void accepted(struct connections *c, int fd)
 {
+    struct address address = address_of(fd);
     pthread_mutex_lock(&c->mu);
     const char *why = NULL;
     if (!reserve(c, fd)) {
@@ -202,13 +234,16 @@ static void accepted(struct connections *c, int fd)
             c->by_fd[fd].inode = 0;
             c->n--;
         }
-        why = fds_run_out(fd) ? "descriptors" : is_full(c) ? "max-connections" : NULL;
+        why = fds_run_out(fd)          ? "descriptors"
+              : is_banned(c, &address) ? "too-many-cancelled-calls"
+              : is_full(c)             ? "max-connections"
+                                       : NULL;
     }
     if (why) {
         log_refused(c, why);
         shutdown(fd, SHUT_RDWR);
     } else {
-        c->by_fd[fd] = (struct connection){.inode = inode_of(fd), .address = address_of(fd)};
+        c->by_fd[fd] = (struct connection){.inode = inode_of(fd), .address = address};
         c->n += c->by_fd[fd].inode != 0;
     }
     pthread_mutex_unlock(&c->mu);
@@ -316,9 +351,14 @@ static bool cut_fd(struct connections *c, int fd, const struct connection *known
     if (held < 0)
         return false;
     struct address now = address_of(held);
-    bool same = inode_of(held) == known->inode && address_eq(&now, &known->address);
+    struct tcp_info info = {.tcpi_state = 0};
+    socklen_t len = sizeof info;
+    bool same = inode_of(held) == known->inode && address_eq(&now, &known->address) &&
+                getsockopt(held, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == STATE_ESTABLISHED;
     if (same) {
         atomic_fetch_add(&c->cut, 1);
+        /* Drops what it has received and nobody has read: that may be megabytes of what it is cut for. */
+        connect(held, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
         shutdown(held, SHUT_RDWR);
     }
     close(held);
@@ -337,16 +377,87 @@ bool connections_cut(struct connections *connections, const char *peer)
         if (known->inode && !known->cut && address_eq(&known->address, &address))
             done = known->cut = cut_fd(connections, (int)fd, known);
     }
+    if (done)
+        ban(connections, &address);
     pthread_mutex_unlock(&connections->mu);
     return done;
 }
 
-bool resets_take(struct resets *resets, const char *peer, unsigned max, int64_t now_us)
+/* 0 for what is no TCP connection. */
+static uint64_t received_by(int fd)
+{
+    struct tcp_info info = {.tcpi_bytes_received = 0};
+    socklen_t len = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_received : 0;
+}
+
+void connections_mark(struct connections *connections)
+{
+    pthread_mutex_lock(&connections->mu);
+    for (size_t fd = 0; fd < connections->n_fds; fd++)
+        if (connections->by_fd[fd].inode)
+            connections->by_fd[fd].received = received_by((int)fd);
+    pthread_mutex_unlock(&connections->mu);
+}
+
+/* With mu. */
+static bool cut_known(struct connections *c, size_t fd)
+{
+    struct connection *known = &c->by_fd[fd];
+    if (known->cut || !known->address.port || !cut_fd(c, (int)fd, known))
+        return false;
+    known->cut = true;
+    ban(c, &known->address);
+    return true;
+}
+
+unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes, bool any)
+{
+    struct connections *c = connections;
+    size_t fullest = 0;
+    int most = 0;
+    unsigned n = 0;
+    pthread_mutex_lock(&c->mu);
+    for (size_t fd = 0; fd < c->n_fds; fd++) {
+        if (!c->by_fd[fd].inode)
+            continue;
+        uint64_t received = received_by((int)fd);
+        int unread = 0;
+        if (received >= c->by_fd[fd].received + bytes) {
+            n += cut_known(c, fd);
+        } else if (ioctl((int)fd, SIOCINQ, &unread) == 0 && unread > most && !c->by_fd[fd].cut) {
+            most = unread;
+            fullest = fd;
+        }
+    }
+    if (n == 0 && any && most > 0)
+        n += cut_known(c, fullest);
+    pthread_mutex_unlock(&c->mu);
+    return n;
+}
+
+/* Of the address, without the port. */
+static uint64_t key_of(const char *peer)
 {
     uint64_t key = UINT64_C(14695981039346656037); /* FNV-1a */
-    struct resets_of *r = NULL, *oldest = &resets->seen[0];
-    for (const char *p = peer; *p; p++)
+    const char *end = strrchr(peer, ':');
+    for (const char *p = peer; *p && p != end; p++)
         key = (key ^ (unsigned char)*p) * UINT64_C(1099511628211);
+    return key;
+}
+
+void resets_forgive(struct resets *resets, const char *peer)
+{
+    uint64_t key = key_of(peer);
+    for (size_t i = 0; i < RESETS_SEEN; i++)
+        if (resets->seen[i].key == key)
+            resets->seen[i].at_us = 0; /* long ago: full again */
+}
+
+bool resets_take(struct resets *resets, const char *peer, unsigned max, int64_t now_us)
+{
+    uint64_t key = key_of(peer);
+    struct resets_of *r = NULL, *oldest = &resets->seen[0];
     for (size_t i = 0; i < RESETS_SEEN && !r; i++) {
         if (resets->seen[i].key == key)
             r = &resets->seen[i];

@@ -26,14 +26,21 @@ unsigned connections_count(struct connections *connections);
 uint64_t connections_refused(const struct connections *connections);
 /* Cut off so far. */
 uint64_t connections_were_cut(const struct connections *connections);
-/* Shuts the connection of that peer ("ipv4:127.0.0.1:4711") down. False when there is none that it could be. */
+/* Shuts the connection of that peer ("ipv4:127.0.0.1:4711") down, and refuses new ones of its address for a while.
+ * False when there is none that it could be, or it is ending anyway. */
 bool connections_cut(struct connections *connections, const char *peer);
 
-/* ---- how often a connection's calls are cancelled ---- */
+/* Notes how much each has received so far. */
+void connections_mark(struct connections *connections);
+/* Cuts those off that have received so much since then; when there is none, and any, the one of which most is still to
+ * be read. How many. */
+unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes, bool any);
+
+/* ---- how often calls of an address are cancelled ---- */
 
 enum { RESETS_SEEN = 256 };
 
-/* One worker's. A connection that is not in it has all its tokens; the one heard of least lately makes room. */
+/* One worker's. An address that is not in it has all its tokens; the one heard of least lately makes room. */
 struct resets {
     struct resets_of {
         uint64_t key;
@@ -42,6 +49,8 @@ struct resets {
     } seen[RESETS_SEEN];
 };
 
+/* Gives the peer's address all its tokens. */
+void resets_forgive(struct resets *resets, const char *peer);
 /* A call of that peer was cancelled. False: more often than max at once and a tenth of it each second allow. */
 bool resets_take(struct resets *resets, const char *peer, unsigned max, int64_t now_us);
 

@@ -50,7 +50,7 @@ static void set_limits(struct crpc_server_options *o)
     if (o->max_decoded_bytes == 0)
         o->max_decoded_bytes = (size_t)256 << 20;
     if (o->max_cancels == 0)
-        o->max_cancels = 10000;
+        o->max_cancels = 5000;
 }
 
 static void set_defaults(struct crpc_server_options *o)
@@ -284,6 +284,8 @@ int crpc_server_start(struct crpc_server *server, struct err *ret_err)
     int rc = accept_init(server, ret_err);
     for (unsigned i = 0; rc == 0 && i < server->options.n_workers; i++)
         rc = worker_start(&server->stations[i].worker, ret_err);
+    if (rc == 0)
+        rc = watchdog_start(server, &server->watchdog, ret_err);
     if (rc < 0)
         return rc;
     server->failed = false;
@@ -385,6 +387,7 @@ void crpc_server_free(struct crpc_server *server)
         crpc_server_drain(server, 0);
     else
         stop_unstarted(server);
+    watchdog_stop(server->watchdog);
     grpc_server_destroy(server->core);
     for (unsigned i = 0; i < server->options.n_workers; i++)
         worker_stop(&server->stations[i].worker);

@@ -6,6 +6,7 @@
 
 #include "call.h"
 #include "connections.h"
+#include "watchdog.h"
 
 struct method {
     const struct crpc_method *desc;
@@ -51,6 +52,7 @@ struct crpc_server {
     grpc_server *core;
     grpc_resource_quota *quota;
     struct connections *connections;
+    struct watchdog *watchdog;
     struct quota decoded;
     struct method *methods, **last_method;
     size_t n_methods;

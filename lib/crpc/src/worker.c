@@ -115,6 +115,7 @@ static gpr_timespec wait_until(const struct worker *w)
 static bool worker_turn(struct worker *w)
 {
     grpc_event ev = grpc_completion_queue_next(w->cq, wait_until(w), NULL);
+    atomic_store_explicit(&w->turns, atomic_load_explicit(&w->turns, memory_order_relaxed) + 1, memory_order_relaxed);
     if (ev.type == GRPC_QUEUE_SHUTDOWN)
         return false;
     if (ev.type == GRPC_OP_COMPLETE) {

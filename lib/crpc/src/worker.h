@@ -8,6 +8,7 @@
 #define CRPC_SRC_WORKER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,6 +50,7 @@ struct worker {
     struct timer *timers; /* root of the heap */
     pthread_t thread;
     bool running;
+    atomic_ullong turns; /* of its loop; only it writes */
 };
 
 /* Makes the queue; no thread yet. */

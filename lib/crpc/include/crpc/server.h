@@ -54,8 +54,9 @@ struct crpc_server_options {
     size_t max_metadata_bytes; /* of a call's; larger: RESOURCE_EXHAUSTED. 0: 16 KiB */
     size_t max_decoded_bytes;  /* unpacked requests of all calls together; more: RESOURCE_EXHAUSTED with RetryInfo.
                                   0: 256 MiB */
-    unsigned max_cancels;      /* calls that a connection (not of a unix socket) cancels at once, and each ten seconds,
-                                  as each worker sees it; after that it is cut off. 0: 10000 */
+    unsigned max_cancels; /* calls that an IP address cancels (or lets run out) at once, and each ten seconds, as each
+                             worker sees it; after that the connection is cut off, and the address gets no new one for
+                             ten seconds. 0: 5000 */
     const struct crpc_interceptor *interceptors; /* kept */
     size_t n_interceptors;
 };
