@@ -74,7 +74,7 @@ int logins_read(json_t **ret, struct err *ret_err)
     if (fd >= 0) {
         rc = read_text(fd, path, &text, &len, ret_err);
         close(fd);
-        if (rc < 0)
+        if (rc < 0 || !text)
             return rc;
         logins = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
         explicit_bzero(text, len);

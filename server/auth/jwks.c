@@ -19,6 +19,7 @@ enum {
     RSA_MAX_BITS = 8192, /* a longer one would make each check a burden */
     PART_MAX = RSA_MAX_BITS / 8,
     P256_BYTES = 32,
+    ES256_BYTES = 64, /* two numbers of the curve */
     ED25519_BYTES = 32
 };
 
@@ -233,7 +234,7 @@ static unsigned char *der_of(struct span signature, int *ret_len)
 {
     unsigned char *der = NULL;
     const unsigned char *bytes = (const unsigned char *)signature.data;
-    ECDSA_SIG *sig = signature.len == 2 * P256_BYTES ? ECDSA_SIG_new() : NULL;
+    ECDSA_SIG *sig = signature.len == ES256_BYTES ? ECDSA_SIG_new() : NULL;
     BIGNUM *r = sig ? BN_bin2bn(bytes, P256_BYTES, NULL) : NULL;
     BIGNUM *s = sig ? BN_bin2bn(bytes + P256_BYTES, P256_BYTES, NULL) : NULL;
     if (r && s && ECDSA_SIG_set0(sig, r, s)) {
