@@ -275,6 +275,23 @@ static void bad_grants_are_refused(void **state)
                      -ERR_INVALID_ARGUMENT);
 }
 
+/* How many tokens have been used, as far as the database knows. */
+static size_t count_used(const struct server_fixture *server)
+{
+    struct crpc_channel *channel = channel_open(server, NULL);
+    Joblog__V1__ListTokensRequest request = JOBLOG__V1__LIST_TOKENS_REQUEST__INIT;
+    Joblog__V1__ListTokensResponse *page = NULL;
+    struct err err = ERR_NONE;
+    size_t used = 0;
+    joblog_v1_access_service_list_tokens(channel, &patient, &request, &page, &err);
+    assert_non_null(page);
+    for (size_t i = 0; i < page->n_tokens; i++)
+        used += page->tokens[i]->last_use_time != NULL;
+    crpc_message_free((ProtobufCMessage *)page);
+    crpc_channel_free(channel);
+    return used;
+}
+
 static void the_file_of_the_administrator(void **state)
 {
     (void)state;
@@ -294,6 +311,8 @@ static void the_file_of_the_administrator(void **state)
     assert_int_equal(server_fixture_stop(server), 0);
     assert_true(server_fixture_restart(server));
     assert_string_equal(server_fixture_token(server), text);
+    /* Its use was written at the latest when the server ended. */
+    assert_int_equal(count_used(server), 1);
     assert_int_equal(who(server, text, NULL, &err), ERR_OK);
     /* Lost: another one is made, beside the old one. */
     assert_int_equal(server_fixture_stop(server), 0);
