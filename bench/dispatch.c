@@ -1,7 +1,8 @@
 /* How many durable DispatchJob calls a second, unary, N in flight on one channel and one thread, and how long each
  * takes. Every answer's status is read; a call that fails ends the run. One thread: the loop's.
  *
- *     bench_dispatch --server ADDR [--token-file FILE] --in-flight N --seconds S */
+ *     bench_dispatch --server ADDR [--token-file FILE] [--ca FILE [--cert FILE --key FILE]] --in-flight N --seconds S
+ */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 
 #include "base/clock.h"
 #include "crpc/client.h"
+#include "crpc/credentials.h"
 #include "joblog/v1/job_log.crpc.h"
 
 enum { LATENCIES_MAX = 4 * 1000 * 1000 };
@@ -79,7 +81,8 @@ static void report(struct load *load, int in_flight, int64_t took_us)
     printf("figure dispatch_%d_p99 %.3f ms\n", in_flight, load->latencies[most] / 1e3);
 }
 
-static int run(const char *server, const char *bearer, int in_flight, int seconds)
+static int run(const char *server, const char *bearer, const struct crpc_tls_client_options *tls, int in_flight,
+               int seconds)
 {
     Joblog__V1__Source source = JOBLOG__V1__SOURCE__INIT;
     Joblog__V1__JobSpec spec = JOBLOG__V1__JOB_SPEC__INIT;
@@ -100,8 +103,11 @@ static int run(const char *server, const char *bearer, int in_flight, int second
     request.job = &spec;
     load.latencies = calloc(LATENCIES_MAX, sizeof *load.latencies);
     struct crpc_metadata metadata = {"authorization", span_str(bearer)};
-    struct crpc_channel_options with_token = {.metadata = &metadata, .n_metadata = *bearer != '\0'};
-    load.channel = crpc_channel_new(server, &with_token, &err);
+    struct crpc_channel_credentials *credentials = tls->ca_file ? crpc_channel_credentials_tls(tls, &err) : NULL;
+    struct crpc_channel_options options = {
+        .metadata = &metadata, .n_metadata = *bearer != '\0', .credentials = credentials};
+    load.channel = tls->ca_file && !credentials ? NULL : crpc_channel_new(server, &options, &err);
+    crpc_channel_credentials_free(credentials);
     load.loop = crpc_loop_new();
     if (!slots || !load.latencies || !load.channel || !load.loop) {
         fprintf(stderr, "bench_dispatch: could not start: %s\n", err.msg);
@@ -142,18 +148,25 @@ static int read_token(const char *path, char *bearer, size_t size)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"server", required_argument, NULL, 's'},
-                                            {"token-file", required_argument, NULL, 'f'},
-                                            {"in-flight", required_argument, NULL, 'n'},
-                                            {"seconds", required_argument, NULL, 't'},
-                                            {0}};
+    static const struct option options[] = {
+        {"server", required_argument, NULL, 's'},  {"token-file", required_argument, NULL, 'f'},
+        {"ca", required_argument, NULL, 'a'},      {"cert", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},     {"in-flight", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {0}};
     const char *server = "127.0.0.1:7420";
     char bearer[8300] = "";
+    struct crpc_tls_client_options tls = {.server_name = "localhost"};
     int in_flight = 64, seconds = 5, c;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c == 's')
             server = optarg;
+        else if (c == 'a')
+            tls.ca_file = optarg;
+        else if (c == 'c')
+            tls.cert_file = optarg;
+        else if (c == 'k')
+            tls.key_file = optarg;
         else if (c == 'n')
             in_flight = atoi(optarg);
         else if (c == 't')
@@ -165,5 +178,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_dispatch --server ADDR --in-flight N --seconds S\n");
         return 2;
     }
-    return run(server, bearer, in_flight, seconds);
+    return run(server, bearer, &tls, in_flight, seconds);
 }
