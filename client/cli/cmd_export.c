@@ -111,12 +111,16 @@ static void print_export(const struct cli *cli, const struct joblog_export *expo
     printf("%-12s %.0f %%\n", "progress", job->percent);
     if (*job->error_message)
         text_print_block(stdout, job->error_message, "error        ");
-    if (!export_->has_file)
+    if (!export_->has_file) {
+        printf("%-12s %s\n", "file", export_->file_state);
         return;
+    }
     printf("%-12s ", "file");
     text_print(stdout, export_->file_name, 0);
     printf("\n%-12s %s\n", "size", units_size(text, (double)export_->size));
     printf("%-12s %s\n", "rows", units_count(text, export_->rows));
+    if (export_->cut_cells > 0)
+        printf("%-12s %s texts were too long for a cell and are cut\n", "cut", units_count(text, export_->cut_cells));
     printf("%-12s %s\n", "sha256", export_->sha256);
     printf("%-12s %s\n", "expires", units_local(text, export_->expire_us));
 }
@@ -214,6 +218,28 @@ const struct command command_export_cancel = {
     .operands_min = 1,
     .operands_max = 1,
     .run = run_cancel,
+};
+
+static int run_delete(struct cli *cli, const void *options, const struct operands *operands)
+{
+    (void)options;
+    struct joblog_error error = {0};
+    int64_t id;
+    int code = cli_parse_id(cli, operands->values[0], &id);
+    if (code)
+        return code;
+    return joblog_export_delete(cli->client, id, &error) < 0 ? cli_error(&error) : EXIT_OK;
+}
+
+const struct command command_export_delete = {
+    .name = "export delete",
+    .arguments = "ID",
+    .summary = "delete the file of an export that has ended",
+    .text = "The record of the export stays.",
+    .examples = "joblog export delete 7402893457234",
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_delete,
 };
 
 static void print_texts(const char *title, const char *const *texts, size_t n)

@@ -12,31 +12,50 @@
 
 struct start_options {
     struct option_texts filters;
-    const char *json, *name, *output, *request_id;
-    bool watch;
+    struct option_texts columns, order;
+    const char *json, *name, *output, *request_id, *format, *compression, *delimiter, *null_text;
+    bool watch, follow, mark, no_header, keep_formulas;
 };
 
 static const struct option_row start_rows[] = {
     {"filter", 'f', OPTION_TEXTS, "FIELD=VALUE", offsetof(struct start_options, filters),
      "only these rows; FIELD:OPERATOR=VALUE names an operator (again for more)", 0, 0},
     {"filters", 0, OPTION_TEXT, "JSON", offsetof(struct start_options, json), "the same as one JSON object", 0, 0},
+    {"format", 'F', OPTION_TEXT, "NAME", offsetof(struct start_options, format), "csv (the default), jsonl or xlsx", 0,
+     0},
+    {"compression", 'z', OPTION_TEXT, "NAME", offsetof(struct start_options, compression), "none, gzip or zstd", 0, 0},
+    {"columns", 'c', OPTION_LIST, "NAME,...", offsetof(struct start_options, columns),
+     "only these columns, in this order", 0, 0},
+    {"order", 0, OPTION_LIST, "NAME,...", offsetof(struct start_options, order),
+     "order of the rows; a - before a name: largest first", 0, 0},
+    {"delimiter", 0, OPTION_TEXT, "CHAR", offsetof(struct start_options, delimiter), "of csv: , ; | or tab", 0, 0},
+    {"bom", 0, OPTION_FLAG, NULL, offsetof(struct start_options, mark), "csv with a byte order mark, for Excel", 0, 0},
+    {"no-header", 0, OPTION_FLAG, NULL, offsetof(struct start_options, no_header), "csv without the titles", 0, 0},
+    {"null", 0, OPTION_TEXT, "TEXT", offsetof(struct start_options, null_text), "what stands for NULL in csv", 0, 0},
+    {"keep-formulas", 0, OPTION_FLAG, NULL, offsetof(struct start_options, keep_formulas),
+     "csv with texts that begin like formulas as they are", 0, 0},
     {"name", 'n', OPTION_TEXT, "FILE", offsetof(struct start_options, name), "name of the file on the server", 0, 0},
     {"watch", 'W', OPTION_FLAG, NULL, offsetof(struct start_options, watch), "watch it to its end", 0, 0},
     {"output", 'o', OPTION_TEXT, "FILE", offsetof(struct start_options, output),
      "wait for its end and download it; - for standard output", 0, 0},
+    {"follow", 0, OPTION_FLAG, NULL, offsetof(struct start_options, follow), "with --output -: do not wait for the end",
+     0, 0},
     {"request-id", 0, OPTION_TEXT, "TEXT", offsetof(struct start_options, request_id),
      "the same text gets the same export, however often it is sent", 0, 0},
     OPTION_END,
 };
 
 /* Downloads to output ("-": standard output). */
-static int download(struct cli *cli, int64_t id, const char *output)
+static int download(struct cli *cli, int64_t id, const char *output, bool follow)
 {
     struct joblog_error error = {0};
     struct joblog_export *export_;
     bool to_stdout = !strcmp(output, "-");
-    int rc = to_stdout ? download_to_stream(cli->client, id, stdout, &cli->error_term, &export_, &error)
-                       : download_to_file(cli->client, id, output, &cli->error_term, &export_, &error);
+    int rc = to_stdout ? download_to_stream(cli->client, id, stdout, follow, &cli->error_term, &export_, &error)
+                       : download_to_file(cli->client, id, output, follow, &cli->error_term, &export_, &error);
+    /* Nothing to follow any more: the export failed or was cancelled. Its record says why. */
+    if (follow && rc == -JOBLOG_FAILED_PRECONDITION && !strcmp(error.reason, "EXPORT_NOT_READY"))
+        return follow_report(cli, id);
     if (rc < 0)
         return cli_error(&error);
     if (cli->json && !to_stdout)
@@ -67,13 +86,27 @@ static int go_on(struct cli *cli, const struct start_options *options, const str
     /* Standard output belongs to the file then; and JSON is one object, the last. */
     print_started(cli, export_, message, to_stdout ? stderr : stdout);
     const struct term *term = to_stdout ? &cli->error_term : &cli->term;
+    bool follow = options->output && !options->watch && (options->follow || !to_stdout);
+    if (follow) /* a pipe cannot take back what a failed attempt wrote, a file can */
+        return download(cli, id, options->output, true);
     if (options->watch)
         code = follow_job(cli, id, cli->json && !to_stdout ? FOLLOW_JSON : FOLLOW_BARS, term);
     else if (options->output)
         code = follow_job(cli, id, FOLLOW_SILENT, term);
     else if (cli->json)
         json_print_line(json_of_export(export_));
-    return !code && options->output ? download(cli, id, options->output) : code;
+    return !code && options->output ? download(cli, id, options->output, false) : code;
+}
+
+/* "name" and "-name". */
+static struct joblog_export_order *order_make(const struct option_texts *texts)
+{
+    struct joblog_export_order *order = heap_new(texts->n + 1, sizeof(*order));
+    for (size_t i = 0; i < texts->n; i++) {
+        order[i].descending = *texts->values[i] == '-';
+        order[i].column = texts->values[i] + order[i].descending;
+    }
+    return order;
 }
 
 static int run_start(struct cli *cli, const void *values, const struct operands *operands)
@@ -86,12 +119,25 @@ static int run_start(struct cli *cli, const void *values, const struct operands 
     int code = export_filters_make(cli, &options->filters, options->json, &filters);
     if (code)
         return code;
+    struct joblog_export_order *order = order_make(&options->order);
     struct joblog_export_spec spec = {
         .export_type = operands->values[0],
         .filters = filters.rows,
         .n_filters = filters.n,
         .file_name = options->name,
         .request_id = options->request_id,
+        .columns = options->columns.values,
+        .n_columns = options->columns.n,
+        .order = order,
+        .n_order = options->order.n,
+        .format = options->format,
+        .compression = options->compression,
+        .csv = {.delimiter = options->delimiter && !strcmp(options->delimiter, "tab") ? "\t" : options->delimiter,
+                .null_text = options->null_text,
+                .byte_order_mark = options->mark,
+                .no_header = options->no_header,
+                .keep_formulas = options->keep_formulas},
+        .language = cli->language,
     };
     if (joblog_export_start(cli->client, &spec, &export_, &message, &error) < 0) {
         code = cli_error(&error);
@@ -101,6 +147,7 @@ static int run_start(struct cli *cli, const void *values, const struct operands 
         free(message);
     }
     export_filters_done(&filters);
+    free(order);
     return code;
 }
 
@@ -108,11 +155,13 @@ const struct command command_export_start = {
     .name = "export start",
     .arguments = "TYPE",
     .summary = "export a table to a file; prints the id",
-    .text = "Operators: equals, in (values with commas between), contains, at_least, at_most, search. Without one the "
-            "first\n"
-            "that the type grants for the field; joblog export types lists them. In --filters an array means in.",
+    .text =
+        "Operators: equals, in and between (values with commas between), contains, prefix, search, at_least, at_most,\n"
+        "greater, less. Without one the first that the type grants for the field; joblog export types lists them. In\n"
+        "--filters an array means in. With --output FILE the file is downloaded while it is written.",
     .examples = "joblog export start users --filters '{\"search\": \"john\"}' --watch --output users.csv\n"
                 "joblog export start users -f department:in=Sales,Legal -f created_at:at_least=2026-01-01\n"
+                "joblog export start users --format xlsx --columns id,email --order -id --output users.xlsx\n"
                 "joblog export start users --output - | wc -l",
     .options = start_rows,
     .options_size = sizeof(struct start_options),
@@ -123,11 +172,14 @@ const struct command command_export_start = {
 
 struct download_options {
     const char *output;
+    bool follow;
 };
 
 static const struct option_row download_rows[] = {
     {"output", 'o', OPTION_TEXT, "FILE", offsetof(struct download_options, output),
      "where to; - for standard output (the name that the export has)", 0, 0},
+    {"follow", 'f', OPTION_FLAG, NULL, offsetof(struct download_options, follow),
+     "the export may still run: download what there is, then the rest as it is written", 0, 0},
     OPTION_END,
 };
 
@@ -141,7 +193,7 @@ static int run_download(struct cli *cli, const void *values, const struct operan
     if (code)
         return code;
     if (options->output)
-        return download(cli, id, options->output);
+        return download(cli, id, options->output, options->follow);
     if (joblog_export_get(cli->client, id, &export_, &error) < 0)
         return cli_error(&error);
     /* The name comes from whoever started the export: a plain name in the present directory, or not at all. */
@@ -149,7 +201,7 @@ static int run_download(struct cli *cli, const void *values, const struct operan
     if (!*name || *name == '.' || strchr(name, '/'))
         code = cli_usage(cli, "the export's own name is no plain file name: say --output FILE");
     else
-        code = download(cli, id, name);
+        code = download(cli, id, name, options->follow);
     joblog_export_free(export_);
     return code;
 }

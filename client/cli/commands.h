@@ -19,6 +19,7 @@ extern const struct command command_export_show;
 extern const struct command command_export_watch;
 extern const struct command command_export_download;
 extern const struct command command_export_cancel;
+extern const struct command command_export_delete;
 extern const struct command command_export_types;
 extern const struct command command_login;
 extern const struct command command_logout;

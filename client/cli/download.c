@@ -18,7 +18,7 @@ static int64_t part_size(void *user)
     return stat(user, &st) == 0 ? st.st_size : 0;
 }
 
-int download_to_file(struct joblog_client *client, int64_t id, const char *path, const struct term *term,
+int download_to_file(struct joblog_client *client, int64_t id, const char *path, bool follow, const struct term *term,
                      struct joblog_export **ret_export, struct joblog_error *error)
 {
     struct joblog_export *export_ = NULL, *saved = NULL;
@@ -28,8 +28,9 @@ int download_to_file(struct joblog_client *client, int64_t id, const char *path,
     char *part = heap_format("%s.part", path);
     const char *slash = strrchr(path, '/');
     struct meter *meter = meter_new(term, slash ? slash + 1 : path, export_->size, part_size, part);
-    rc = joblog_export_save(client, id, path, &saved, error);
-    meter_finish(meter, export_->size, rc < 0);
+    rc = follow ? joblog_export_save_following(client, id, path, &saved, error)
+                : joblog_export_save(client, id, path, &saved, error);
+    meter_finish(meter, saved ? saved->size : export_->size, rc < 0);
     joblog_export_free(export_);
     free(part);
     if (rc >= 0 && ret_export)
@@ -63,7 +64,7 @@ static int stream_write(void *user, const void *data, size_t len, int64_t offset
     return 0;
 }
 
-int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, const struct term *term,
+int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, bool follow, const struct term *term,
                        struct joblog_export **ret_export, struct joblog_error *error)
 {
     struct stream stream = {.out = out};
@@ -73,7 +74,8 @@ int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, cons
         return rc;
     const char *title = export_->has_file ? export_->file_name : "export";
     struct meter *meter = meter_new(term, title, export_->size, stream_done, &stream);
-    rc = joblog_export_download(client, id, 0, stream_write, &stream, ret_export, error);
+    rc = follow ? joblog_export_follow(client, id, stream_write, &stream, ret_export, error)
+                : joblog_export_download(client, id, 0, stream_write, &stream, ret_export, error);
     if (rc >= 0 && fflush(out) != 0)
         stream.error = errno;
     meter_finish(meter, atomic_load(&stream.done), rc < 0 || stream.error);

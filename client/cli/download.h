@@ -6,12 +6,12 @@
 
 #include <joblog/joblog.h>
 
-/* Into path; a download that was cut off goes on from what PATH.part holds. The bar goes to term (standard error).
- * Gives the export unless ret_export is NULL. 0 or -code. */
-int download_to_file(struct joblog_client *client, int64_t id, const char *path, const struct term *term,
+/* follow: the export may still be pending or running. Into path; a download that was cut off goes on from what
+ * PATH.part holds. The bar goes to term (standard error). Gives the export unless ret_export is NULL. 0 or -code. */
+int download_to_file(struct joblog_client *client, int64_t id, const char *path, bool follow, const struct term *term,
                      struct joblog_export **ret_export, struct joblog_error *error);
 /* To a stream. */
-int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, const struct term *term,
+int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, bool follow, const struct term *term,
                        struct joblog_export **ret_export, struct joblog_error *error);
 
 #endif

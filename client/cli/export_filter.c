@@ -36,7 +36,7 @@ static int add_text(const struct cli *cli, struct export_filters *filters, const
     if (colon)
         *colon = '\0';
     struct joblog_export_filter *row = add_filter(filters, field, op);
-    if (strcmp(op, "in") != 0) {
+    if (strcmp(op, "in") != 0 && strcmp(op, "between") != 0) {
         add_value(row, heap_copy(equals + 1));
         return 0;
     }

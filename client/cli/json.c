@@ -160,12 +160,14 @@ json_t *json_of_export(const struct joblog_export *export_)
     set_text(object, "export_type", export_->export_type);
     set_text(object, "title", export_->title);
     json_object_set_new(object, "job", json_of_job(&export_->job));
+    set_text(object, "file_state", export_->file_state);
     if (export_->has_file) {
         json_t *file = json_object();
         set_text(file, "file_name", export_->file_name);
         set_text(file, "content_type", export_->content_type);
         set_int(file, "size", export_->size);
         set_int(file, "rows", export_->rows);
+        set_int(file, "cut_cells", export_->cut_cells);
         set_text(file, "sha256", export_->sha256);
         set_time(file, "expire_time", export_->expire_us);
         json_object_set_new(object, "file", file);
@@ -187,6 +189,7 @@ json_t *json_of_export_type(const struct joblog_export_type *type)
     set_text(object, "name", type->name);
     set_text(object, "title", type->title);
     json_object_set_new(object, "columns", json_of_texts(type->columns, type->n_columns));
+    json_object_set_new(object, "column_names", json_of_texts(type->column_names, type->n_columns));
     json_object_set_new(object, "filters", json_of_texts(type->filters, type->n_filters));
     return object;
 }

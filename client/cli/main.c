@@ -27,6 +27,7 @@ const struct command *const commands[] = {
     &command_export_watch,
     &command_export_download,
     &command_export_cancel,
+    &command_export_delete,
     &command_export_types,
     &command_login,
     &command_logout,

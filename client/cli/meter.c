@@ -35,16 +35,18 @@ static void meter_draw(struct meter *meter, int64_t done, bool last)
         fputs("\033[?7l\r", out); /* a line that wrapped could not be drawn over */
         text_print(out, meter->title, meter->term.width / 3);
         fputc(' ', out);
-        bar_draw(out, &meter->term, fraction, meter->term.width >= 90 ? 24 : 10, last ? "green" : "blue");
-        fprintf(out, " %3.0f %%  %s  %s/s", fraction * 100, units_size(size, (double)done),
-                units_size(rate_text, rate));
+        if (meter->total > 0 || last)
+            bar_draw(out, &meter->term, fraction, meter->term.width >= 90 ? 24 : 10, last ? "green" : "blue");
+        if (meter->total > 0 || last)
+            fprintf(out, " %3.0f %% ", fraction * 100);
+        fprintf(out, " %s  %s/s", units_size(size, (double)done), units_size(rate_text, rate));
     } else {
         text_print(out, meter->title, 0);
         fprintf(out, ": %s at %s/s", units_size(size, (double)done), units_size(rate_text, rate));
     }
     if (last)
         fprintf(out, " in %s", units_duration(left, (int64_t)(seconds * 1e6)));
-    else if (rate > 0)
+    else if (rate > 0 && meter->total > done)
         fprintf(out, "  %s left", units_duration(left, (int64_t)((double)(meter->total - done) / rate * 1e6)));
     if (meter->term.terminal)
         fputs("\033[K\033[?7h", out);

@@ -150,7 +150,7 @@ static int download_files(struct demo *demo)
     for (size_t i = 0; i < N_EXPORTS && rc == 0; i++) {
         struct joblog_export *export_;
         snprintf(path, sizeof(path), "%s/%s", demo->directory, exports[i].file);
-        if (download_to_file(demo->client, demo->ids[N_JOBS + i], path, &demo->err, &export_, &error) < 0) {
+        if (download_to_file(demo->client, demo->ids[N_JOBS + i], path, false, &demo->err, &export_, &error) < 0) {
             rc = failed("download", &error);
             break;
         }

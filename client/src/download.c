@@ -28,9 +28,10 @@ static int take_piece(struct download *d, struct progress *p, const Joblog__V1__
                       struct err *ret_err)
 {
     if (m->file) {
-        p->total = m->file->size;
+        p->total = m->file->complete ? m->file->size : -1;
         snprintf(p->sha256, sizeof p->sha256, "%s", text_of(m->file->sha256));
     }
+    d->attempt = m->attempt;
     if (m->data.len == 0)
         return 0;
     if (m->offset != d->offset)
@@ -52,6 +53,8 @@ static int read_stream(struct download *d, struct progress *p, bool *ret_final, 
     Joblog__V1__DownloadExportRequest request = JOBLOG__V1__DOWNLOAD_EXPORT_REQUEST__INIT;
     request.id = d->id;
     request.offset = d->offset;
+    request.follow = d->follow;
+    request.attempt = d->offset > 0 ? d->attempt : 0;
     struct call_options options;
     call_options_init(&options, &d->client->credentials, 0);
     struct crpc_stream *stream =
@@ -105,11 +108,12 @@ int download_run(struct download *d, struct err *ret_err)
     return 0;
 }
 
-int joblog_export_download(struct joblog_client *client, int64_t id, int64_t offset, joblog_download_sink *sink,
-                           void *user, struct joblog_export **ret_export, struct joblog_error *error)
+static int download_to_sink(struct joblog_client *client, int64_t id, int64_t offset, bool follow,
+                            joblog_download_sink *sink, void *user, struct joblog_export **ret_export,
+                            struct joblog_error *error)
 {
     struct err e = ERR_NONE;
-    struct download d = {.client = client, .id = id, .offset = offset, .sink = sink, .user = user};
+    struct download d = {.client = client, .id = id, .offset = offset, .follow = follow, .sink = sink, .user = user};
     d.digest = offset == 0 ? EVP_MD_CTX_new() : NULL;
     if (offset == 0 && (!d.digest || EVP_DigestInit_ex(d.digest, EVP_sha256(), NULL) != 1))
         error_no_memory(&e);
@@ -122,4 +126,16 @@ int joblog_export_download(struct joblog_client *client, int64_t id, int64_t off
             *ret_export = out;
     }
     return error_give(error, &e);
+}
+
+int joblog_export_download(struct joblog_client *client, int64_t id, int64_t offset, joblog_download_sink *sink,
+                           void *user, struct joblog_export **ret_export, struct joblog_error *error)
+{
+    return download_to_sink(client, id, offset, false, sink, user, ret_export, error);
+}
+
+int joblog_export_follow(struct joblog_client *client, int64_t id, joblog_download_sink *sink, void *user,
+                         struct joblog_export **ret_export, struct joblog_error *error)
+{
+    return download_to_sink(client, id, 0, true, sink, user, ret_export, error);
 }

@@ -6,8 +6,26 @@
 #include "convert.h"
 #include "export_priv.h"
 
-static const char *const operators[] = {"", "equals", "in", "contains", "at_least", "at_most", "search"};
+static const char *const operators[] = {"",       "equals",  "in",     "contains", "at_least", "at_most",
+                                        "search", "between", "prefix", "greater",  "less"};
 enum { N_OPERATORS = sizeof operators / sizeof operators[0] };
+
+/* Names by number; entry 0 stands for NULL and "" as well. */
+static const char *const formats[] = {"csv", "csv", "jsonl", "xlsx"};
+static const char *const compressions[] = {"none", "none", "gzip", "zstd"};
+static const char *const file_states[] = {"none", "none yet", "writing", "ready", "expired", "deleted", "none"};
+enum { N_FILE_STATES = sizeof file_states / sizeof file_states[0] };
+
+/* The number of a name among four; 0 for none given, -1 for one that is not there. */
+static int number_of(const char *name, const char *const names[4])
+{
+    if (!name || !*name)
+        return 0;
+    int i = 1;
+    while (i < 4 && strcmp(names[i], name) != 0)
+        i++;
+    return i < 4 ? i : -1;
+}
 
 bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct joblog_export *ret_export)
 {
@@ -24,6 +42,8 @@ bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct j
         .size = f ? f->size : 0,
         .rows = f ? f->rows : 0,
         .expire_us = time_us_of(f ? f->expire_time : NULL),
+        .cut_cells = f ? f->cut_cells : 0,
+        .file_state = file_states[(unsigned)m->file_state < N_FILE_STATES ? (unsigned)m->file_state : 0],
     };
     return convert_job(a, m->job, &ret_export->job);
 }
@@ -64,12 +84,47 @@ static int put_filter(struct arena *a, const struct joblog_export_filter *from, 
     return 0;
 }
 
+static int put_form(struct arena *a, const struct joblog_export_spec *spec, Joblog__V1__StartExportRequest *request,
+                    struct err *ret_err)
+{
+    const struct joblog_csv_options *csv = &spec->csv;
+    Joblog__V1__CsvOptions *options = arena_alloc(a, sizeof *options);
+    request->order = arena_alloc(a, spec->n_order * sizeof *request->order);
+    if (!options || !request->order)
+        return error_no_memory(ret_err);
+    for (size_t i = 0; i < spec->n_order; i++) {
+        Joblog__V1__ExportOrder *order = arena_alloc(a, sizeof *order);
+        if (!order)
+            return error_no_memory(ret_err);
+        joblog__v1__export_order__init(order);
+        order->column = text_for_message(spec->order[i].column);
+        order->descending = spec->order[i].descending;
+        request->order[i] = order;
+    }
+    request->n_order = spec->n_order;
+    request->columns = (char **)spec->columns;
+    request->n_columns = spec->n_columns;
+    joblog__v1__csv_options__init(options);
+    options->delimiter = text_for_message(csv->delimiter);
+    options->null_text = text_for_message(csv->null_text);
+    options->byte_order_mark = csv->byte_order_mark;
+    options->no_header = csv->no_header;
+    options->keep_formulas = csv->keep_formulas;
+    request->csv = options;
+    return 0;
+}
+
 static int put_spec(struct arena *a, const struct joblog_export_spec *spec, Joblog__V1__StartExportRequest *request,
                     struct err *ret_err)
 {
-    if (spec->format && *spec->format && strcmp(spec->format, "csv") != 0)
+    int format = number_of(spec->format, formats), compression = number_of(spec->compression, compressions);
+    if (format < 0)
         return err_field(ret_err, "format", "there is no format %.50s", spec->format);
-    request->format = JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV;
+    if (compression < 0)
+        return err_field(ret_err, "compression", "there is no compression %.50s", spec->compression);
+    request->format = (Joblog__V1__ExportFormat)format;
+    request->compression = (Joblog__V1__ExportCompression)compression;
+    request->language = text_for_message(spec->language);
     request->export_type = text_for_message(spec->export_type);
     request->file_name = text_for_message(spec->file_name);
     request->filters = arena_alloc(a, spec->n_filters * sizeof *request->filters);
@@ -81,7 +136,7 @@ static int put_spec(struct arena *a, const struct joblog_export_spec *spec, Jobl
             return rc;
     }
     request->n_filters = spec->n_filters;
-    return 0;
+    return put_form(a, spec, request, ret_err);
 }
 
 int joblog_export_start(struct joblog_client *client, const struct joblog_export_spec *spec,
@@ -161,6 +216,17 @@ int joblog_export_cancel(struct joblog_client *client, int64_t id, const char *r
     return error_give(error, &e);
 }
 
+int joblog_export_delete(struct joblog_client *client, int64_t id, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    Joblog__V1__DeleteExportRequest request = JOBLOG__V1__DELETE_EXPORT_REQUEST__INIT;
+    ProtobufCMessage *response = NULL;
+    request.id = id;
+    call_unary(client, EXPORT_METHOD(DELETE_EXPORT), &request.base, NULL, &response, &e);
+    crpc_message_free(response);
+    return error_give(error, &e);
+}
+
 static struct joblog_export_list *list_of(ProtobufCMessage *message, struct err *ret_err)
 {
     Joblog__V1__ListExportsResponse *m = (Joblog__V1__ListExportsResponse *)message;
@@ -217,11 +283,14 @@ static const char *filter_text(struct arena *a, const Joblog__V1__ExportFilterTy
 static bool convert_type(struct arena *a, const Joblog__V1__ExportType *m, struct joblog_export_type *out)
 {
     const char **columns = arena_alloc(a, m->n_columns * sizeof *columns);
+    const char **names = arena_alloc(a, m->n_columns * sizeof *names);
     const char **filters = arena_alloc(a, m->n_filters * sizeof *filters);
-    if (!columns || !filters)
+    if (!columns || !names || !filters)
         return false;
-    for (size_t i = 0; i < m->n_columns; i++)
+    for (size_t i = 0; i < m->n_columns; i++) {
         columns[i] = text_of(m->columns[i]->title);
+        names[i] = text_of(m->columns[i]->name);
+    }
     for (size_t i = 0; i < m->n_filters; i++) {
         filters[i] = filter_text(a, m->filters[i]);
         if (!filters[i])
@@ -230,6 +299,7 @@ static bool convert_type(struct arena *a, const Joblog__V1__ExportType *m, struc
     *out = (struct joblog_export_type){.name = text_of(m->name),
                                        .title = text_of(m->title),
                                        .columns = columns,
+                                       .column_names = names,
                                        .n_columns = m->n_columns,
                                        .filters = filters,
                                        .n_filters = m->n_filters};

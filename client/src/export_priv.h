@@ -24,9 +24,12 @@ struct download {
     joblog_download_sink *sink;
     void *user;
     EVP_MD_CTX *digest; /* of all before offset; NULL: unknown, the sum is not checked */
+    bool follow;        /* it may not be finished yet */
+    int64_t attempt;    /* that the bytes before offset are of; 0: not known */
 };
 /* Downloads from download->offset to the end. 0, or -code and *ret_err: DATA_LOSS with reason WRONG_SUM when the whole
  * is not what the server has. */
+/* ABORTED with reason EXPORT_RESTARTED: what came is of an attempt that has failed. */
 int download_run(struct download *download, struct err *ret_err);
 
 #endif

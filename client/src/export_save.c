@@ -58,10 +58,11 @@ static int64_t digest_file(int fd, EVP_MD_CTX *digest, struct err *ret_err)
 }
 
 /* One try: goes on with what is in fd. */
-static int fill_file(struct joblog_client *client, int64_t id, int fd, struct err *ret_err)
+static int fill_file(struct joblog_client *client, int64_t id, int fd, bool follow, struct err *ret_err)
 {
     struct saving s = {.fd = fd};
-    struct download d = {.client = client, .id = id, .sink = write_piece, .user = &s, .digest = EVP_MD_CTX_new()};
+    struct download d = {
+        .client = client, .id = id, .follow = follow, .sink = write_piece, .user = &s, .digest = EVP_MD_CTX_new()};
     int rc;
     if (!d.digest || EVP_DigestInit_ex(d.digest, EVP_sha256(), NULL) != 1) {
         rc = error_no_memory(ret_err);
@@ -76,18 +77,33 @@ static int fill_file(struct joblog_client *client, int64_t id, int fd, struct er
     return rc;
 }
 
-static int save(struct joblog_client *client, int64_t id, const char *path, const char *part, struct err *ret_err)
+/* From the start, and again when the attempt that is followed fails: what a former download left is of who knows which
+ * attempt. */
+static int follow_file(struct joblog_client *client, int64_t id, int fd, struct err *ret_err)
+{
+    for (;;) {
+        if (ftruncate(fd, 0) != 0)
+            return file_error(ret_err, errno, "could not empty the file");
+        *ret_err = ERR_NONE;
+        int rc = fill_file(client, id, fd, true, ret_err);
+        if (rc != -ERR_ABORTED || strcmp(ret_err->reason, "EXPORT_RESTARTED") != 0)
+            return rc;
+    }
+}
+
+static int save(struct joblog_client *client, int64_t id, const char *path, const char *part, bool follow,
+                struct err *ret_err)
 {
     int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return file_error(ret_err, errno, "could not open the file");
     struct stat st;
     bool resumed = fstat(fd, &st) == 0 && st.st_size > 0;
-    int rc = fill_file(client, id, fd, ret_err);
+    int rc = follow ? follow_file(client, id, fd, ret_err) : fill_file(client, id, fd, false, ret_err);
     /* What was there is of another export, or damaged: once more from the start. */
-    if (resumed && (rc == -ERR_OUT_OF_RANGE || rc == -ERR_DATA_LOSS)) {
+    if (!follow && resumed && (rc == -ERR_OUT_OF_RANGE || rc == -ERR_DATA_LOSS)) {
         *ret_err = ERR_NONE;
-        rc = ftruncate(fd, 0) == 0 ? fill_file(client, id, fd, ret_err)
+        rc = ftruncate(fd, 0) == 0 ? fill_file(client, id, fd, false, ret_err)
                                    : file_error(ret_err, errno, "could not empty the file");
     }
     if (rc == 0 && fsync(fd) != 0)
@@ -110,8 +126,8 @@ static int check_place(const char *path, struct err *ret_err)
     return err_set(ret_err, ERR_FAILED_PRECONDITION, "FILE", "%s is there and is not a regular file", path);
 }
 
-int joblog_export_save(struct joblog_client *client, int64_t id, const char *path, struct joblog_export **ret_export,
-                       struct joblog_error *error)
+static int save_to_path(struct joblog_client *client, int64_t id, const char *path, bool follow,
+                        struct joblog_export **ret_export, struct joblog_error *error)
 {
     struct err e = ERR_NONE;
     if (check_place(path, &e) < 0)
@@ -124,7 +140,7 @@ int joblog_export_save(struct joblog_client *client, int64_t id, const char *pat
     }
     memcpy(part, path, len);
     memcpy(part + len, ".part", sizeof ".part");
-    int rc = save(client, id, path, part, &e);
+    int rc = save(client, id, path, part, follow, &e);
     mem_free(part);
     if (rc == 0 && ret_export) {
         struct joblog_export *out = export_get(client, id, &e);
@@ -132,4 +148,22 @@ int joblog_export_save(struct joblog_client *client, int64_t id, const char *pat
             *ret_export = out;
     }
     return error_give(error, &e);
+}
+
+int joblog_export_save(struct joblog_client *client, int64_t id, const char *path, struct joblog_export **ret_export,
+                       struct joblog_error *error)
+{
+    return save_to_path(client, id, path, false, ret_export, error);
+}
+
+int joblog_export_save_following(struct joblog_client *client, int64_t id, const char *path,
+                                 struct joblog_export **ret_export, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    struct joblog_export *now = export_get(client, id, &e);
+    if (!now)
+        return error_give(error, &e);
+    bool follow = now->job.status == JOBLOG_PENDING || now->job.status == JOBLOG_RUNNING;
+    joblog_export_free(now);
+    return save_to_path(client, id, path, follow, ret_export, error);
 }

@@ -12,18 +12,38 @@ JOBLOG_BEGIN_DECLS
 
 struct joblog_export_filter {
     const char *field;
-    const char *op; /* "", "equals", "in", "contains", "at_least", "at_most", "search" */
+    /* "", "equals", "in", "contains", "at_least", "at_most", "search", "between", "prefix", "greater", "less" */
+    const char *op;
     const char *const *values;
     size_t n_values;
+};
+
+struct joblog_export_order {
+    const char *column;
+    bool descending;
+};
+
+/* How CSV is written. All zero: commas, titles, no mark, NULL is empty, formulas made harmless. */
+struct joblog_csv_options {
+    const char *delimiter; /* NULL or ",", ";", "|", "\t" */
+    const char *null_text;
+    bool byte_order_mark, no_header, keep_formulas;
 };
 
 struct joblog_export_spec {
     const char *export_type; /* required */
     const struct joblog_export_filter *filters;
     size_t n_filters;
-    const char *format;    /* "csv" */
+    const char *format;    /* "csv" (also NULL), "jsonl", "xlsx" */
     const char *file_name; /* NULL: made of the type and the date */
     const char *request_id;
+    const char *const *columns; /* none: all of the type */
+    size_t n_columns;
+    const struct joblog_export_order *order; /* none: the type's own */
+    size_t n_order;
+    const char *compression; /* "none" (also NULL), "gzip", "zstd" */
+    struct joblog_csv_options csv;
+    const char *language; /* of steps and message: "en" (also NULL), "es" */
 };
 
 struct joblog_export {
@@ -32,6 +52,8 @@ struct joblog_export {
     bool has_file; /* the file is complete */
     const char *file_name, *content_type, *sha256;
     int64_t size, rows, expire_us;
+    int64_t cut_cells;      /* texts that did not fit into a cell of a spreadsheet */
+    const char *file_state; /* "none yet", "writing", "ready", "expired", "deleted", "none" */
 };
 
 /* Gives the export. Its texts and job belong to it. Takes NULL. */
@@ -43,6 +65,9 @@ JOBLOG_API int joblog_export_get(struct joblog_client *client, int64_t id, struc
                                  struct joblog_error *error);
 JOBLOG_API int joblog_export_cancel(struct joblog_client *client, int64_t id, const char *reason,
                                     struct joblog_error *error);
+
+/* Deletes the file of an export that has ended; its record stays. Also 0 when there is no file any more. */
+JOBLOG_API int joblog_export_delete(struct joblog_client *client, int64_t id, struct joblog_error *error);
 
 struct joblog_export_list {
     struct joblog_export *exports;
@@ -59,6 +84,7 @@ struct joblog_export_type {
     size_t n_columns;
     const char *const *filters; /* "search (search)", "department (equals, in)" */
     size_t n_filters;
+    const char *const *column_names; /* n_columns of them */
 };
 /* Gives an array of *ret_n (joblog_export_types_free). */
 JOBLOG_API int joblog_export_types(struct joblog_client *client, struct joblog_export_type **ret_types, size_t *ret_n,
@@ -73,10 +99,20 @@ typedef int joblog_download_sink(void *user, const void *data, size_t len, int64
 JOBLOG_API int joblog_export_download(struct joblog_client *client, int64_t id, int64_t offset,
                                       joblog_download_sink *sink, void *user, struct joblog_export **ret_export,
                                       struct joblog_error *error);
+/* The same from the start of an export that may still be pending or running: what there is, then the rest as it is
+ * written; total is -1 until it is known. -JOBLOG_ABORTED with reason EXPORT_RESTARTED when an attempt fails of which
+ * something has come: that is worth nothing, begin again. */
+JOBLOG_API int joblog_export_follow(struct joblog_client *client, int64_t id, joblog_download_sink *sink, void *user,
+                                    struct joblog_export **ret_export, struct joblog_error *error);
 /* The same into a file: through PATH.part, which is resumed when it is there, and renamed when all is checked.
  * -JOBLOG_FAILED_PRECONDITION when PATH is something other than a regular file, such as a directory or a device. */
 JOBLOG_API int joblog_export_save(struct joblog_client *client, int64_t id, const char *path,
                                   struct joblog_export **ret_export, struct joblog_error *error);
+
+/* joblog_export_save for an export that may still be pending or running; begins again by itself when an attempt fails.
+ */
+JOBLOG_API int joblog_export_save_following(struct joblog_client *client, int64_t id, const char *path,
+                                            struct joblog_export **ret_export, struct joblog_error *error);
 
 JOBLOG_END_DECLS
 

@@ -1,0 +1,84 @@
+"""A joblogd with its own PostgreSQL and a file of export types, and the command line to reach it. For the tests of exports
+that are written in Python."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+
+class Fixture:
+    def __init__(self, programs, *args):
+        self.bin = programs
+        self.dir = tempfile.mkdtemp(prefix="joblog-readers.")
+        os.chmod(self.dir, 0o755)
+        self.types = os.path.join(self.dir, "types.json")
+        self.write_types([])
+        self.server, self.address = None, "127.0.0.1:0"
+        self.start(*args)
+
+    def write_types(self, types):
+        with open(self.types + ".new", "w") as f:
+            json.dump({"export_types": types}, f)
+        os.rename(self.types + ".new", self.types)
+
+    def start(self, *args):
+        self.log = open(os.path.join(self.dir, "log"), "a")
+        self.server = subprocess.Popen(
+            [self.bin + "/joblogd", "--embedded", self.dir + "/data", "--listen", self.address, "--export-types", self.types,
+             "--lease-timeout-ms=2000", *args], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        line = self.server.stdout.readline()
+        if "listen=" not in line:
+            sys.exit(open(os.path.join(self.dir, "log")).read())
+        self.address = re.search(r"listen=([^ ,]+)", line).group(1)
+        self.env = dict(os.environ, JOBLOG_TOKEN_FILE=self.dir + "/data/admin-token", XDG_CONFIG_HOME=self.dir,
+                        XDG_STATE_HOME=self.dir, LC_ALL="C.UTF-8")
+
+    def end(self):
+        self.server.terminate()
+        return self.server.wait()
+
+    def stop(self):
+        code = self.end()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        return code
+
+    def reload(self):
+        """SIGHUP, and the line of the log that says that it has been done."""
+        size = os.path.getsize(self.dir + "/log")
+        self.server.send_signal(1)
+        while True:
+            with open(self.dir + "/log") as f:
+                f.seek(size)
+                text = f.read()
+            if "export types" in text:
+                return text
+            if self.server.poll() is not None:
+                sys.exit("joblogd has ended")
+
+    def sql(self, text):
+        return subprocess.run(
+            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.dir + "/data/run", "-U", "joblog", "-d",
+             "joblog", "-f", "-"], input="SET timezone = 'UTC'; SET xmloption = content;" + text, text=True, check=True,
+            stdout=subprocess.PIPE).stdout
+
+    def joblog(self, *args, **more):
+        return subprocess.run([self.bin + "/joblog", "--server", self.address, *args], env=self.env, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, **more)
+
+    def popen(self, *args, **more):
+        return subprocess.Popen([self.bin + "/joblog", "--server", self.address, *args], env=self.env,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+    def export(self, kind, *args):
+        """The bytes of a new export."""
+        path = os.path.join(self.dir, "file")
+        if os.path.exists(path):
+            os.unlink(path)
+        done = self.joblog("export", "start", kind, "--output", path, *args)
+        if done.returncode != 0:
+            sys.exit("export %s %s: %s" % (kind, args, done.stderr.decode()))
+        with open(path, "rb") as f:
+            return f.read()

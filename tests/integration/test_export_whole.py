@@ -1,0 +1,303 @@
+#!/usr/bin/python3
+"""Exports as people use them, through the command line: downloads that follow, failures in the middle, deletion, limits,
+rows of an owner, reload of the types, attacks. test_export_whole.py DIRECTORY-OF-PROGRAMS"""
+import json
+import os
+import subprocess
+import sys
+
+from export_fixture import Fixture
+
+SCHEMA = """
+CREATE SCHEMA app;
+CREATE TABLE app.pace (seconds float8); INSERT INTO app.pace VALUES (0.003);
+CREATE FUNCTION app.nap(id bigint) RETURNS text STABLE LANGUAGE plpgsql AS
+  $$BEGIN PERFORM pg_sleep(seconds) FROM app.pace; RETURN 'nap ' || id || repeat('z', 1000); END$$;
+CREATE VIEW app.slow AS SELECT g AS id, app.nap(g) AS nap FROM generate_series(1::bigint, 1500) g;
+CREATE TABLE app.people (id int, name text, boss text, secret text);
+INSERT INTO app.people SELECT g, 'name ' || g, CASE g % 3 WHEN 0 THEN 'ann' WHEN 1 THEN 'bob' END, 'TOPSECRET'
+  FROM generate_series(1, 300) g;
+INSERT INTO app.people VALUES (1000, 'the quick brown foxes jumped', 'ann', 'TOPSECRET');
+CREATE TABLE app.big AS SELECT g AS id, md5(g::text) || md5((g + 1)::text) AS x FROM generate_series(1, 100000) g;
+"""
+PEOPLE = {"name": "people", "relation": "app.people", "owner_column": "boss", "order": {"column": "id"},
+          "columns": [{"name": "id"}, {"name": "name", "sortable": False}],
+          "filters": [{"field": "name", "operators": ["equals", "in", "contains", "prefix"]},
+                      {"field": "id", "type": "integer", "operators": ["equals", "between", "at_least", "greater", "less"]},
+                      {"field": "words", "operators": ["search"], "columns": ["name"], "full_text": "english"},
+                      {"field": "search", "operators": ["search"], "columns": ["name"]}]}
+SLOW = {"name": "slow", "relation": "app.slow", "columns": [{"name": "id"}, {"name": "nap"}]}
+BIG = {"name": "big", "relation": "app.big", "columns": [{"name": "id"}, {"name": "x"}], "order": {"column": "id"}}
+SLOW_FILE = b"id,nap\r\n" + b"".join(b"%d,nap %d%s\r\n" % (i, i, b"z" * 1000) for i in range(1, 1501))
+
+
+def check(what, want, got):
+    if want != got:
+        sys.exit("%s\n want %.300r\n got  %.300r" % (what, want, got))
+
+
+def has(what, part, text):
+    if part not in text:
+        sys.exit("%s\n want %r in\n %s" % (what, part, text))
+
+
+def begin(fx, kind, *args):
+    done = fx.joblog("export", "start", kind, *args)
+    check("start " + done.stderr.decode(), 0, done.returncode)
+    return done.stdout.decode().split()[0]
+
+
+def show(fx, export):
+    return json.loads(fx.joblog("export", "show", export, "--json").stdout)
+
+
+def remains(fx):
+    return int(fx.sql("SELECT (SELECT count(*) FROM joblog.export_chunk c WHERE NOT EXISTS (SELECT FROM joblog.export_file f"
+                      " WHERE f.job_id = c.job_id AND f.token = c.token AND gone = 0))"
+                      " + (SELECT count(*) FROM joblog.export_writing);"))
+
+
+def rows_of(data):
+    return data.decode().split("\r\n")[1:-1]
+
+
+def following(fx):
+    """Bytes come while rows are still written, then the end, and the whole is right."""
+    export = begin(fx, "slow")
+    down = fx.popen("export", "download", export, "--follow", "--output", "-")
+    first = down.stdout.read(100000)
+    now = show(fx, export)
+    check("status while following", "RUNNING", now["job"]["status"].upper())
+    check("file while following", "writing", now["file_state"])
+    rest = down.stdout.read()  # not communicate(), which forgets what the reader has buffered
+    err = down.stderr.read()
+    check("end of following: " + err.decode(), 0, down.wait())
+    check("what was followed", SLOW_FILE, first + rest)
+    check("file at the end", "ready", show(fx, export)["file_state"])
+
+
+def cut(fx):
+    fx.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'joblogd export rows';")
+
+
+def a_failed_attempt(fx):
+    """A pipe is told, a file begins again; bytes of two attempts never meet."""
+    export = begin(fx, "slow")
+    path = fx.dir + "/restarted"
+    pipe = fx.popen("export", "download", export, "--follow", "--output", "-")
+    saved = fx.popen("export", "download", export, "--follow", "--output", path)
+    pipe.stdout.read(100000)
+    cut(fx)
+    rest, err = pipe.communicate()
+    del rest
+    check("exit of the pipe", 5, pipe.returncode)
+    has("words of the pipe", "begin again", err.decode())
+    out, err = saved.communicate()
+    del out
+    check("exit of the file: " + err.decode(), 0, saved.returncode)
+    check("file after a restart", SLOW_FILE, open(path, "rb").read())
+    check("attempts", 2, show(fx, export)["job"]["attempt"])
+    check("remains of the first attempt", 0, remains(fx))
+
+
+def every_connection_is_cut(fx):
+    """As when PostgreSQL is restarted: jobs and downloads go on."""
+    path = fx.dir + "/outage"
+    saved = fx.popen("export", "start", "slow", "--output", path)
+    saved.stdout.readline()
+    while not os.path.exists(path + ".part") or os.path.getsize(path + ".part") == 0:
+        pass
+    fx.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+           " AND application_name LIKE 'joblog%';")
+    out, err = saved.communicate()
+    del out
+    check("exit after the outage: " + err.decode(), 0, saved.returncode)
+    check("file after the outage", SLOW_FILE, open(path, "rb").read())
+
+
+def the_server_is_killed(fx):
+    path = fx.dir + "/killed"
+    saved = fx.popen("export", "start", "slow", "--output", path)
+    saved.stdout.readline()
+    while not os.path.exists(path + ".part") or os.path.getsize(path + ".part") == 0:
+        pass
+    fx.server.kill()
+    fx.server.wait()
+    fx.start()
+    out, err = saved.communicate()
+    del out
+    check("exit after the kill: " + err.decode(), 0, saved.returncode)
+    check("file after the kill", SLOW_FILE, open(path, "rb").read())
+    check("remains after the kill", 0, remains(fx))
+
+
+def the_client_goes_away(fx):
+    export = begin(fx, "big", "--watch")
+    down = fx.popen("export", "download", export, "--output", "-")
+    down.stdout.read(1000)
+    down.kill()
+    down.communicate()
+    again = fx.joblog("export", "download", export, "--output", "-")
+    check("the next download", 0, again.returncode)
+    check("rows of it", 100001, again.stdout.count(b"\r\n"))
+    return export
+
+
+def deletion(fx, export):
+    check("delete", 0, fx.joblog("export", "delete", export).returncode)
+    check("state", "deleted", show(fx, export)["file_state"])
+    check("chunks", "0", fx.sql("SELECT count(*) FROM joblog.export_chunk WHERE job_id = %s;" % export).strip())
+    done = fx.joblog("export", "download", export, "--output", "-")
+    check("download of it", 3, done.returncode)
+    has("its words", "deleted", done.stderr.decode())
+    check("delete again", 0, fx.joblog("export", "delete", export).returncode)
+    export = begin(fx, "slow")
+    done = fx.joblog("export", "delete", export)
+    check("delete of one that runs", 5, done.returncode)
+    has("its words", "cancel it first", done.stderr.decode())
+    check("cancel", 0, fx.joblog("export", "cancel", export).returncode)
+    fx.joblog("export", "watch", export)
+    check("state of one cancelled", "none", show(fx, export)["file_state"])
+    check("remains of one cancelled", 0, remains(fx))
+
+
+def operators(fx):
+    for args, want in ((["-f", "words=fox AND jumping"], ["1000,the quick brown foxes jumped"]),
+                       (["-f", "words=-fox quick"], []),
+                       (["-f", "id:between=2,4"], ["2,name 2", "3,name 3", "4,name 4"]),
+                       (["-f", "id:greater=299", "-f", "id:less=1000"], ["300,name 300"]),
+                       (["-f", "name:prefix=name 29", "--order", "-id", "--columns", "id"],
+                        ["299", "298", "297", "296", "295", "294", "293", "292", "291", "290", "29"])):
+        check("rows of %s" % args, want, rows_of(fx.export("people", *args)))
+
+
+def rows_of_an_owner(fx):
+    mine = rows_of(fx.export("people", "--actor", "ann", "--columns", "id"))
+    check("rows of ann", [str(i) for i in range(3, 301, 3)] + ["1000"], mine)
+    check("rows of nobody", [], rows_of(fx.export("people", "--actor", "carol")))
+    check("rows of an administrator", 301, len(rows_of(fx.export("people"))))
+
+
+def attacks(fx):
+    """Whatever is sent: refused, or an answer with nothing but what the type grants."""
+    texts = ["'", "''", "\\", "\\'", "'; DROP TABLE app.people; --", "' OR '1'='1", "x' OR true --", "%' OR 1=1 --",
+             "1; SELECT secret FROM app.people", "$1", "$$x$$", "E'\\\\'", "\\x27", "U&'\\0027'", "/*", "*/", "--", "%", "_",
+             "') UNION SELECT secret, secret FROM app.people --", "COPY x TO PROGRAM 'id'", "\u02bc", "\uff07", "\x01",
+             "a:b & !c | (d", "\"", "secret", "secret:*", "id, secret", "1 OR 1=1", "(SELECT secret FROM app.people LIMIT 1)"]
+    names = ["secret", "id\"", "id\", \"secret", "*", "id; DROP TABLE app.people", "people.secret", "ctid", "xmin", "ID", "",
+             "boss", "id desc", "1", "id::text", "row_to_json(people)", "name\"::text||secret||\""]
+    tried = [["-f", "%s%s=%s" % (field, op, text)] for text in texts
+             for field, op in (("name", ":equals"), ("name", ":in"), ("name", ":contains"), ("name", ":prefix"), ("id", ""),
+                               ("words", ""), ("search", ""), ("secret", ""), (text.replace("=", "").replace(":", "") or "x",
+                                                                               ""))]
+    tried += [["--columns", name] for name in names if name] + [["--order", name] for name in names if name]
+    tried += [["--null", text] for text in texts[:8]] + [["--delimiter", text[:1] or "x"] for text in texts[:8]]
+    tried += [["--name", "../" + text] for text in texts[:8]]
+    children, granted = [], 0
+    for args in tried:
+        children.append((args, fx.popen("export", "start", "people", "--actor", "ann", "--output", "-", *args)))
+        if len(children) < 8 and args is not tried[-1]:
+            continue
+        for args, child in children:
+            out, err = child.communicate()
+            if child.returncode not in (0, 2, 5):
+                sys.exit("attack %s ended with %d: %s" % (args, child.returncode, err.decode()))
+            if b"TOPSECRET" in out or b"bob" in out or len(rows_of(out) if b"\r\n" in out else []) > 101:
+                sys.exit("attack %s got %.200r" % (args, out))
+            granted += child.returncode == 0
+        children = []
+    check("something was answered", True, granted > 50)
+    check("the table is there", "301", fx.sql("SELECT count(*) FROM app.people;").strip())
+
+
+def reload_of_types(fx):
+    fx.write_types([PEOPLE, SLOW, dict(BIG, columns=[{"name": "gone"}])])
+    has("a bad file", "has no column \"gone\"", fx.reload())
+    check("the types of before stay", 0, fx.joblog("export", "start", "big", "-W").returncode)
+    fx.write_types([PEOPLE, SLOW, dict(BIG, row_limit=99999), dict(BIG, name="big2")])
+    while b"big2" not in fx.joblog("export", "types").stdout:  # seen without a signal
+        pass
+    done = fx.joblog("export", "start", "big", "--output", "-")
+    check("more rows than may be", 1, done.returncode)
+    has("its words", "100000 rows, and an export of this type may have 99999", done.stderr.decode())
+
+
+def words_and_the_built_in_type(fx):
+    out = fx.popen("export", "start", "slow", "--watch", "--json", "--language", "es")
+    steps = set()
+    for line in out.stdout:
+        steps.add(json.loads(line).get("progress", {}).get("step"))
+    out.communicate()
+    check("a step in Spanish", True, "Generando archivo…" in steps)
+    done = fx.joblog("export", "start", "people", "--language", "es")
+    has("the message in Spanish", "ha comenzado", done.stderr.decode())
+    jobs = fx.export("jobs", "--format", "jsonl", "-f", "job_name=joblog.export", "--columns", "id,status,job_name")
+    rows = [json.loads(line) for line in jobs.decode().splitlines()]
+    check("jobs in jobs", True, len(rows) > 20 and {"completed"} < {r["status"] for r in rows})
+
+
+def limits(fx):
+    fx.end()
+    fx.start("--export-owner-running=1", "--export-owner-per-day=0", "--export-owner-megabytes=1")
+    fx.joblog("export", "cancel", begin(fx, "slow", "--actor", "dora", "--request-id", "r1"))
+    children = [fx.popen("export", "start", "slow", "--actor", "erin") for _ in range(6)]
+    codes = sorted((child.communicate(), child.returncode)[1] for child in children)
+    check("one at a time", True, codes.count(0) <= 1 and set(codes) <= {0, 5})
+    again = fx.joblog("export", "start", "slow", "--actor", "dora", "--request-id", "r1")
+    check("a repetition is answered", 0, again.returncode)
+    done = fx.joblog("export", "start", "big2", "--actor", "fred", "--output", "-")
+    check("more bytes than may be", 1, done.returncode)
+    has("its words", "as much room as they may", done.stderr.decode())
+    check("remains of it", 0, int(fx.sql("SELECT count(*) FROM joblog.export_chunk c JOIN joblog.job j ON j.id = c.job_id"
+                                         " WHERE j.owner = 'fred';")))
+
+
+def a_directory(fx):
+    """The same files from a directory; a full disk fails the export, and the room is given back."""
+    fx.end()
+    place = fx.dir + "/files"
+    os.mkdir(place)
+    fx.start("--export-directory", place)
+    fx.sql("UPDATE app.pace SET seconds = 0;")
+    check("file from a directory", SLOW_FILE, fx.export("slow"))
+    check("files", 1, len(os.listdir(place)))
+    subprocess.run(["prlimit", "--pid", str(fx.server.pid), "--fsize=1000000"], check=True)
+    done = fx.joblog("export", "start", "big2", "--output", "-")
+    check("a full disk", 1, done.returncode)
+    has("its words", "no room left", done.stderr.decode())
+    check("files after a full disk", 1, len(os.listdir(place)))
+    subprocess.run(["prlimit", "--pid", str(fx.server.pid), "--fsize=unlimited"], check=True)
+    check("room again", 100000, len(rows_of(fx.export("big2"))))
+    export = json.loads(fx.joblog("export", "list", "--json").stdout.splitlines()[0])["id"]
+    check("delete", 0, fx.joblog("export", "delete", str(export)).returncode)
+    check("files after a deletion", 1, len(os.listdir(place)))
+
+
+def main():
+    fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
+    try:
+        fx.sql(SCHEMA)
+        fx.write_types([PEOPLE, SLOW, BIG])
+        has("types", "export types loaded types=4", fx.reload())
+        operators(fx)
+        rows_of_an_owner(fx)
+        attacks(fx)
+        following(fx)
+        a_failed_attempt(fx)
+        every_connection_is_cut(fx)
+        deletion(fx, the_client_goes_away(fx))
+        words_and_the_built_in_type(fx)
+        reload_of_types(fx)
+        the_server_is_killed(fx)
+        limits(fx)
+        a_directory(fx)
+    except SystemExit:
+        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
+        raise
+    finally:
+        code = fx.stop()
+    check("exit of joblogd", 0, code)
+    print("all well")
+
+
+main()
