@@ -1,6 +1,7 @@
 /* Downloading an export: a server stream that is opened again where it was cut. Runs on the caller's thread, and calls
  * the sink there. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/crc32c.h"
@@ -21,7 +22,8 @@ bool sha256_hex(EVP_MD_CTX *digest, char hex[SHA256_HEX_SIZE])
 struct progress {
     int64_t total; /* -1: not known yet */
     char sha256[SHA256_HEX_SIZE];
-    bool moved; /* something has come since the stream was opened */
+    bool moved;      /* something has come since the stream was opened */
+    bool ever_moved; /* something has come at all */
 };
 
 static int take_piece(struct download *d, struct progress *p, const Joblog__V1__DownloadExportResponse *m,
@@ -43,7 +45,7 @@ static int take_piece(struct download *d, struct progress *p, const Joblog__V1__
     if (d->sink(d->user, m->data.data, m->data.len, m->offset, p->total) != 0)
         return err_set(ret_err, ERR_ABORTED, "STOPPED_BY_CALLER", "the download was stopped");
     d->offset += (int64_t)m->data.len;
-    p->moved = true;
+    p->moved = p->ever_moved = true;
     return 0;
 }
 
@@ -96,7 +98,12 @@ int download_run(struct download *d, struct err *ret_err)
             p.moved = false;
         }
         int64_t pause = backoff_next_ms(&backoff, e.retry_after_ms);
-        if (final || !stream_was_cut(&e) || !d->client->retry || clock_mono_ms() + pause > give_up_ms) {
+        /* What was given to the sink is of an attempt that failed: only who has the sink can take it back. */
+        if (strcmp(e.reason, "EXPORT_RESTARTED") == 0 && d->offset > 0)
+            final = true;
+        /* A download that was under way goes on after a cut also for a client that wants no retries. */
+        bool retries = d->client->retry || p.ever_moved;
+        if (final || !stream_was_cut(&e) || !retries || clock_mono_ms() + pause > give_up_ms) {
             *ret_err = e;
             return -(int)e.code;
         }

@@ -66,11 +66,11 @@ class Fixture:
 
     def joblog(self, *args, **more):
         return subprocess.run([self.bin + "/joblog", "--server", self.address, *args], env=self.env, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, **more)
+                              stderr=subprocess.PIPE, timeout=60, **more)
 
     def popen(self, *args, **more):
         return subprocess.Popen([self.bin + "/joblog", "--server", self.address, *args], env=self.env,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, **more)
 
     def export(self, kind, *args):
         """The bytes of a new export."""
