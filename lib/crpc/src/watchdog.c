@@ -1,5 +1,6 @@
-/* See watchdog.h. A worker that turns is well, and so is one that sleeps: what counts is processor time without a turn.
- * An honest peer cannot cause much of it, as flow control makes it wait for messages to be received. */
+/* See watchdog.h. A worker that turns is well, and so is one that sleeps or is with its handlers: what counts is
+ * processor time in core without a turn. An honest peer cannot cause much of it, as flow control makes it wait for
+ * messages to be received. */
 #include "watchdog.h"
 
 #include <signal.h>
@@ -18,7 +19,7 @@ enum {
 };
 
 struct watched {
-    uint64_t turns;
+    uint64_t passages;
     int64_t cpu_us, stuck_us;
 };
 
@@ -41,16 +42,17 @@ static int64_t cpu_us(pthread_t thread)
     return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
 }
 
-/* How long it has worked without a turn, as far as it was looked at. */
+/* How long it has worked in core without coming back, as far as it was looked at. What it does outside is its handlers'
+ * doing, not a peer's. */
 static int64_t look_at(struct watched *seen, struct worker *w)
 {
-    uint64_t turns = atomic_load_explicit(&w->turns, memory_order_relaxed);
+    uint64_t passages = atomic_load_explicit(&w->passages, memory_order_relaxed);
     int64_t cpu = cpu_us(w->thread), used = cpu - seen->cpu_us;
-    if (turns != seen->turns || seen->cpu_us == 0 || used < BUSY_US / 10)
+    if (passages % 2 == 0 || passages != seen->passages || seen->cpu_us == 0 || used < BUSY_US / 10)
         seen->stuck_us = 0;
     else
         seen->stuck_us += used;
-    seen->turns = turns;
+    seen->passages = passages;
     seen->cpu_us = cpu;
     return seen->stuck_us;
 }

@@ -111,11 +111,20 @@ static gpr_timespec wait_until(const struct worker *w)
     return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(left > 0 ? left : 0, GPR_TIMESPAN));
 }
 
+/* Into core, or out of it. */
+static void step_over(struct worker *w)
+{
+    uint64_t n = atomic_load_explicit(&w->passages, memory_order_relaxed) + 1;
+    atomic_store_explicit(&w->passages, n, memory_order_relaxed);
+}
+
 /* False when the queue is shut down and empty. */
 static bool worker_turn(struct worker *w)
 {
-    grpc_event ev = grpc_completion_queue_next(w->cq, wait_until(w), NULL);
-    atomic_store_explicit(&w->turns, atomic_load_explicit(&w->turns, memory_order_relaxed) + 1, memory_order_relaxed);
+    gpr_timespec until = wait_until(w);
+    step_over(w);
+    grpc_event ev = grpc_completion_queue_next(w->cq, until, NULL);
+    step_over(w);
     if (ev.type == GRPC_QUEUE_SHUTDOWN)
         return false;
     if (ev.type == GRPC_OP_COMPLETE) {

@@ -50,7 +50,7 @@ struct worker {
     struct timer *timers; /* root of the heap */
     pthread_t thread;
     bool running;
-    atomic_ullong turns; /* of its loop; only it writes */
+    atomic_ullong passages; /* into core and out of it: odd while it is there; only the worker writes */
 };
 
 /* Makes the queue; no thread yet. */
