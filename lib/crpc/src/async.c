@@ -107,9 +107,8 @@ static int maybe_finish(struct crpc_async *s, int n_called)
     if (!s->has_status || s->n_outstanding > 0)
         return n_called;
     bool well = s->code == GRPC_STATUS_OK && s->broken.code == ERR_OK;
-    if (well && !s->read_over) {
-        if (!s->paused)
-            start_read(s);
+    if (well && !s->read_over) { /* paused or not: with the status nothing is left, and no cancel would reach it */
+        start_read(s);
         return n_called;
     }
     return n_called + finish(s);

@@ -76,7 +76,8 @@ void crpc_async_compress(struct crpc_async *stream, bool on);
 bool crpc_async_received_compressed(const struct crpc_async *stream);
 /* While paused no message is read. Called in on_message (or before the first message), no other comes; called
  * elsewhere, one may, whose read has begun. The rest waits at the server once the window is full. A call that fails
- * ends all the same and drops what was not read; one that ends well waits for crpc_async_resume. */
+ * ends all the same and drops what was not read; one that ends well waits for crpc_async_resume while there is
+ * something left to read. */
 void crpc_async_pause(struct crpc_async *stream);
 void crpc_async_resume(struct crpc_async *stream);
 /* Ends the call with CANCELLED, unless it has ended; on_end says which. */
