@@ -423,6 +423,21 @@ static void test_cancel_from_other_thread(void **state)
     crpc_stream_free(s);
 }
 
+/* Once is enough; what comes after it is refused. */
+static void test_write_after_close(void **state)
+{
+    chat_request q = CRPC__TEST__V1__CHAT_REQUEST__INIT;
+    struct err err = ERR_NONE;
+    int n;
+    struct crpc_stream *s = chat_open(*state);
+    assert_int_equal(crpc_stream_close_write(s, &err), 0);
+    assert_int_equal(crpc_stream_close_write(s, &err), -ERR_FAILED_PRECONDITION);
+    assert_string_equal(err.reason, "WRITE_CLOSED");
+    assert_int_equal(crpc_test_v1_echo_service_chat_write(s, &q, &err), -ERR_FAILED_PRECONDITION);
+    assert_int_equal(chat_read_all(s, &n, &err), 0);
+    crpc_stream_free(s);
+}
+
 static void test_stream_to_nowhere(void **state)
 {
     (void)state;
@@ -457,6 +472,7 @@ int main(void)
         T(test_reader_finishes_during_send),
         T(test_writer_finishes_during_recv),
         T(test_cancel_from_other_thread),
+        T(test_write_after_close),
 #undef T
         cmocka_unit_test(test_stream_to_nowhere),
     };

@@ -20,6 +20,7 @@ struct crpc_stream {
     struct cancel_link link;
     char tag_open, tag_initial, tag_status, tag_read, tag_write; /* only their addresses matter */
     bool answered;                                               /* a message has come; the reader's */
+    bool closed;                                                 /* the writing half; the writer's */
     pthread_mutex_t mu;                                          /* the next five */
     atomic_bool ended;                                           /* tag_status has come */
     struct err status;
@@ -115,8 +116,15 @@ static int write_failed(struct crpc_stream *s, struct err *ret_err)
     return err_set(ret_err, ERR_UNAVAILABLE, "CALL_ENDED", "the call has ended; reading on gives its status");
 }
 
+static int write_closed(struct err *ret_err)
+{
+    return err_set(ret_err, ERR_FAILED_PRECONDITION, "WRITE_CLOSED", "the writing half is closed");
+}
+
 int crpc_stream_write(struct crpc_stream *stream, const ProtobufCMessage *msg, struct err *ret_err)
 {
+    if (stream->closed)
+        return write_closed(ret_err);
     packing_put(&stream->packing, &stream->out, msg);
     grpc_op op = bytes_send_op(&stream->out);
     start(stream, &op, 1, &stream->tag_write);
@@ -127,7 +135,10 @@ int crpc_stream_write(struct crpc_stream *stream, const ProtobufCMessage *msg, s
 
 int crpc_stream_close_write(struct crpc_stream *stream, struct err *ret_err)
 {
+    if (stream->closed)
+        return write_closed(ret_err);
     grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
+    stream->closed = true;
     start(stream, &op, 1, &stream->tag_write);
     return pluck(stream, &stream->tag_write) ? 0 : write_failed(stream, ret_err);
 }
