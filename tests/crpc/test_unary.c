@@ -141,11 +141,11 @@ static void test_metadata(void **state)
 static void test_illegal_metadata(void **state)
 {
     struct echo *e = *state;
-    static const struct crpc_metadata bad[] = {{"X-Upper", SPAN_LIT("a")},
-                                               {"x y", SPAN_LIT("a")},
-                                               {"grpc-timeout", SPAN_LIT("1S")},
-                                               {":path", SPAN_LIT("a")},
-                                               {"x-a", SPAN_LIT("line\nbreak")}};
+    static const struct crpc_metadata bad[] = {
+        {"X-Upper", SPAN_LIT("a")},        {"x y", SPAN_LIT("a")},
+        {"grpc-timeout", SPAN_LIT("1S")},  {":path", SPAN_LIT("a")},
+        {"connection", SPAN_LIT("close")}, {"content-type", SPAN_LIT("text/plain")},
+        {"x-a", SPAN_LIT("line\nbreak")}};
     say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
     say_response *r = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

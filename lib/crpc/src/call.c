@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "metadata.h"
 #include "server_priv.h"
 #include "status.h"
 
@@ -199,18 +200,15 @@ static size_t initial_op(struct crpc_call *call, grpc_op *ops)
 }
 
 /* Core has taken its own references by now. */
-static void metadata_drop(grpc_metadata *md, size_t *io_n)
+static void list_drop(grpc_metadata *md, size_t *io_n)
 {
-    for (size_t i = 0; i < *io_n; i++) {
-        grpc_slice_unref(md[i].key);
-        grpc_slice_unref(md[i].value);
-    }
+    metadata_drop(md, *io_n);
     *io_n = 0;
 }
 
 static void initial_drop(struct crpc_call *call)
 {
-    metadata_drop(call->initial, &call->n_initial);
+    list_drop(call->initial, &call->n_initial);
 }
 
 void call_send_out(struct crpc_call *call)
@@ -265,7 +263,7 @@ static void status_start(struct crpc_call *call)
     op->data.send_status_from_server.trailing_metadata_count = call->n_trailing;
     call_batch(call, ops, n, &call->op_status);
     grpc_slice_unref(msg);
-    metadata_drop(trailing, &call->n_trailing);
+    list_drop(trailing, &call->n_trailing);
     initial_drop(call);
 }
 
@@ -411,7 +409,7 @@ void call_finalize(struct crpc_call *call)
     const struct crpc_server_options *o = &call->server->options;
     call->closed = true;
     initial_drop(call);
-    metadata_drop(call->trailing, &call->n_trailing);
+    list_drop(call->trailing, &call->n_trailing);
     if (call->started && call->method->handler->done)
         call->method->handler->done(call);
     if (call->n_before == 0)

@@ -5,6 +5,7 @@
 #include <grpc/slice.h>
 
 #include "call.h"
+#include "metadata.h"
 #include "server_priv.h"
 
 void *crpc_call_state(struct crpc_call *call)
@@ -97,17 +98,11 @@ static int add_entry(struct crpc_call *call, grpc_metadata **io_list, size_t *io
 {
     if (*io_n == CALL_METADATA_MAX)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "more than %d metadata entries", CALL_METADATA_MAX);
-    grpc_slice k = grpc_slice_from_copied_string(key), v = grpc_slice_from_copied_buffer(value.data, value.len);
-    bool legal = grpc_header_key_is_legal(k) && strncmp(key, "grpc-", 5) != 0 &&
-                 (grpc_is_binary_header(k) || grpc_header_nonbin_value_is_legal(v));
-    bool room = call_list_room(call, io_list);
-    if (!legal || !room) {
-        grpc_slice_unref(k);
-        grpc_slice_unref(v);
-        return legal ? err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory")
-                     : err_set(ret_err, ERR_INVALID_ARGUMENT, NULL, "illegal metadata for key %s", key);
-    }
-    (*io_list)[(*io_n)++] = (grpc_metadata){.key = k, .value = v};
+    if (!call_list_room(call, io_list))
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    if (!metadata_make(key, value, &(*io_list)[*io_n]))
+        return err_set(ret_err, ERR_INVALID_ARGUMENT, NULL, "illegal metadata for key %s", key);
+    ++*io_n;
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "bytes.h"
 #include "crpc/call_credentials.h"
 #include "crpc/client.h"
+#include "metadata.h"
 
 /* Entries of metadata a call may have, with the channel's. */
 enum { CHANNEL_METADATA_MAX = 32 };
@@ -47,7 +48,6 @@ struct crpc_call_metadata {
 
 /* One entry, checked and copied. */
 int metadata_entry(const char *key, struct span value, grpc_metadata *ret, struct err *ret_err);
-void metadata_drop(grpc_metadata *md, size_t n);
 /* The channel's, the call's, and what its credentials supply. */
 int metadata_init(struct crpc_call_metadata *md, const struct crpc_channel *channel, const struct crpc_method *method,
                   const struct crpc_call_options *options, struct err *ret_err);

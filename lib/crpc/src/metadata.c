@@ -1,23 +1,42 @@
-/* Metadata that a call sends: the channel's, the call's own, and what its credentials supply. The thread that starts
- * the call. */
+/* Metadata that a call sends: the channel's, the call's own, and what its credentials supply, on the thread that starts
+ * the call. What may be sent at all is a question of servers too. */
 #include <string.h>
 
 #include <grpc/slice.h>
 
 #include "channel.h"
 
-int metadata_entry(const char *key, struct span value, grpc_metadata *ret, struct err *ret_err)
+/* gRPC's own, what core makes itself, and what HTTP/2 forbids (RFC 9113, 8.2.2): strict peers would end the call. */
+static bool is_reserved(const char *key)
+{
+    static const char *const keys[] = {"connection", "content-length",   "content-type", "host",
+                                       "keep-alive", "proxy-connection", "te",           "transfer-encoding",
+                                       "upgrade",    "user-agent"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return strncmp(key, "grpc-", 5) == 0;
+}
+
+bool metadata_make(const char *key, struct span value, grpc_metadata *ret)
 {
     grpc_slice k = grpc_slice_from_copied_string(key);
     grpc_slice v = grpc_slice_from_copied_buffer(value.data, value.len);
-    if (!grpc_header_key_is_legal(k) || strncmp(key, "grpc-", 5) == 0 ||
+    if (!grpc_header_key_is_legal(k) || is_reserved(key) ||
         (!grpc_is_binary_header(k) && !grpc_header_nonbin_value_is_legal(v))) {
         grpc_slice_unref(k);
         grpc_slice_unref(v);
-        return err_field(ret_err, "metadata", "illegal metadata for key %.64s", key);
+        return false;
     }
     *ret = (grpc_metadata){.key = k, .value = v};
-    return 0;
+    return true;
+}
+
+int metadata_entry(const char *key, struct span value, grpc_metadata *ret, struct err *ret_err)
+{
+    if (metadata_make(key, value, ret))
+        return 0;
+    return err_field(ret_err, "metadata", "illegal metadata for key %.64s", key);
 }
 
 void metadata_drop(grpc_metadata *md, size_t n)

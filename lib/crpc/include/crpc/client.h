@@ -28,7 +28,8 @@ struct crpc_stream;
 /* ---- metadata ---- */
 
 struct crpc_metadata {
-    const char *key;   /* lower case; one that ends in "-bin" may have any bytes as its value */
+    const char *key;   /* lower case; one that ends in "-bin" may have any bytes as its value. gRPC's own and HTTP's
+                          (grpc-..., content-type, host, user-agent, connection ...) are refused */
     struct span value; /* else printable ASCII */
 };
 
@@ -148,9 +149,9 @@ void crpc_message_free(ProtobufCMessage *msg);
 struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct crpc_method *method,
                                      const struct crpc_call_options *options, struct err *ret_err);
 /* Blocks until the message is handed to the transport. 0, or -code when the call has ended (the status is what
- * crpc_stream_read gives). Not after crpc_stream_close_write. */
+ * crpc_stream_read gives); -ERR_FAILED_PRECONDITION, reason WRITE_CLOSED, after crpc_stream_close_write. */
 int crpc_stream_write(struct crpc_stream *stream, const ProtobufCMessage *msg, struct err *ret_err);
-/* No more writes; once. Fails as crpc_stream_write. */
+/* No more writes. Fails as crpc_stream_write, and the second time with WRITE_CLOSED. */
 int crpc_stream_close_write(struct crpc_stream *stream, struct err *ret_err);
 /* Blocks for the next message. 1 and gives *ret_msg (crpc_message_free); 0 when the stream has ended with OK; -code and
  * *ret_err when it ended otherwise. A malformed message cancels the call: -ERR_INTERNAL. */
