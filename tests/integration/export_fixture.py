@@ -70,7 +70,7 @@ class Fixture:
 
     def popen(self, *args, **more):
         return subprocess.Popen([self.bin + "/joblog", "--server", self.address, *args], env=self.env,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, **more)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
 
     def export(self, kind, *args):
         """The bytes of a new export."""
