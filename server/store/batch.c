@@ -68,6 +68,7 @@ void batch_done(struct batch *b)
     HASH_CLEAR(hh, b->busy);
     HASH_CLEAR(hh, b->by_request);
     pg_free(b->loaded);
+    pg_free(b->ended);
     pg_free(b->removed);
     pg_free(b->lost);
     arena_reset(&b->arena);
@@ -75,7 +76,7 @@ void batch_done(struct batch *b)
     b->effects = NULL;
     b->requests = NULL;
     b->claims = NULL;
-    b->loaded = b->removed = b->lost = NULL;
+    b->loaded = b->ended = b->removed = b->lost = NULL;
     b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = false;
     b->n_sent = 0;
 }
@@ -303,7 +304,7 @@ static void ask(struct writer *w, bool upkeep)
 {
     struct batch *b = &w->batch;
     struct rows *r = &b->rows;
-    bool requests = r->request.n > 0 && w->asks_requests, removes, loads, promotes = false;
+    bool requests = r->request.n > 0 && w->asks_requests, removes, loads, ended, promotes = false;
     struct pg_result *found;
 
     if (r->request.n > 0)
@@ -316,6 +317,7 @@ static void ask(struct writer *w, bool upkeep)
     }
     removes = send(w, SQL_WAIT_REMOVE, &r->remove);
     loads = send(w, SQL_JOB_GET, &r->load);
+    ended = send(w, SQL_LEASE_ENDED, &r->ended);
     if (b->want_lost) {
         pg_add_time(&r->lost, b->now_us);
         b->sent_lost = send(w, SQL_LEASE_LOST, &r->lost);
@@ -340,6 +342,8 @@ static void ask(struct writer *w, bool upkeep)
         b->removed = pg_read(w->pg);
     if (loads)
         b->loaded = pg_read(w->pg);
+    if (ended)
+        b->ended = pg_read(w->pg);
     if (b->sent_lost)
         b->lost = pg_read(w->pg);
     if (promotes) {

@@ -235,7 +235,7 @@ struct effect {
 struct rows {
     struct pg_params job, waiting, scheduled, lease, lease_gone, state, update, attempt, transition, cancel, lease_put,
         adopt, patch;
-    struct pg_params request, request_find, load, remove, session, session_gone, lost;
+    struct pg_params request, request_find, load, ended, remove, session, session_gone, lost;
     int64_t update_lo, update_hi, patch_lo, patch_hi;
 };
 
@@ -270,7 +270,7 @@ struct batch {
     struct effect *effects, **effects_end;
     bool failed_memory;
     /* What is asked first, in the order of sending. */
-    struct pg_result *loaded;
+    struct pg_result *loaded, *ended;
     struct busy_id *busy;
     struct request_mark *requests, *by_request;
     struct claim *claims, **claims_end;

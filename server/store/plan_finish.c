@@ -29,6 +29,18 @@ static void ask_for(struct writer *w, int64_t job_id)
     pg_put_int8(&p->v[0], job_id);
 }
 
+/* An end may be the repetition of one that was accepted. */
+static void ask_how_ended(struct writer *w, int64_t job_id, int64_t token)
+{
+    static const enum pg_type types[] = {PG_INT8, PG_INT8};
+    struct pg_params *p = &w->batch.rows.ended;
+
+    if (p->n == 0)
+        pg_arrays(p, types, 2);
+    pg_put_int8(&p->v[0], job_id);
+    pg_put_int8(&p->v[1], token);
+}
+
 int loaded_row(const struct pg_result *r, int64_t job_id)
 {
     for (int i = 0; r && i < pg_rows(r); i++) {
@@ -84,8 +96,11 @@ void finish_prepare(struct writer *w, struct unit *u)
     struct lease *lease = leases_find(w, id);
 
     /* One of another process's session may have changed there. */
-    if (!lease || lease->token != token || (!lease->session && lease->session_id))
-        ask_for(w, id);
+    if (lease && lease->token == token && (lease->session || !lease->session_id))
+        return;
+    ask_for(w, id);
+    if (u->cmd->op == STORE_FINISH)
+        ask_how_ended(w, id, token);
 }
 
 bool lease_is_within(const struct lease *lease, const struct job_scope *scope)
@@ -165,6 +180,25 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
     return j->status;
 }
 
+/* Was the lease ended before, in the same way? Then the answer was lost, and is given again. */
+static bool ended_before(struct writer *w, struct store_finish *f)
+{
+    const struct pg_result *r = w->batch.ended;
+    int row = loaded_row(w->batch.loaded, f->job_id);
+    struct job job;
+
+    if (row < 0 || !row_job(w->batch.loaded, row, &w->batch.arena, &job) ||
+        (f->scope && !job_scope_holds(f->scope, job.queue, job.name, job.owner)))
+        return false;
+    for (int i = 0; r && i < pg_rows(r); i++) {
+        if (pg_int(r, i, 0) != f->job_id || pg_int(r, i, 1) != f->token || pg_int(r, i, 2) != (int64_t)f->outcome)
+            continue;
+        f->status = (enum job_status)pg_int(r, i, 3);
+        return true;
+    }
+    return false;
+}
+
 void finish_plan(struct writer *w, struct unit *u)
 {
     struct store_finish *f = finish_of(u);
@@ -172,8 +206,11 @@ void finish_plan(struct writer *w, struct unit *u)
     struct attempt_end end = {f->outcome, f->no_retry};
     struct span reason;
 
-    if (!lease)
+    if (!lease) {
+        if (ended_before(w, f))
+            u->cmd->err = ERR_NONE;
         return;
+    }
     if (f->outcome == ATTEMPT_CANCELLED && lease->cancel.time_us == 0) {
         err_set(&u->cmd->err, ERR_FAILED_PRECONDITION, "CANCEL_NOT_REQUESTED",
                 "nobody asked for a cancel of job %" PRId64, f->job_id);

@@ -13,10 +13,10 @@
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
-    struct pg_params *all[] = {&r->job,       &r->waiting, &r->scheduled,    &r->lease,        &r->lease_gone,
-                               &r->state,     &r->update,  &r->attempt,      &r->transition,   &r->cancel,
-                               &r->lease_put, &r->patch,   &r->request,      &r->request_find, &r->load,
-                               &r->remove,    &r->session, &r->session_gone, &r->lost,         &r->adopt};
+    struct pg_params *all[] = {
+        &r->job,     &r->waiting,    &r->scheduled, &r->lease,        &r->lease_gone, &r->state,   &r->update,
+        &r->attempt, &r->transition, &r->cancel,    &r->lease_put,    &r->patch,      &r->request, &r->request_find,
+        &r->load,    &r->remove,     &r->session,   &r->session_gone, &r->lost,       &r->adopt,   &r->ended};
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
 

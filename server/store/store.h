@@ -125,7 +125,8 @@ struct store_dispatch {
     size_t n_items;
 };
 
-/* Ends an attempt. FAILED_PRECONDITION (reason LEASE_LOST) when token is not the present one. */
+/* Ends an attempt. FAILED_PRECONDITION (reason LEASE_LOST) when token is not the present one; but when it is the one
+ * that ended last, by the same outcome, this is a repetition after a lost answer: good, with the same status. */
 struct store_finish {
     struct store_cmd cmd;
     int64_t job_id, token;

@@ -111,15 +111,19 @@ static void test_commands_for_one_job_in_one_batch(void **state)
 {
     struct store *s = store_fresh(NULL);
     int64_t token, id = start_ok(s, a_job("mail"), &token);
-    struct store_finish a = {.cmd.op = STORE_FINISH, .job_id = id, .token = token, .outcome = ATTEMPT_COMPLETED}, b = a;
+    struct store_finish a = {.cmd.op = STORE_FINISH, .job_id = id, .token = token, .outcome = ATTEMPT_COMPLETED}, b = a,
+                        other = a;
     struct store_cancel c = {.cmd.op = STORE_CANCEL, .job_id = id};
-    struct store_cmd *cmds[] = {&a.cmd, &b.cmd, &c.cmd};
+    struct store_cmd *cmds[] = {&a.cmd, &b.cmd, &other.cmd, &c.cmd};
 
     (void)state;
-    run_together(s, cmds, 3);
-    /* One of the finishes wins; what follows sees the end. */
+    other.outcome = ATTEMPT_FAILED;
+    run_together(s, cmds, 4);
+    /* One of the finishes wins; what follows sees the end, and the same once more is told so. */
     assert_int_equal(a.cmd.err.code, ERR_OK);
-    assert_string_equal(b.cmd.err.reason, "LEASE_LOST");
+    assert_int_equal(b.cmd.err.code, ERR_OK);
+    assert_int_equal(b.status, JOB_COMPLETED);
+    assert_string_equal(other.cmd.err.reason, "LEASE_LOST");
     assert_string_equal(c.cmd.err.reason, "JOB_TRANSITION_REFUSED");
     assert_int_equal(get_ok(s, id).status, JOB_COMPLETED);
     assert_counters_exact();
