@@ -190,6 +190,7 @@ static void a_cut_stream_gives_the_job_to_another(void **state)
     int64_t id = must_dispatch(channel, &spec);
     struct test_worker *a = worker_open(channel, "a", "cut", 1), *b = worker_open(channel, "b", "cut", 0);
     struct test_lease old = worker_lease(a);
+    worker_keep_alive(b);
     worker_credit(b, 1);
     worker_cut(a);
     struct test_lease lease = worker_lease(b);

@@ -1,12 +1,14 @@
 /* See calls.h. */
 #include "support/calls.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -139,6 +141,12 @@ struct test_worker {
     bool drain;
     struct err end; /* status of the stream */
     bool ended;
+    /* worker_keep_alive */
+    pthread_t beat;
+    bool beating;
+    pthread_mutex_t lock; /* guards writes, stop and waits for it */
+    pthread_cond_t woken;
+    bool stop;
 };
 
 static void *grow(void *array, size_t n, size_t more)
@@ -183,7 +191,48 @@ static void must_read(struct test_worker *w)
 void worker_send(struct test_worker *w, const Joblog__V1__WorkRequest *request)
 {
     struct err err = ERR_NONE;
-    must(joblog_v1_worker_service_work_write(w->stream, request, &err), &err);
+    pthread_mutex_lock(&w->lock);
+    int rc = joblog_v1_worker_service_work_write(w->stream, request, &err);
+    pthread_mutex_unlock(&w->lock);
+    must(rc, &err);
+}
+
+/* Empty messages, until it is told to stop or the stream has ended. */
+static void *beat(void *arg)
+{
+    enum { BEAT_MS = 200 };
+    struct test_worker *w = arg;
+    Joblog__V1__WorkRequest empty = JOBLOG__V1__WORK_REQUEST__INIT;
+    pthread_mutex_lock(&w->lock);
+    while (!w->stop && joblog_v1_worker_service_work_write(w->stream, &empty, NULL) == 0) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += BEAT_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        while (!w->stop && pthread_cond_timedwait(&w->woken, &w->lock, &until) == 0)
+            ;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+void worker_keep_alive(struct test_worker *w)
+{
+    w->beating = pthread_create(&w->beat, NULL, beat, w) == 0;
+    assert_true(w->beating);
+}
+
+static void beat_end(struct test_worker *w)
+{
+    if (!w->beating)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    pthread_cond_signal(&w->woken);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->beat, NULL);
+    w->beating = false;
 }
 
 struct test_worker *worker_open(struct crpc_channel *channel, const char *name, const char *queue, int32_t credit)
@@ -193,6 +242,8 @@ struct test_worker *worker_open(struct crpc_channel *channel, const char *name, 
     struct err err = ERR_NONE;
     struct test_worker *w = calloc(1, sizeof *w);
     assert_non_null(w);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->woken, NULL);
     w->stream = joblog_v1_worker_service_work_open(channel, &options, &err);
     assert_non_null(w->stream);
     hello.name = (char *)name;
@@ -352,6 +403,7 @@ static void worker_free(struct test_worker *w)
 
 int worker_end(struct test_worker *w, bool close, struct err *ret_err)
 {
+    beat_end(w);
     if (close)
         crpc_stream_close_write(w->stream, NULL);
     while (!w->ended && worker_read(w))
@@ -365,6 +417,7 @@ int worker_end(struct test_worker *w, bool close, struct err *ret_err)
 
 void worker_cut(struct test_worker *w)
 {
+    beat_end(w);
     crpc_stream_cancel(w->stream);
     worker_free(w);
 }

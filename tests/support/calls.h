@@ -50,6 +50,8 @@ int worker_answer(struct test_worker *w, uint64_t write_id, const char **ret_mes
 /* Leases read and not yet taken by worker_lease. */
 size_t worker_leases_read(const struct test_worker *w);
 
+/* Gives signs of life by itself from now on, as workers do; without it one that only waits is silent. */
+void worker_keep_alive(struct test_worker *w);
 void worker_send(struct test_worker *w, const Joblog__V1__WorkRequest *request);
 void worker_credit(struct test_worker *w, int32_t credit);
 /* Each sends one write with a new write_id and gives that. */
