@@ -19,8 +19,8 @@ struct watch_kind {
     enum watch_take (*take)(struct joblog_watch *watch, ProtobufCMessage *message, struct err *ret_err);
     /* What has to be asked for besides the stream, after a cut; may be NULL. WATCH_SKIP: nothing (more). */
     enum watch_take (*refill)(struct joblog_watch *watch, struct err *ret_err);
-    /* The stream has ended with *err: was it asked to go on from where it cannot? Then the next open begins anew. May be
-     * NULL. */
+    /* The stream has ended with *err: was it asked to go on from where it cannot? Then the next open begins anew. May
+     * be NULL. */
     bool (*begin_anew)(struct joblog_watch *watch, const struct err *err);
     /* The stream has ended with OK: is that the end of the watch? */
     bool (*is_complete)(const struct joblog_watch *watch);
