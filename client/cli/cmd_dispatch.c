@@ -8,9 +8,10 @@
 #include "units.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct dispatch_options {
-    const char *queue, *payload, *source, *owner, *batch, *request_id;
+    const char *queue, *payload, *source, *owner, *batch, *request_id, *unique, *unique_for, *on_conflict;
     struct option_texts labels;
     int64_t priority, max_attempts, backoff_us, max_backoff_us, delay_us, at_us;
     double multiplier, jitter;
@@ -45,6 +46,12 @@ static const struct option_row rows[] = {
     {"at", 0, OPTION_TIME, "TIME", offsetof(struct dispatch_options, at_us), "not before this time, RFC 3339", 0, 0},
     {"request-id", 0, OPTION_TEXT, "TEXT", offsetof(struct dispatch_options, request_id),
      "the same text gets the same job, however often it is sent", 0, 0},
+    {"unique", 0, OPTION_TEXT, "KEY", offsetof(struct dispatch_options, unique),
+     "at most one job of this name holds the key", 0, 0},
+    {"unique-for", 0, OPTION_TEXT, "SCOPE", offsetof(struct dispatch_options, unique_for),
+     "how long it holds it: not-final, pending, or a time (not-final)", 0, 0},
+    {"on-conflict", 0, OPTION_TEXT, "WHAT", offsetof(struct dispatch_options, on_conflict),
+     "when another job holds it: reject, use, replace or merge its payload (reject)", 0, 0},
     {"wait", 'w', OPTION_FLAG, NULL, offsetof(struct dispatch_options, wait), "wait for its end", 0, 0},
     {"watch", 'W', OPTION_FLAG, NULL, offsetof(struct dispatch_options, watch), "watch it to its end", 0, 0},
     OPTION_END,
@@ -76,15 +83,45 @@ static int finish(struct cli *cli, const struct dispatch_options *options, int64
     return code;
 }
 
+/* --unique, --unique-for, --on-conflict. EXIT_OK or the code to end with. */
+static int read_unique(struct cli *cli, const struct dispatch_options *options, struct joblog_spec *spec)
+{
+    static const char *const policies[] = {"reject", "use", "replace", "merge"};
+    int64_t period_us;
+    spec->unique_key = options->unique;
+    if (!options->unique && (options->unique_for || options->on_conflict))
+        return cli_usage(cli, "--unique-for and --on-conflict need --unique");
+    if (!options->unique_for || strcmp(options->unique_for, "not-final") == 0) {
+        spec->unique_scope = JOBLOG_UNIQUE_NOT_FINAL;
+    } else if (strcmp(options->unique_for, "pending") == 0) {
+        spec->unique_scope = JOBLOG_UNIQUE_PENDING;
+    } else if (units_parse_duration(options->unique_for, &period_us) == 0) {
+        spec->unique_scope = JOBLOG_UNIQUE_PERIOD;
+        spec->unique_period_ms = milliseconds(period_us);
+    } else {
+        return cli_usage(cli, "--unique-for must be not-final, pending, or a time such as 10m");
+    }
+    for (int i = 0; options->on_conflict && i < 4; i++)
+        if (strcmp(options->on_conflict, policies[i]) == 0)
+            spec->on_conflict = (enum joblog_on_conflict)(i + 1);
+    if (options->on_conflict && !spec->on_conflict)
+        return cli_usage(cli, "--on-conflict must be reject, use, replace or merge");
+    return EXIT_OK;
+}
+
 static int run_dispatch(struct cli *cli, const void *values, const struct operands *operands)
 {
     const struct dispatch_options *options = values;
     struct joblog_error error = {0};
     struct joblog_label *labels;
     int64_t id;
+    struct joblog_spec unique = {0};
     if (options->delay_us && options->at_us)
         return cli_usage(cli, "--delay and --at exclude each other");
-    int code = cli_parse_labels(cli, &options->labels, &labels);
+    int code = read_unique(cli, options, &unique);
+    if (code)
+        return code;
+    code = cli_parse_labels(cli, &options->labels, &labels);
     if (code)
         return code;
     char *payload = options->payload ? payload_read(options->payload) : heap_copy("{}");
@@ -104,6 +141,10 @@ static int run_dispatch(struct cli *cli, const void *values, const struct operan
         .run_time_us = options->delay_us ? units_now_us() + options->delay_us : options->at_us,
         .batch = options->batch,
         .request_id = options->request_id,
+        .unique_key = unique.unique_key,
+        .unique_scope = unique.unique_scope,
+        .unique_period_ms = unique.unique_period_ms,
+        .on_conflict = unique.on_conflict,
     };
     char *source = filter_split_source(options->source, &spec.source_type, &spec.source_id);
     if (!payload)

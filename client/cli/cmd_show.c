@@ -69,6 +69,7 @@ static void print_head(const struct cli *cli, const struct joblog_job *job)
     line("worker", job->worker);
     line("batch", job->batch);
     line("request id", job->request_id);
+    line("unique key", job->unique_key);
     line("traceparent", job->traceparent);
     for (size_t i = 0; i < job->n_labels; i++)
         line_of(i ? "" : "labels", "%s=%s", job->labels[i].key, job->labels[i].value);

@@ -136,6 +136,7 @@ json_t *json_of_job(const struct joblog_job *job)
     set_text(object, "worker", job->worker);
     set_text(object, "request_id", job->request_id);
     set_text(object, "traceparent", job->traceparent);
+    set_text(object, "unique_key", job->unique_key);
     set_json(object, "payload", job->payload);
     set_json(object, "result", job->result);
     json_object_set_new(object, "progress", json_of_progress(job));

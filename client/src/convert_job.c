@@ -119,6 +119,7 @@ bool convert_job(struct arena *a, const Joblog__V1__Job *message, struct joblog_
         .traceparent = text_of(m->traceparent),
         .request_id = text_of(m->request_id),
         .worker = text_of(m->worker),
+        .unique_key = text_of(m->unique_key ? m->unique_key->key : NULL),
         .payload = text_of(m->payload),
         .result = text_of(m->result),
         .attempt = m->attempt,

@@ -85,6 +85,23 @@ static bool spec_retry(struct arena *a, const struct joblog_spec *spec, Joblog__
     return !failed;
 }
 
+static bool spec_unique(struct arena *a, const struct joblog_spec *spec, Joblog__V1__JobSpec *m)
+{
+    if (!spec->unique_key)
+        return true;
+    bool failed = false;
+    Joblog__V1__UniqueKey *key = arena_alloc(a, sizeof *key);
+    if (!key)
+        return false;
+    joblog__v1__unique_key__init(key);
+    key->key = text_for_message(spec->unique_key);
+    key->scope = (Joblog__V1__UniqueKey__Scope)spec->unique_scope;
+    key->period = duration_for(a, spec->unique_period_ms, &failed);
+    key->on_conflict = (Joblog__V1__UniqueKey__OnConflict)spec->on_conflict;
+    m->unique_key = key;
+    return !failed;
+}
+
 Joblog__V1__JobSpec *convert_spec(struct arena *a, const struct joblog_spec *spec, struct err *ret_err)
 {
     bool failed = false;
@@ -103,7 +120,7 @@ Joblog__V1__JobSpec *convert_spec(struct arena *a, const struct joblog_spec *spe
     m->run_time = timestamp_for(a, spec->run_time_us, &failed);
     m->batch = text_for_message(spec->batch);
     m->traceparent = text_for_message(spec->traceparent);
-    if (!spec_labels(a, spec, m) || !spec_retry(a, spec, m) || failed) {
+    if (!spec_labels(a, spec, m) || !spec_retry(a, spec, m) || !spec_unique(a, spec, m) || failed) {
         error_no_memory(ret_err);
         return NULL;
     }

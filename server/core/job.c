@@ -103,9 +103,9 @@ bool job_copy(struct arena *arena, const struct job *from, struct job *ret_job)
     struct copier c = {arena, false};
     struct job j = *from;
     struct span *texts[] = {
-        &j.name,          &j.queue,       &j.source_type,  &j.source_id,     &j.owner,  &j.creator,
-        &j.batch,         &j.traceparent, &j.request_id,   &j.payload,       &j.result, &j.progress.unit,
-        &j.progress.step, &j.worker,      &j.cancel.actor, &j.cancel.reason,
+        &j.name,          &j.queue,       &j.source_type,  &j.source_id,     &j.owner,      &j.creator,
+        &j.batch,         &j.traceparent, &j.request_id,   &j.payload,       &j.result,     &j.progress.unit,
+        &j.progress.step, &j.worker,      &j.cancel.actor, &j.cancel.reason, &j.unique.key,
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
@@ -130,7 +130,7 @@ static size_t job_text_bytes(const struct job *j)
         j->name.len,          j->queue.len,      j->source_type.len,   j->source_id.len,         j->owner.len,
         j->creator.len,       j->batch.len,      j->traceparent.len,   j->request_id.len,        j->payload.len,
         j->result.len,        j->worker.len,     j->progress.unit.len, j->progress.step.len,     j->cancel.actor.len,
-        j->cancel.reason.len, j->error.type.len, j->error.message.len, j->error.stack_trace.len,
+        j->cancel.reason.len, j->error.type.len, j->error.message.len, j->error.stack_trace.len, j->unique.key.len,
     };
     size_t sum = 16 + j->n_labels * sizeof(struct label);
 

@@ -58,6 +58,15 @@ struct retry_policy {
     double multiplier, jitter;
 };
 
+/* How long a job holds its unique key. Numbers equal those of joblog.v1.UniqueKey.Scope and of the database. */
+enum unique_scope { UNIQUE_NOT_FINAL = 1, UNIQUE_PENDING = 2, UNIQUE_PERIOD = 3 };
+
+struct unique_key {
+    struct span key; /* empty: none */
+    enum unique_scope scope;
+    int64_t period_us; /* of UNIQUE_PERIOD: from the dispatch on */
+};
+
 struct cancel_request {
     int64_t time_us; /* 0: none */
     struct span actor, reason;
@@ -92,6 +101,7 @@ struct job {
     int32_t attempt;       /* number of the current or last one; 0 before the first */
     int32_t attempts_left; /* further attempts that may follow the current or last one */
     struct retry_policy retry;
+    struct unique_key unique;
     int64_t run_us, start_us, end_us;
     struct span worker;
     int64_t revision;

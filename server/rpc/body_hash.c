@@ -35,7 +35,7 @@ static void add_double(struct fnv *f, double v)
     add(f, &plain, sizeof plain);
 }
 
-void body_hash(const struct job *job, bool started, uint8_t ret_hash[16])
+void body_hash(const struct job *job, int on_conflict, bool started, uint8_t ret_hash[16])
 {
     struct fnv f = {.h = (unsigned __int128)UINT64_C(0x6c62272e07bb0142) << 64 | UINT64_C(0x62b821756295c58d)};
     const struct span texts[] = {job->name,        job->queue,   job->source_type,
@@ -56,5 +56,11 @@ void body_hash(const struct job *job, bool started, uint8_t ret_hash[16])
     add_int(&f, job->retry.max_backoff_us);
     add_double(&f, job->retry.multiplier);
     add_double(&f, job->retry.jitter);
+    if (job->unique.key.len > 0) {
+        add_text(&f, job->unique.key);
+        add_int(&f, job->unique.scope);
+        add_int(&f, job->unique.period_us);
+        add_int(&f, on_conflict);
+    }
     memcpy(ret_hash, &f.h, 16);
 }

@@ -8,7 +8,8 @@
 #include "core/job.h"
 
 /* 128-bit FNV-1a over what was asked for, after defaults and with labels in order, so that two spellings of one request
- * are equal. Not creator and request_id. started: it came by StartJob. */
-void body_hash(const struct job *job, bool started, uint8_t ret_hash[16]);
+ * are equal. Not creator and request_id. on_conflict: of the unique key; does not count without one. started: it came
+ * by StartJob. */
+void body_hash(const struct job *job, int on_conflict, bool started, uint8_t ret_hash[16]);
 
 #endif

@@ -13,6 +13,7 @@
 #include "joblog/v1/job_log.pb-c.h"
 #include "joblog/v1/worker.pb-c.h"
 #include "rpc/convert.h"
+#include "store/store.h"
 
 enum {
     NAME_MAX_BYTES = 200, /* names, ids of sources, owners, batches, label values */
@@ -50,6 +51,13 @@ int check_duration(const Google__Protobuf__Duration *duration, int64_t absent_us
 
 /* Field "job" of a request; fills what a dispatch needs but for creator and request_id. Labels are sorted by key. */
 int check_job_spec(const Joblog__V1__JobSpec *spec, struct arena *arena, struct job *ret_job, struct err *ret_err);
+/* What becomes of a dispatch of a spec that has passed; 0: it has no unique key. */
+static inline enum unique_conflict check_on_conflict(const Joblog__V1__JobSpec *spec)
+{
+    return !spec->unique_key                   ? (enum unique_conflict)0
+           : spec->unique_key->on_conflict > 0 ? (enum unique_conflict)spec->unique_key->on_conflict
+                                               : UNIQUE_REJECT;
+}
 /* Field "filter"; NULL: no restriction. */
 int check_filter(const Joblog__V1__JobFilter *filter, struct arena *arena, struct job_filter *ret_filter,
                  struct err *ret_err);

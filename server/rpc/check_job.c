@@ -17,6 +17,7 @@ enum {
 #define BACKOFF_MAX_US     INT64_C(600000000)
 /* A year. Longer delays are slips of the pen, and their products would not fit. */
 #define BACKOFF_LIMIT_US INT64_C(31536000000000)
+#define PERIOD_LIMIT_US  INT64_C(31536000000000)
 
 static int check_retry(const Joblog__V1__RetryPolicy *m, struct retry_policy *ret, struct err *ret_err)
 {
@@ -76,6 +77,29 @@ static int spec_labels(const Joblog__V1__JobSpec *m, struct arena *arena, struct
     return 0;
 }
 
+static int check_unique(const Joblog__V1__UniqueKey *m, struct unique_key *ret, struct err *ret_err)
+{
+    static const char prefix[] = "job.unique_key.";
+    struct unique_key key = {.scope = UNIQUE_NOT_FINAL};
+    int rc = 0;
+    if (!m)
+        return 0;
+    if ((rc = check_name(m->key, NAME_MAX_BYTES, prefix, "key", &key.key, ret_err)) != 0 ||
+        (rc = check_duration(m->period, 0, PERIOD_LIMIT_US, prefix, "period", &key.period_us, ret_err)) != 0)
+        return rc;
+    if ((unsigned)m->scope > UNIQUE_PERIOD)
+        return check_bad(ret_err, prefix, "scope", "is no scope: %d", (int)m->scope);
+    if ((unsigned)m->on_conflict > UNIQUE_MERGE_PAYLOAD)
+        return check_bad(ret_err, prefix, "on_conflict", "is no policy: %d", (int)m->on_conflict);
+    if (m->scope != JOBLOG__V1__UNIQUE_KEY__SCOPE__SCOPE_UNSPECIFIED)
+        key.scope = (enum unique_scope)m->scope;
+    if (key.scope == UNIQUE_PERIOD ? key.period_us == 0 : m->period != NULL)
+        return check_bad(ret_err, prefix, "period", "must be %s",
+                         key.scope == UNIQUE_PERIOD ? "above zero" : "absent: only the scope PERIOD has one");
+    *ret = key;
+    return 0;
+}
+
 int check_job_spec(const Joblog__V1__JobSpec *m, struct arena *arena, struct job *ret_job, struct err *ret_err)
 {
     static const char prefix[] = "job.";
@@ -91,6 +115,7 @@ int check_job_spec(const Joblog__V1__JobSpec *m, struct arena *arena, struct job
         (rc = spec_labels(m, arena, &job, ret_err)) != 0 ||
         (rc = check_json(m->payload, true, prefix, "payload", &job.payload, ret_err)) != 0 ||
         (rc = check_retry(m->retry_policy, &job.retry, ret_err)) != 0 ||
+        (rc = check_unique(m->unique_key, &job.unique, ret_err)) != 0 ||
         (rc = check_time(m->run_time, prefix, "run_time", &job.run_us, ret_err)) != 0 ||
         (rc = check_text(m->batch, NAME_MAX_BYTES, prefix, "batch", &job.batch, ret_err)) != 0 ||
         (rc = check_text(m->traceparent, NAME_MAX_BYTES, prefix, "traceparent", &job.traceparent, ret_err)) != 0)

@@ -147,6 +147,19 @@ static Joblog__V1__RetryPolicy *retry_of(struct conversion *c, const struct retr
     return m;
 }
 
+static Joblog__V1__UniqueKey *unique_of(struct conversion *c, const struct unique_key *key)
+{
+    if (key->key.len == 0)
+        return NULL;
+    Joblog__V1__UniqueKey *m = make(c, &joblog__v1__unique_key__descriptor);
+    if (m) {
+        m->key = text_of(c, key->key);
+        m->scope = (Joblog__V1__UniqueKey__Scope)key->scope;
+        m->period = key->period_us ? duration_of(c, key->period_us) : NULL;
+    }
+    return m;
+}
+
 static Joblog__V1__CancelRequest *cancel_of(struct conversion *c, const struct cancel_request *cancel)
 {
     if (cancel->time_us == 0)
@@ -271,6 +284,7 @@ Joblog__V1__Job *convert_job(struct arena *arena, const struct job *job, enum jo
     m->error = error_of(c, &job->error, view != VIEW_BASIC);
     m->attempt = job->attempt;
     m->retry_policy = retry_of(c, &job->retry);
+    m->unique_key = unique_of(c, &job->unique);
     add_times(c, m, job, now_us);
     m->request_id = text_of(c, job->request_id);
     m->revision = job->revision;

@@ -1,7 +1,7 @@
 /* JobLogService.DispatchJob. On the call's worker; the hot path of the server: no copies of the request, no locks.
  *
  *   start: check, fill the item, ask the store --store--> committed --reply--> end
- *                                                           | request_id was used before
+ *                                                           | request_id was used before, or the unique key is held
  *                                                           '--> load the job --store--> loaded --reply--> end
  *
  * The answer goes out after the commit: OK means that the job will run. */
@@ -34,6 +34,8 @@ static int dispatch_job_check(struct crpc_call *call, struct dispatch_item *item
     if (rc != 0 || (rc = rights_make_job(&caller_of(call)->scope, &item->job, ret_err)) != 0)
         return rc;
     item->job.creator = caller_of(call)->actor;
+    item->scope = &caller_of(call)->scope;
+    item->on_conflict = check_on_conflict(request->job);
     return check_text(request->request_id, REQUEST_ID_MAX_BYTES, "", "request_id", &item->job.request_id, ret_err);
 }
 
@@ -44,7 +46,7 @@ static enum crpc_next dispatch_job_start(struct crpc_call *call)
     if (dispatch_job_check(call, &d->item, &err) != 0)
         return crpc_finish(call, &err);
     if (d->item.job.request_id.len > 0)
-        body_hash(&d->item.job, false, d->item.body_hash);
+        body_hash(&d->item.job, d->item.on_conflict, false, d->item.body_hash);
     d->dispatch = (struct store_dispatch){.cmd = {.op = STORE_DISPATCH}, .items = &d->item, .n_items = 1};
     return service_submit(call, &d->dispatch.cmd, &d->stored, &COMMITTED);
 }
@@ -62,7 +64,7 @@ static enum crpc_next dispatch_job_committed(struct crpc_call *call)
         return crpc_finish(call, &d->dispatch.cmd.err);
     if (d->item.err.code != ERR_OK)
         return crpc_finish(call, &d->item.err);
-    if (!d->item.replayed)
+    if (!d->item.replayed && !d->item.existing)
         return dispatch_job_reply(call, &d->item.job);
     d->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = d->item.job.id, .arena = crpc_call_arena(call)};
     return service_submit(call, &d->get.cmd, &d->stored, &LOADED);

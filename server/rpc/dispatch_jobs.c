@@ -94,11 +94,13 @@ static int check_one(struct crpc_call *call, const Joblog__V1__DispatchJobReques
         (rc = check_text(request->request_id, REQUEST_ID_MAX_BYTES, "", "request_id", &job.request_id, ret_err)) != 0)
         return rc;
     job.creator = caller_of(call)->actor;
+    item->scope = &caller_of(call)->scope;
+    item->on_conflict = check_on_conflict(request->job);
     /* The message is gone when the next one is read. */
     if (!job_copy(arena, &job, &item->job))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     if (job.request_id.len > 0)
-        body_hash(&item->job, false, item->body_hash);
+        body_hash(&item->job, item->on_conflict, false, item->body_hash);
     return 0;
 }
 
@@ -196,6 +198,7 @@ static Joblog__V1__DispatchOutcome *outcome_of(struct slot *slot, size_t i, size
         err = slot->dispatch.cmd.err.code != ERR_OK ? &slot->dispatch.cmd.err : &it->err;
         outcome->id = err->code == ERR_OK ? it->job.id : 0;
         outcome->replayed = err->code == ERR_OK && it->replayed;
+        outcome->existing = err->code == ERR_OK && it->existing;
     }
     return err->code == ERR_OK || outcome_error(&slot->arena, err, outcome) ? outcome : NULL;
 }

@@ -107,7 +107,7 @@ static int fill_job(struct crpc_call *call, struct start_export *s, struct err *
     /* The hash is of what was asked: a name made of the date must not make tomorrow's repetition another request. */
     if ((rc = payload_of(&s->request, arena, &job->payload, err)) != 0)
         return rc;
-    body_hash(job, false, s->item.body_hash);
+    body_hash(job, 0, false, s->item.body_hash);
     if (s->request.file_name.len > 0)
         return 0;
     s->request.file_name = default_file_name(arena, s->type, &s->request);

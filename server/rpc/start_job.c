@@ -39,6 +39,10 @@ static int start_job_check(struct crpc_call *call, struct dispatch_item *item, s
         return rc;
     if (request->job->run_time)
         return err_field(ret_err, "job.run_time", "job.run_time must be absent: the job runs already");
+    if (check_on_conflict(request->job) > UNIQUE_REJECT)
+        return err_field(ret_err, "job.unique_key.on_conflict",
+                         "job.unique_key.on_conflict must be REJECT: there is no lease on a job of somebody else's");
+    item->scope = &caller_of(call)->scope;
     item->job.creator = caller_of(call)->actor;
     if (item->job.worker.len == 0)
         item->job.worker = item->job.creator;
@@ -53,7 +57,7 @@ static enum crpc_next start_job_start(struct crpc_call *call)
         return crpc_finish(call, &err);
     s->item.start = true;
     if (s->item.job.request_id.len > 0)
-        body_hash(&s->item.job, true, s->item.body_hash);
+        body_hash(&s->item.job, UNIQUE_REJECT, true, s->item.body_hash);
     s->dispatch = (struct store_dispatch){.cmd = {.op = STORE_DISPATCH}, .items = &s->item, .n_items = 1};
     return service_submit(call, &s->dispatch.cmd, &s->stored, &COMMITTED);
 }

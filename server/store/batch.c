@@ -77,7 +77,8 @@ void batch_done(struct batch *b)
     b->requests = NULL;
     b->claims = NULL;
     b->loaded = b->ended = b->removed = b->lost = NULL;
-    b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = false;
+    b->unique = NULL;
+    b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = b->want_unique = false;
     b->n_sent = 0;
 }
 
@@ -201,6 +202,7 @@ static void drop(struct effect *e)
 
 static void batch_apply(struct writer *w)
 {
+    unique_settle(w);
     dispatch_settle(w);
     claim_applied(w);
     for (struct effect *e = w->batch.effects; e; e = e->next)
@@ -453,6 +455,8 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
     if (upkeep)
         upkeep_prepare(w); /* after the sessions that close are known */
     ask(w, upkeep);
+    if (w->batch.want_unique && !pg_failed(w->pg))
+        unique_take(w, units, n);
     if (!pg_failed(w->pg)) {
         for (size_t i = 0; i < n; i++)
             plan(w, &units[i]);

@@ -146,6 +146,7 @@ static void plan_row(struct writer *w, const struct claim *c, const struct pg_re
     e->session = lease->session;
     e->job = &lease->base->job;
     count_change(w, c->lane, JOB_PENDING, JOB_RUNNING);
+    unique_release(w, e->job);
 }
 
 /* Rows come in the order of the places; the token of a row says which one it got. */

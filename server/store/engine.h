@@ -233,8 +233,9 @@ struct effect {
 
 /* What is sent to the database by the batch, gathered row by row. */
 struct rows {
-    struct pg_params job, waiting, scheduled, lease, lease_gone, state, update, attempt, transition, cancel, lease_put,
-        adopt, patch;
+    struct pg_params job, job_extra, waiting, scheduled, lease, lease_gone, state, update, attempt, transition, cancel,
+        lease_put, adopt, patch;
+    struct pg_params unique_gone, request_turn;
     struct pg_params request, request_find, load, ended, remove, session, session_gone, lost;
     int64_t update_lo, update_hi, patch_lo, patch_hi;
 };
@@ -277,7 +278,9 @@ struct batch {
     struct pg_result *removed, *lost;
     struct pg_param *lost_sessions; /* in rows.lost: whose leases end now */
     bool sent_lost, sent_promote, want_lost;
-    int n_sent; /* statements that change something */
+    bool want_unique;          /* a dispatch has a unique key, or a job that has one is put back */
+    struct unique_ask *unique; /* plan_unique.c */
+    int n_sent;                /* statements that change something */
 };
 
 /* ---- the writer ---- */
@@ -393,6 +396,12 @@ bool dispatch_lanes(struct writer *w, struct unit *units, size_t n, struct err *
 void dispatch_answers(struct writer *w, const struct pg_result *found);
 void dispatch_plan(struct writer *w, struct unit *u);
 void dispatch_settle(struct writer *w); /* repeated request ids in the batch, after the commit */
+/* Takes the unique keys of the batch's jobs, after it is known which request ids are new: a round trip of its own, when
+ * there are any. Items that do not get theirs have an error, or are `existing`, afterwards. */
+void unique_prepare(struct writer *w, struct dispatch_item *item); /* one with a key */
+void unique_take(struct writer *w, struct unit *units, size_t n);
+void unique_release(struct writer *w, const struct job *job); /* if it holds one in this scope */
+void unique_settle(struct writer *w);                         /* after the commit */
 void claim_send(struct writer *w);
 void claim_read(struct writer *w);
 void claim_applied(struct writer *w);

@@ -96,7 +96,9 @@ void dispatch_prepare(struct writer *w, struct unit *u)
         bool scheduled = j->run_us > b->now_us && !item->start;
 
         item->err = ERR_NONE;
-        item->replayed = false;
+        item->replayed = item->existing = false;
+        if (j->unique.key.len)
+            unique_prepare(w, item);
         item->lease_token = 0;
         j->id = id_make(&w->ids, b->now_us);
         j->status = JOB_PENDING;
@@ -202,6 +204,7 @@ static void plan_lease(struct writer *w, struct dispatch_item *item, struct lane
         lease->expire_us = lease->expire_written_us = b->now_us + lease_timeout_us(w);
     item->lease_token = session ? 0 : lease->token;
     put_lease(w, lease, j);
+    unique_release(w, j);
     told->job = before;
     e->job = j;
     e->lease = lease;
@@ -217,7 +220,7 @@ void dispatch_plan(struct writer *w, struct unit *u)
         struct store_session *session = NULL;
         bool due = j->run_us <= w->batch.now_us;
 
-        if (item->replayed || item->err.code != ERR_OK)
+        if (item->replayed || item->existing || item->err.code != ERR_OK)
             continue;
         if (!lane) {
             err_set(&item->err, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_JOB_NAMES",

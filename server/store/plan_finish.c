@@ -167,6 +167,7 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
     count_change(w, lease->lane, JOB_RUNNING, j->status);
     if (job_status_is_final(j->status)) {
         j->end_us = b->now_us;
+        unique_release(w, j);
         count_run(w, lease->lane, j);
     } else {
         j->run_us = run_us;

@@ -17,8 +17,10 @@ void steer_prepare(struct writer *w, struct unit *u)
     if (r->load.n == 0)
         pg_add_array(&r->load, PG_INT8);
     pg_put_int8(&r->load.v[0], job_of(u));
-    if (u->cmd->op != STORE_CANCEL)
+    if (u->cmd->op != STORE_CANCEL) {
+        w->batch.want_unique = true; /* it may have one */
         return;
+    }
     if (r->remove.n == 0)
         pg_add_array(&r->remove, PG_INT8);
     pg_put_int8(&r->remove.v[0], job_of(u));
@@ -67,6 +69,7 @@ static void cancel_waiting(struct writer *w, const struct store_cancel *c, struc
     put_state(w, j, lane, has_state ? JOB_PENDING : 0, 0);
     put_transition(w, j, JOB_PENDING, c->actor, c->reason, c->request_id);
     count_change(w, lane, JOB_PENDING, JOB_CANCELLED);
+    unique_release(w, j);
     e->job = j;
 }
 
@@ -125,7 +128,7 @@ void retry_plan(struct writer *w, struct unit *u)
     struct job *j = loaded_job(w, u, &row, &lane);
     struct effect *e;
 
-    if (!j)
+    if (!j || u->cmd->err.code != ERR_OK) /* its unique key is another job's by now */
         return;
     from = j->status;
     if (from == JOB_RUNNING) { /* it may become pending again, but not by a caller's wish */

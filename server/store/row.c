@@ -1,4 +1,5 @@
 /* A row of joblog.job_now (or the first columns of it) as a struct job. Pure; any thread. */
+#include "core/extra.h"
 #include "store/engine.h"
 
 static bool read_labels(const struct pg_result *r, int row, struct arena *arena, struct job *j)
@@ -41,6 +42,11 @@ static struct retry_policy read_retry(const struct pg_result *r, int row)
     return p;
 }
 
+struct span row_extra(const struct pg_result *r, int row)
+{
+    return pg_json(r, row, pg_columns(r) > ROW_EXTRA ? ROW_EXTRA : ROW_BASIC_EXTRA);
+}
+
 bool row_job(const struct pg_result *r, int row, struct arena *arena, struct job *j)
 {
     *j = (struct job){
@@ -75,10 +81,10 @@ bool row_job(const struct pg_result *r, int row, struct arena *arena, struct job
                    .actor = pg_text(r, row, ROW_CANCEL_ACTOR),
                    .reason = pg_text(r, row, ROW_CANCEL_REASON)},
     };
-    if (pg_columns(r) > ROW_PAYLOAD) {
+    if (pg_columns(r) > ROW_ERROR_STACK) {
         j->payload = pg_json(r, row, ROW_PAYLOAD);
         j->result = pg_json(r, row, ROW_RESULT);
         j->error.stack_trace = pg_text(r, row, ROW_ERROR_STACK);
     }
-    return read_labels(r, row, arena, j);
+    return read_labels(r, row, arena, j) && extra_read(row_extra(r, row), arena, j);
 }

@@ -51,8 +51,14 @@ enum row_column {
     ROW_HAS_STATE,
     ROW_PAYLOAD,
     ROW_RESULT,
-    ROW_ERROR_STACK
+    ROW_ERROR_STACK,
+    ROW_CREATE_TIME,
+    ROW_EXTRA,
+    ROW_BASIC_EXTRA = ROW_PAYLOAD /* where job_basic has it */
 };
+
+/* The JSON text of column extra; empty: null. */
+struct span row_extra(const struct pg_result *r, int row);
 
 /* Texts borrow from the result, labels lie in arena. False: out of memory. */
 bool row_job(const struct pg_result *r, int row, struct arena *arena, struct job *ret_job);

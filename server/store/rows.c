@@ -2,7 +2,10 @@
  * their sending. Writer thread. */
 #include <assert.h>
 
+#include "core/extra.h"
 #include "store/engine.h"
+
+enum { EXTRA_PLACE = 18 }; /* among the parameters of job_insert_extra, from 0 */
 
 #define ARRAYS(p, ...)                                                                                                 \
     do {                                                                                                               \
@@ -13,10 +16,11 @@
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
-    struct pg_params *all[] = {
-        &r->job,     &r->waiting,    &r->scheduled, &r->lease,        &r->lease_gone, &r->state,   &r->update,
-        &r->attempt, &r->transition, &r->cancel,    &r->lease_put,    &r->patch,      &r->request, &r->request_find,
-        &r->load,    &r->remove,     &r->session,   &r->session_gone, &r->lost,       &r->adopt,   &r->ended};
+    struct pg_params *all[] = {&r->job_extra,    &r->unique_gone,  &r->request_turn, &r->job,       &r->waiting,
+                               &r->scheduled,    &r->lease,        &r->lease_gone,   &r->state,     &r->update,
+                               &r->attempt,      &r->transition,   &r->cancel,       &r->lease_put, &r->patch,
+                               &r->request,      &r->request_find, &r->load,         &r->remove,    &r->session,
+                               &r->session_gone, &r->lost,         &r->adopt,        &r->ended};
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
 
@@ -87,13 +91,28 @@ static void put_retry(struct pg_param *v, const struct retry_policy *p)
         pg_put_double(&v[3], p->jitter);
 }
 
+static void put_extra(struct pg_params *p, const struct job *j)
+{
+    struct buf text = {0};
+
+    if (p->n == EXTRA_PLACE)
+        pg_add_array(p, PG_JSONB);
+    extra_write(&text, j);
+    pg_put_jsonb(&p->v[EXTRA_PLACE], buf_span(&text));
+    p->v[EXTRA_PLACE].buf.failed |= text.failed;
+    buf_done(&text);
+}
+
 void put_job(struct writer *w, const struct job *j, const struct lane *lane)
 {
-    struct pg_params *p = &w->batch.rows.job;
+    bool has_extra = extra_is_there(j);
+    struct pg_params *p = has_extra ? &w->batch.rows.job_extra : &w->batch.rows.job;
     struct pg_param *v = p->v;
 
     ARRAYS(p, PG_INT8, PG_INT4, PG_TIMESTAMPTZ, PG_INT4, PG_INT2, PG_INT8, PG_INT8, PG_FLOAT8, PG_FLOAT8, PG_TEXT,
            PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_JSONB, PG_JSONB);
+    if (has_extra)
+        put_extra(p, j);
     pg_put_int8(&v[0], j->id);
     pg_put_int4(&v[1], lane->id);
     pg_put_time(&v[2], j->run_us);
@@ -379,8 +398,10 @@ void rows_send(struct writer *w)
 
     if (!w->asks_requests)
         send(w, SQL_REQUEST_PUT, &r->request);
+    send(w, SQL_REQUEST_TURN, &r->request_turn);
     send(w, SQL_SESSION_PUT, &r->session);
     send(w, SQL_JOB_INSERT, &r->job);
+    send(w, SQL_JOB_INSERT_EXTRA, &r->job_extra);
     send(w, SQL_WAITING_INSERT, &r->waiting);
     send(w, SQL_SCHEDULED_INSERT, &r->scheduled);
     send(w, SQL_LEASE_INSERT, &r->lease);
@@ -413,4 +434,5 @@ void rows_send(struct writer *w)
     send(w, SQL_ATTEMPT_INSERT, &r->attempt);
     send(w, SQL_TRANSITION_INSERT, &r->transition);
     send(w, SQL_SESSION_DELETE, &r->session_gone);
+    send(w, SQL_UNIQUE_RELEASE, &r->unique_gone);
 }

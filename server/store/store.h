@@ -106,16 +106,29 @@ int store_submit(struct store *store, struct store_cmd *cmd, struct err *ret_err
 
 /* ---- writes ---- */
 
+/* What happens to a dispatch whose unique key is held by another job. Numbers equal joblog.v1.UniqueKey.OnConflict. */
+enum unique_conflict {
+    UNIQUE_REJECT = 1,          /* ALREADY_EXISTS, UNIQUE_KEY_TAKEN */
+    UNIQUE_USE_EXISTING = 2,    /* that job is the answer */
+    UNIQUE_REPLACE_PAYLOAD = 3, /* that job, which must be pending, gets this payload */
+    UNIQUE_MERGE_PAYLOAD = 4    /* it gets the members of this payload over its own */
+};
+
 /* One job of a dispatch. In: job, filled from the request (name, queue, priority, source, owner, creator, labels,
- * payload, retry, run_us (0: at once), batch, traceparent, request_id). Out: id, status, revision, run_us and so on of
- * the job as it was inserted. */
+ * payload, retry, unique, run_us (0: at once), batch, traceparent, request_id). Out: id, status, revision, run_us and
+ * so on of the job as it was inserted. */
 struct dispatch_item {
     struct job job;
-    uint8_t body_hash[16]; /* of the request's body; compared when request_id was used before */
-    bool start;            /* insert it running, leased to the caller (StartJob); job.worker names it */
+    uint8_t body_hash[16];            /* of the request's body; compared when request_id was used before */
+    enum unique_conflict on_conflict; /* of the unique key; 0: UNIQUE_REJECT */
+    /* What its caller may see; NULL: everything. A job outside of it that holds the key is never the answer. */
+    const struct job_scope *scope;
+    bool start;        /* insert it running, leased to the caller (StartJob); job.worker names it */
+    struct span given; /* private: the payload, while another item of the batch has put its own in its place */
     /* out */
     struct err err; /* this item's own outcome: ALREADY_EXISTS (reason REQUEST_ID_REUSED) … */
     bool replayed;  /* request_id was used before with the same body: job.id is that job's, nothing else is filled */
+    bool existing;  /* another job holds the unique key, and on_conflict makes it the answer: as for replayed */
     int64_t lease_token; /* with start; of a replay only while that attempt runs */
 };
 

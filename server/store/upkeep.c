@@ -371,6 +371,9 @@ static void run_rarely(struct writer *w, int64_t now_us)
         struct pg_result *r = pg_run(w->pg, sql_name(SQL_CHANGE_PURGE), &w->params, &err);
         w->due_changes_us = now_us + (r && pg_int(r, 0, 0) > 0 ? 0 : CHANGES_US);
         pg_free(r);
+        pg_params_clear(&w->params);
+        pg_add_time(&w->params, now_us);
+        pg_free(pg_run(w->pg, sql_name(SQL_UNIQUE_PURGE), &w->params, &err));
     }
     if (w->due_orphans_us <= now_us) {
         w->due_orphans_us = now_us + ORPHANS_US;

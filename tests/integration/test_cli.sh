@@ -106,6 +106,10 @@ expect 2 joblog dispatch a --label tenant
 complains "KEY=VALUE"
 expect 2 joblog dispatch a --delay 1h --at 2030-01-01T00:00:00Z
 expect 2 joblog dispatch a --at tomorrow
+expect 2 joblog dispatch a --on-conflict use
+expect 2 joblog dispatch a --unique k --on-conflict guess
+complains "reject, use, replace or merge"
+expect 2 joblog dispatch a --unique k --unique-for ever
 expect 2 joblog show twelve
 complains "is no id"
 expect 2 joblog show -- -5
@@ -281,6 +285,18 @@ expect 5 joblog dispatch hello --payload '{"a": '
 complains "(INVALID_ARGUMENT, field job.payload)"
 expect 5 joblog dispatch "$(printf '%0300d' 0)"
 complains "(INVALID_ARGUMENT, field job.job_name)"
+expect 0 joblog dispatch single --queue single --unique k --payload '{"a": 1}' --json
+single=$(value id)
+expect 5 joblog dispatch single --queue single --unique k
+complains "(ALREADY_EXISTS, UNIQUE_KEY_TAKEN"
+expect 0 joblog dispatch single --queue single --unique k --on-conflict merge --payload '{"b": 2}' --json
+json id "$single"
+expect 0 joblog dispatch single --queue single --unique short --unique-for 10m --json
+expect 0 joblog show "$single" --json
+json payload.b 2
+json unique_key k
+expect 0 joblog show "$single"
+says "unique key   k"
 printf '{"from": "a file"}' >"$dir/payload.json"
 expect 0 joblog dispatch later --payload "@$dir/payload.json" --queue idle --delay 1h --json
 third=$(value id)

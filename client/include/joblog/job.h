@@ -31,6 +31,21 @@ struct joblog_label {
     const char *key, *value;
 };
 
+/* How long a job holds its unique key. */
+enum joblog_unique_scope {
+    JOBLOG_UNIQUE_NOT_FINAL = 1, /* until it is final */
+    JOBLOG_UNIQUE_PENDING = 2,   /* until its first start, or a cancel before */
+    JOBLOG_UNIQUE_PERIOD = 3     /* for a time from its dispatch on */
+};
+
+/* What becomes of a dispatch whose unique key another job holds. */
+enum joblog_on_conflict {
+    JOBLOG_CONFLICT_REJECT = 1,          /* -JOBLOG_ALREADY_EXISTS, reason UNIQUE_KEY_TAKEN */
+    JOBLOG_CONFLICT_USE_EXISTING = 2,    /* that job is the answer */
+    JOBLOG_CONFLICT_REPLACE_PAYLOAD = 3, /* that job gets this payload, if it is pending; else as REJECT */
+    JOBLOG_CONFLICT_MERGE_PAYLOAD = 4    /* the same with the members of this payload over its own */
+};
+
 /* What to run. Zero or NULL means the default. All texts are borrowed. */
 struct joblog_spec {
     const char *job_name; /* required */
@@ -49,7 +64,11 @@ struct joblog_spec {
     int64_t run_time_us;        /* not before; 0: at once */
     const char *batch;
     const char *traceparent;
-    const char *request_id; /* NULL: the library makes one, so that its own retries are safe */
+    const char *request_id;                /* NULL: the library makes one, so that its own retries are safe */
+    const char *unique_key;                /* at most one job of this name holds it; NULL: none */
+    enum joblog_unique_scope unique_scope; /* NOT_FINAL */
+    int64_t unique_period_ms;              /* of PERIOD */
+    enum joblog_on_conflict on_conflict;   /* REJECT */
 };
 
 struct joblog_attempt {
@@ -74,6 +93,7 @@ struct joblog_job {
     enum joblog_status status;
     int priority;
     const char *source_type, *source_id, *owner, *creator, *batch, *traceparent, *request_id, *worker;
+    const char *unique_key;
     const struct joblog_label *labels;
     size_t n_labels;
     const char *payload, *result; /* FULL view */
@@ -97,7 +117,7 @@ struct joblog_job {
 /* Takes NULL. */
 JOBLOG_API void joblog_job_free(struct joblog_job *job);
 
-/* Returns once the job is durable. */
+/* Returns once the job is durable; it may be one that was there before, as on_conflict says. */
 JOBLOG_API int joblog_dispatch(struct joblog_client *client, const struct joblog_spec *spec, int64_t *ret_id,
                                struct joblog_error *error);
 /* FULL view. Gives the job (joblog_job_free). */

@@ -21,7 +21,8 @@ SELECT j.id, j.lane_id, NULL::text, NULL::text, coalesce(t.status, 1::int2), j.p
        j.jitter, coalesce(t.run_time, j.run_time), t.start_time, NULL::timestamptz, t.worker,
        coalesce(t.revision, 1048576), NULL::float8, NULL::int8, NULL::int8, NULL::text, NULL::text, NULL::timestamptz,
        t.error_type, t.error_message, NULL::timestamptz, NULL::text, NULL::text, ($4::int8[])[k.n], ($5::int8[])[k.n],
-       NULL::timestamptz, (t.id IS NOT NULL)::int, j.payload, NULL::jsonb, t.error_stack
+       NULL::timestamptz, (t.id IS NOT NULL)::int, j.payload, NULL::jsonb, t.error_stack,
+       NULL::timestamptz, j.extra
 FROM taken k
 JOIN joblog.job j ON j.id = k.id
 LEFT JOIN joblog.job_state t ON t.id = k.state_id

@@ -1,0 +1,3 @@
+-- Clears keys whose period is over at $3, of those that are about to be taken. $1 job names, $2 keys. No rows.
+DELETE FROM joblog.unique_key k USING (SELECT unnest($1::text[]) AS job_name, unnest($2::text[]) AS key) u
+WHERE k.job_name = u.job_name AND k.key = u.key AND k.expire_time <= $3::timestamptz
