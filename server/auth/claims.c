@@ -59,6 +59,20 @@ bool scope_read(const json_t *object, struct scope *ret)
            flag_read(object, "may_delegate", &ret->may_delegate);
 }
 
+/* Nothing but what scope_read knows: a misspelt limit would be none. */
+static bool has_only_limits(const json_t *object)
+{
+    static const char *const names[] = {"queues", "job_names", "owners", "own_only", "may_delegate"};
+    for (void *at = json_object_iter((json_t *)object); at; at = json_object_iter_next((json_t *)object, at)) {
+        bool known = false;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            known = known || strcmp(json_object_iter_key(at), names[i]) == 0;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
 static bool add_role(struct span name, bool strict, unsigned *roles)
 {
     unsigned role = role_parse(name);
@@ -155,7 +169,7 @@ enum claims_verdict claims_read(const struct auth_jwt_options *o, const json_t *
         !has_audience(json_object_get(claims, "aud"), o->audience) ||
         !text_read(json_object_get(claims, "sub"), &spec.actor) ||
         !text_read(claim(claims, o->owner_claim), &spec.owner) || (roles && !roles_read(roles, false, &spec.roles)) ||
-        (scope && !scope_read(scope, &s)))
+        (scope && (!scope_read(scope, &s) || !has_only_limits(scope))))
         return CLAIMS_WRONG;
     enum claims_verdict verdict = check_time(claims, now_us, &spec.expire_us);
     if (verdict != CLAIMS_GOOD)

@@ -15,7 +15,10 @@
 #include "base/log.h"
 #include "core/scope.h"
 
-enum { RULES_MAX = 1000 }; /* tried one after the other, once for each name */
+enum {
+    RULES_MAX = 1000, /* tried one after the other, once for each name */
+    NAMES_MAX = 16    /* of a kind in a certificate; those after them do not count, as each call tries them */
+};
 
 struct rule {
     bool is_dns;
@@ -206,34 +209,51 @@ void rules_refresh(struct rules *r)
     log_info("rules for certificates loaded file=%s rules=%zu", r->source.path, fresh.n);
 }
 
-/* Names of hosts know no case (RFC 4343). One that is too long stays as it is, and fits nothing. */
+/* Printable ASCII, as URIs and names of hosts are. A zero byte, or one that no terminal shows, could make a name look
+ * like another one wherever it is written down. */
+static bool is_name(struct span name)
+{
+    if (name.len == 0 || name.len > SCOPE_TEXT_MAX)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.data[i] <= ' ' || name.data[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+/* Names of hosts know no case (RFC 4343). */
 static struct span lower(struct span name, char room[SCOPE_TEXT_MAX])
 {
-    if (name.len > SCOPE_TEXT_MAX)
-        return name;
     for (size_t i = 0; i < name.len; i++)
         room[i] = name.data[i] >= 'A' && name.data[i] <= 'Z' ? (char)(name.data[i] - 'A' + 'a') : name.data[i];
     return span_of(room, name.len);
 }
 
 /* The name may lie in room. */
-static const struct rule *find(const struct rule_set *s, const struct auth_evidence *e, char room[SCOPE_TEXT_MAX],
-                               struct span *ret_name)
+static const struct rule *find_among(const struct rule_set *s, bool is_dns, const struct span *names, size_t n,
+                                     char room[SCOPE_TEXT_MAX], struct span *ret_name)
 {
-    for (size_t n = 0; n < e->n_uris + e->n_dns_names; n++) {
-        bool is_dns = n >= e->n_uris;
-        struct span name = is_dns ? lower(e->dns_names[n - e->n_uris], room) : e->uris[n];
-        if (name.len == 0 || name.len > SCOPE_TEXT_MAX)
-            continue;
-        for (size_t i = 0; i < s->n; i++) {
-            const struct rule *r = &s->rules[i];
-            if (r->is_dns == is_dns && pattern_matches(r->pattern, name)) {
+    n = n < NAMES_MAX ? n : NAMES_MAX;
+    for (size_t r = 0; r < s->n; r++) {
+        for (size_t i = 0; s->rules[r].is_dns == is_dns && i < n; i++) {
+            if (!is_name(names[i]))
+                continue;
+            struct span name = is_dns ? lower(names[i], room) : names[i];
+            if (pattern_matches(s->rules[r].pattern, name)) {
                 *ret_name = name;
-                return r;
+                return &s->rules[r];
             }
         }
     }
     return NULL;
+}
+
+static const struct rule *find(const struct rule_set *s, const struct auth_evidence *e, char room[SCOPE_TEXT_MAX],
+                               struct span *ret_name)
+{
+    const struct rule *r = find_among(s, false, e->uris, e->n_uris, room, ret_name);
+    return r ? r : find_among(s, true, e->dns_names, e->n_dns_names, room, ret_name);
 }
 
 static struct identity *make(const struct rule *r, struct span name)

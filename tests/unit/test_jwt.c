@@ -145,6 +145,8 @@ static void a_scope_of_another_shape_is_refused(void **state)
                                          "{\"queues\": [\"\"]}",
                                          "{\"queues\": [\"a\\nb\"]}",
                                          "{\"own_only\": 1}",
+                                         "{\"queus\": [\"mail\"]}",
+                                         "{\"queues\": [\"mail\"], \"ownOnly\": true}",
                                          "{\"may_delegate\": \"true\"}"};
     char more[200];
     (void)state;
