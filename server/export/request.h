@@ -58,8 +58,8 @@ struct export_request {
     struct export_csv csv;
     struct span file_name; /* not empty */
     struct span language;  /* empty: English */
-    bool all_rows;         /* of an administrator, or of a type without an owner column */
-    struct span rows_of;   /* not all_rows: only rows of this owner */
+    bool all_rows;         /* of an administrator, in its own name */
+    struct span rows_of;   /* not all_rows: only rows of this owner, where the type has an owner column */
 };
 
 /* Appends the payload. The texts must be UTF-8. False: out of memory. */

@@ -112,7 +112,8 @@ int export_check_start(const Joblog__V1__StartExportRequest *message, struct are
         (rc = export_query_plan(type, ret, arena, &query, ret_err)) != 0)
         return rc;
     name_operators(ret, type);
-    ret->all_rows = !type->owner_column.name || caller->all_rows;
+    /* Also where the type has no owner column: it may have one when the export runs, or runs again. */
+    ret->all_rows = caller->all_rows;
     if (!ret->all_rows)
         ret->rows_of = caller->owner;
     *ret_type = type;

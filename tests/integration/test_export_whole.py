@@ -178,6 +178,23 @@ def rows_of_an_owner(fx):
     check("rows of an administrator", 301, len(rows_of(fx.export("people"))))
 
 
+def an_owner_column_that_came_later(fx):
+    """What was started before the type had an owner column shows no more when it runs again."""
+    slow = dict(SLOW, name="later")
+    fx.write_types([PEOPLE, SLOW, BIG, slow])
+    has("types", "types=5", fx.reload())
+    export = begin(fx, "later", "--actor", "ann")
+    check("cancel", 0, fx.joblog("export", "cancel", export, "--actor", "ann").returncode)
+    fx.joblog("export", "watch", export, "--actor", "ann")
+    fx.write_types([PEOPLE, SLOW, BIG, dict(PEOPLE, name="later", columns=[{"name": "id"}])])
+    has("types", "types=5", fx.reload())
+    check("retry", 0, fx.joblog("retry", export, "--actor", "ann").returncode)
+    done = fx.joblog("export", "download", export, "--actor", "ann", "--follow", "--output", "-")
+    check("rows of ann, again", [str(i) for i in range(3, 301, 3)] + ["1000"], rows_of(done.stdout))
+    fx.write_types([PEOPLE, SLOW, BIG])
+    has("types", "types=4", fx.reload())
+
+
 def attacks(fx):
     """Whatever is sent: refused, or an answer with nothing but what the type grants."""
     texts = ["'", "''", "\\", "\\'", "'; DROP TABLE app.people; --", "' OR '1'='1", "x' OR true --", "%' OR 1=1 --",
@@ -287,6 +304,7 @@ def main():
         has("types", "export types loaded types=4", fx.reload())
         operators(fx)
         rows_of_an_owner(fx)
+        an_owner_column_that_came_later(fx)
         attacks(fx)
         following(fx)
         a_failed_attempt(fx)
