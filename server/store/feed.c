@@ -90,6 +90,9 @@ void feed_applied(struct feed *f, int replica, int64_t batch)
 {
     pthread_mutex_lock(&f->lock);
     bool others = f->others;
+    /* Another number counts other batches; what waits was committed before. */
+    for (struct feed_item *item = replica == f->own ? NULL : f->first; item; item = item->next)
+        item->batch = batch;
     f->own = replica;
     f->applied = batch;
     if (!others)
@@ -144,8 +147,8 @@ static void tell_merged(struct feed *f, struct feed_item *items, struct changes 
 
 /* ---- a round ---- */
 
-/* The cursor of each replica but our own. */
-static void put_cursor(struct feed *f)
+/* The cursor of each replica but our own, whose number is returned. */
+static int put_cursor(struct feed *f)
 {
     struct pg_param *replicas, *batches;
 
@@ -159,12 +162,15 @@ static void put_cursor(struct feed *f)
         pg_put_int4(replicas, i);
         pg_put_int8(batches, f->told.batch[i]);
     }
+    int own = f->own;
     pthread_mutex_unlock(&f->lock);
     pg_add_int4(&f->params, BATCHES_MAX);
+    return own;
 }
 
-/* The items of our batches up to `batch`, once the writer has handed them over. */
-static struct feed_item *take_items(struct feed *f, int64_t batch)
+/* The items of our batches up to `batch`, once the writer has handed them over. None when our number has changed since:
+ * the next round will see. */
+static struct feed_item *take_items(struct feed *f, int own, int64_t batch)
 {
     struct timespec until;
     struct feed_item *taken, **end = &taken;
@@ -172,11 +178,11 @@ static struct feed_item *take_items(struct feed *f, int64_t batch)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += APPLIED_MS / 1000;
     pthread_mutex_lock(&f->lock);
-    while (f->applied < batch && f->others && !f->stopping)
+    while (f->own == own && f->applied < batch && f->others && !f->stopping)
         if (pthread_cond_timedwait(&f->more, &f->lock, &until) == ETIMEDOUT)
             break;
     taken = f->first;
-    while (*end && (*end)->batch <= batch) {
+    while (*end && f->own == own && (*end)->batch <= batch) {
         end = &(*end)->next;
         f->n_items--;
     }
@@ -222,10 +228,10 @@ static void note_round(struct feed *f, const struct pg_result *log, bool skip)
     pthread_mutex_unlock(&f->lock);
 }
 
-static int64_t own_batch(const struct feed *f, const struct pg_result *log)
+static int64_t own_batch(const struct pg_result *log, int own)
 {
     for (int i = 0; i < pg_rows(log); i++)
-        if (is_replica(log, i) && pg_int(log, i, 0) == f->own)
+        if (is_replica(log, i) && pg_int(log, i, 0) == own)
             return pg_int(log, i, 1);
     return 0;
 }
@@ -273,13 +279,13 @@ static bool round_run(struct feed *f)
     struct err err = ERR_NONE;
 
     arena_reset(&f->arena);
-    put_cursor(f);
+    int own = put_cursor(f);
     log = pg_run(f->pg, sql_name(SQL_CHANGE_POLL), &f->params, &err);
     if (!log)
         return false;
     bool behind = is_behind(log);
     if (behind || changes_load(&others, f->pg, log, &f->store->options.observer, &f->arena, &err) == 0) {
-        tell_merged(f, take_items(f, own_batch(f, log)), &others);
+        tell_merged(f, take_items(f, own, own_batch(log, own)), &others);
         note_round(f, log, behind);
         nudge_writer(f, log);
     }
@@ -426,7 +432,7 @@ static int read_start(struct feed *f, struct err *ret_err)
 
     if (rc < 0)
         return rc;
-    put_cursor(f);
+    (void)put_cursor(f);
     if (!(r = pg_run(f->pg, sql_name(SQL_CHANGE_POLL), &f->params, ret_err)))
         return -(int)ret_err->code;
     for (int i = 0; i < pg_rows(r); i++) {
