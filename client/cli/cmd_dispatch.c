@@ -12,7 +12,8 @@
 
 struct dispatch_options {
     const char *queue, *payload, *source, *owner, *batch, *request_id, *unique, *unique_for, *on_conflict;
-    struct option_texts labels;
+    const char *backoff_kind;
+    struct option_texts labels, delays;
     int64_t priority, max_attempts, backoff_us, max_backoff_us, delay_us, at_us;
     double multiplier, jitter;
     bool wait, watch;
@@ -35,6 +36,10 @@ static const struct option_row rows[] = {
      1000},
     {"backoff", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, backoff_us),
      "delay after the first failed attempt (1s)", 0, 0},
+    {"backoff-kind", 0, OPTION_TEXT, "KIND", offsetof(struct dispatch_options, backoff_kind),
+     "how the delay grows: exponential, linear or fixed (exponential)", 0, 0},
+    {"delays", 0, OPTION_LIST, "TIME,...", offsetof(struct dispatch_options, delays),
+     "the delays one by one instead; the last again and again", 0, 0},
     {"max-backoff", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, max_backoff_us),
      "the longest delay (10m)", 0, 0},
     {"multiplier", 0, OPTION_REAL, "X", offsetof(struct dispatch_options, multiplier),
@@ -83,6 +88,33 @@ static int finish(struct cli *cli, const struct dispatch_options *options, int64
     return code;
 }
 
+/* --backoff-kind, --delays; *ret_delays is to be freed. EXIT_OK or the code to end with. */
+static int read_backoff(struct cli *cli, const struct dispatch_options *options, struct joblog_spec *spec,
+                        int64_t **ret_delays)
+{
+    static const char *const kinds[] = {"exponential", "linear", "fixed"};
+    for (int i = 0; options->backoff_kind && i < 3; i++)
+        if (strcmp(options->backoff_kind, kinds[i]) == 0)
+            spec->backoff = (enum joblog_backoff)(i + 1);
+    if (options->backoff_kind && !spec->backoff)
+        return cli_usage(cli, "--backoff-kind must be exponential, linear or fixed");
+    if (options->delays.n == 0)
+        return EXIT_OK;
+    if (options->backoff_kind || options->backoff_us || options->max_backoff_us || options->multiplier > 0)
+        return cli_usage(cli, "--delays excludes --backoff, --backoff-kind, --max-backoff and --multiplier");
+    int64_t *delays = heap_new(options->delays.n, sizeof *delays);
+    *ret_delays = delays;
+    for (size_t i = 0; i < options->delays.n; i++) {
+        int64_t us;
+        if (units_parse_duration(options->delays.values[i], &us) != 0)
+            return cli_usage(cli, "--delays must be times such as 1s,10s,5m");
+        delays[i] = milliseconds(us);
+    }
+    spec->backoff = JOBLOG_BACKOFF_LIST;
+    spec->n_delays = options->delays.n;
+    return EXIT_OK;
+}
+
 /* --unique, --unique-for, --on-conflict. EXIT_OK or the code to end with. */
 static int read_unique(struct cli *cli, const struct dispatch_options *options, struct joblog_spec *spec)
 {
@@ -115,15 +147,19 @@ static int run_dispatch(struct cli *cli, const void *values, const struct operan
     struct joblog_error error = {0};
     struct joblog_label *labels;
     int64_t id;
-    struct joblog_spec unique = {0};
+    struct joblog_spec parts = {0};
+    int64_t *delays = NULL;
     if (options->delay_us && options->at_us)
         return cli_usage(cli, "--delay and --at exclude each other");
-    int code = read_unique(cli, options, &unique);
-    if (code)
+    int code = read_unique(cli, options, &parts);
+    if (code == EXIT_OK)
+        code = read_backoff(cli, options, &parts, &delays);
+    if (code == EXIT_OK)
+        code = cli_parse_labels(cli, &options->labels, &labels);
+    if (code) {
+        free(delays);
         return code;
-    code = cli_parse_labels(cli, &options->labels, &labels);
-    if (code)
-        return code;
+    }
     char *payload = options->payload ? payload_read(options->payload) : heap_copy("{}");
     struct joblog_spec spec = {
         .job_name = operands->values[0],
@@ -141,10 +177,13 @@ static int run_dispatch(struct cli *cli, const void *values, const struct operan
         .run_time_us = options->delay_us ? units_now_us() + options->delay_us : options->at_us,
         .batch = options->batch,
         .request_id = options->request_id,
-        .unique_key = unique.unique_key,
-        .unique_scope = unique.unique_scope,
-        .unique_period_ms = unique.unique_period_ms,
-        .on_conflict = unique.on_conflict,
+        .unique_key = parts.unique_key,
+        .unique_scope = parts.unique_scope,
+        .unique_period_ms = parts.unique_period_ms,
+        .on_conflict = parts.on_conflict,
+        .backoff = parts.backoff,
+        .delays_ms = delays,
+        .n_delays = parts.n_delays,
     };
     char *source = filter_split_source(options->source, &spec.source_type, &spec.source_id);
     if (!payload)
@@ -155,6 +194,7 @@ static int run_dispatch(struct cli *cli, const void *values, const struct operan
         code = finish(cli, options, id);
     free(source);
     free(payload);
+    free(delays);
     cli_labels_free(labels, options->labels.n);
     return code;
 }

@@ -66,10 +66,26 @@ static bool spec_labels(struct arena *a, const struct joblog_spec *spec, Joblog_
     return true;
 }
 
+static bool spec_delays(struct arena *a, const struct joblog_spec *spec, Joblog__V1__RetryPolicy *policy)
+{
+    Google__Protobuf__Duration *delays = arena_alloc(a, spec->n_delays * sizeof *delays);
+    policy->delays = arena_alloc(a, spec->n_delays * sizeof *policy->delays);
+    if (!delays || !policy->delays)
+        return false;
+    for (size_t i = 0; i < spec->n_delays; i++) {
+        google__protobuf__duration__init(&delays[i]);
+        delays[i].seconds = spec->delays_ms[i] / 1000;
+        delays[i].nanos = (int32_t)(spec->delays_ms[i] % 1000 * 1000000);
+        policy->delays[i] = &delays[i];
+    }
+    policy->n_delays = spec->n_delays;
+    return true;
+}
+
 static bool spec_retry(struct arena *a, const struct joblog_spec *spec, Joblog__V1__JobSpec *m)
 {
     if (spec->max_attempts == 0 && spec->initial_backoff_ms == 0 && spec->max_backoff_ms == 0 &&
-        spec->backoff_multiplier == 0 && spec->backoff_jitter == 0)
+        spec->backoff_multiplier == 0 && spec->backoff_jitter == 0 && spec->backoff == 0 && spec->n_delays == 0)
         return true;
     bool failed = false;
     Joblog__V1__RetryPolicy *policy = arena_alloc(a, sizeof *policy);
@@ -81,6 +97,9 @@ static bool spec_retry(struct arena *a, const struct joblog_spec *spec, Joblog__
     policy->max_backoff = duration_for(a, spec->max_backoff_ms, &failed);
     policy->multiplier = spec->backoff_multiplier;
     policy->jitter = spec->backoff_jitter;
+    policy->backoff = (Joblog__V1__RetryPolicy__Backoff)spec->backoff;
+    if (spec->n_delays > 0 && !spec_delays(a, spec, policy))
+        return false;
     m->retry_policy = policy;
     return !failed;
 }

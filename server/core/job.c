@@ -111,6 +111,7 @@ bool job_copy(struct arena *arena, const struct job *from, struct job *ret_job)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         copy_span(&c, texts[i]);
     copy_error(&c, &j.error);
+    j.retry.delays_us = copy_array(&c, from->retry.delays_us, from->retry.n_delays, sizeof *from->retry.delays_us);
     j.labels = copy_labels(&c, from->labels, from->n_labels);
     j.attempts = copy_attempts(&c, from->attempts, from->n_attempts);
     j.transitions = copy_transitions(&c, from->transitions, from->n_transitions);
@@ -132,7 +133,7 @@ static size_t job_text_bytes(const struct job *j)
         j->result.len,        j->worker.len,     j->progress.unit.len, j->progress.step.len,     j->cancel.actor.len,
         j->cancel.reason.len, j->error.type.len, j->error.message.len, j->error.stack_trace.len, j->unique.key.len,
     };
-    size_t sum = 16 + j->n_labels * sizeof(struct label);
+    size_t sum = 16 + j->n_labels * sizeof(struct label) + j->retry.n_delays * sizeof *j->retry.delays_us;
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         sum += texts[i] ? (texts[i] + 16) & ~(size_t)15 : 0;

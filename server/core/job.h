@@ -52,10 +52,16 @@ struct job_error {
     struct span type, message, stack_trace; /* type and message empty: no error */
 };
 
+/* Numbers equal those of joblog.v1.RetryPolicy.Backoff; 0 is exponential too. */
+enum backoff { BACKOFF_EXPONENTIAL = 1, BACKOFF_LINEAR = 2, BACKOFF_FIXED = 3, BACKOFF_LIST = 4 };
+
 struct retry_policy {
     int32_t max_attempts; /* >= 1 */
     int64_t initial_backoff_us, max_backoff_us;
     double multiplier, jitter;
+    enum backoff backoff;
+    const int64_t *delays_us; /* of BACKOFF_LIST */
+    size_t n_delays;
 };
 
 /* How long a job holds its unique key. Numbers equal those of joblog.v1.UniqueKey.Scope and of the database. */

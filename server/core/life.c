@@ -55,8 +55,15 @@ int64_t retry_delay_us(const struct retry_policy *policy, int32_t attempt)
 {
     double delay = (double)policy->initial_backoff_us;
     double most = (double)policy->max_backoff_us;
+    size_t place = attempt > 1 ? (size_t)attempt - 1 : 0;
 
-    if (attempt > 1 && policy->multiplier > 1)
+    if (policy->backoff == BACKOFF_LIST && policy->n_delays > 0)
+        return policy->delays_us[place < policy->n_delays ? place : policy->n_delays - 1];
+    if (policy->backoff == BACKOFF_FIXED)
+        return policy->initial_backoff_us;
+    if (policy->backoff == BACKOFF_LINEAR)
+        delay *= (double)(place + 1);
+    else if (attempt > 1 && policy->multiplier > 1)
         delay *= pow(policy->multiplier, attempt - 1);
     if (!(delay < most)) /* also when it overflowed */
         delay = most;

@@ -56,6 +56,12 @@ void body_hash(const struct job *job, int on_conflict, bool started, uint8_t ret
     add_int(&f, job->retry.max_backoff_us);
     add_double(&f, job->retry.multiplier);
     add_double(&f, job->retry.jitter);
+    if (job->retry.backoff > BACKOFF_EXPONENTIAL) {
+        add_int(&f, job->retry.backoff);
+        add_int(&f, (int64_t)job->retry.n_delays);
+        for (size_t i = 0; i < job->retry.n_delays; i++)
+            add_int(&f, job->retry.delays_us[i]);
+    }
     if (job->unique.key.len > 0) {
         add_text(&f, job->unique.key);
         add_int(&f, job->unique.scope);

@@ -8,6 +8,7 @@
 enum {
     PRIORITY_MAX = 1000,
     ATTEMPTS_MAX = 1000,
+    DELAYS_MAX = 100,
     UNIT_MAX_BYTES = 50,
     STEP_MAX_BYTES = 500,
     MESSAGE_MAX_BYTES = 16 * 1024,
@@ -19,10 +20,43 @@ enum {
 #define BACKOFF_LIMIT_US INT64_C(31536000000000)
 #define PERIOD_LIMIT_US  INT64_C(31536000000000)
 
-static int check_retry(const Joblog__V1__RetryPolicy *m, struct retry_policy *ret, struct err *ret_err)
+/* Kind of back-off, and its list of delays. */
+static int check_backoff(const Joblog__V1__RetryPolicy *m, struct arena *arena, struct retry_policy *r,
+                         struct err *ret_err)
 {
-    struct retry_policy r = {
-        .max_attempts = 1, .initial_backoff_us = BACKOFF_INITIAL_US, .max_backoff_us = BACKOFF_MAX_US, .multiplier = 2};
+    static const char prefix[] = "job.retry_policy.";
+    bool is_list = m->backoff == JOBLOG__V1__RETRY_POLICY__BACKOFF__BACKOFF_LIST;
+    if ((unsigned)m->backoff > BACKOFF_LIST)
+        return check_bad(ret_err, prefix, "backoff", "is no kind of back-off: %d", (int)m->backoff);
+    if (m->backoff != 0)
+        r->backoff = (enum backoff)m->backoff;
+    if (m->multiplier != 0 && r->backoff > BACKOFF_EXPONENTIAL)
+        return check_bad(ret_err, prefix, "multiplier", "must be 0: only the exponential back-off has one");
+    if (!is_list && m->n_delays > 0)
+        return check_bad(ret_err, prefix, "delays", "must be empty: only the back-off LIST has them");
+    if (is_list && (m->n_delays < 1 || m->n_delays > DELAYS_MAX))
+        return check_bad(ret_err, prefix, "delays", "must be 1 to %d, are %zu", DELAYS_MAX, m->n_delays);
+    if (!is_list)
+        return 0;
+    int64_t *delays = arena_alloc(arena, m->n_delays * sizeof *delays);
+    if (!delays)
+        return check_no_memory(ret_err);
+    for (size_t i = 0; i < m->n_delays; i++)
+        if (check_duration(m->delays[i], 0, BACKOFF_LIMIT_US, prefix, "delays", &delays[i], ret_err) != 0)
+            return -ERR_INVALID_ARGUMENT;
+    r->delays_us = delays;
+    r->n_delays = m->n_delays;
+    return 0;
+}
+
+static int check_retry(const Joblog__V1__RetryPolicy *m, struct arena *arena, struct retry_policy *ret,
+                       struct err *ret_err)
+{
+    struct retry_policy r = {.max_attempts = 1,
+                             .initial_backoff_us = BACKOFF_INITIAL_US,
+                             .max_backoff_us = BACKOFF_MAX_US,
+                             .multiplier = 2,
+                             .backoff = BACKOFF_EXPONENTIAL};
     static const char prefix[] = "job.retry_policy.";
     int rc = 0;
     if (m) {
@@ -37,7 +71,8 @@ static int check_retry(const Joblog__V1__RetryPolicy *m, struct retry_policy *re
         if ((rc = check_duration(m->initial_backoff, BACKOFF_INITIAL_US, BACKOFF_LIMIT_US, prefix, "initial_backoff",
                                  &r.initial_backoff_us, ret_err)) != 0 ||
             (rc = check_duration(m->max_backoff, BACKOFF_MAX_US, BACKOFF_LIMIT_US, prefix, "max_backoff",
-                                 &r.max_backoff_us, ret_err)) != 0)
+                                 &r.max_backoff_us, ret_err)) != 0 ||
+            (rc = check_backoff(m, arena, &r, ret_err)) != 0)
             return rc;
         if (m->max_attempts > 0)
             r.max_attempts = m->max_attempts;
@@ -114,7 +149,7 @@ int check_job_spec(const Joblog__V1__JobSpec *m, struct arena *arena, struct job
         (rc = check_text(m->owner, NAME_MAX_BYTES, prefix, "owner", &job.owner, ret_err)) != 0 ||
         (rc = spec_labels(m, arena, &job, ret_err)) != 0 ||
         (rc = check_json(m->payload, true, prefix, "payload", &job.payload, ret_err)) != 0 ||
-        (rc = check_retry(m->retry_policy, &job.retry, ret_err)) != 0 ||
+        (rc = check_retry(m->retry_policy, arena, &job.retry, ret_err)) != 0 ||
         (rc = check_unique(m->unique_key, &job.unique, ret_err)) != 0 ||
         (rc = check_time(m->run_time, prefix, "run_time", &job.run_us, ret_err)) != 0 ||
         (rc = check_text(m->batch, NAME_MAX_BYTES, prefix, "batch", &job.batch, ret_err)) != 0 ||

@@ -143,6 +143,12 @@ static Joblog__V1__RetryPolicy *retry_of(struct conversion *c, const struct retr
         m->max_backoff = duration_of(c, r->max_backoff_us);
         m->multiplier = r->multiplier;
         m->jitter = r->jitter;
+        m->backoff = (Joblog__V1__RetryPolicy__Backoff)(r->backoff > 0 ? r->backoff : BACKOFF_EXPONENTIAL);
+        if (r->backoff > BACKOFF_EXPONENTIAL)
+            m->multiplier = 0; /* it does not count, and would be refused if somebody sent the message back */
+        if (r->n_delays > 0 && (m->delays = make_array(c, r->n_delays)))
+            for (size_t i = 0; i < r->n_delays; i++)
+                m->delays[m->n_delays++] = duration_of(c, r->delays_us[i]);
     }
     return m;
 }

@@ -31,7 +31,8 @@ static struct retry_policy read_retry(const struct pg_result *r, int row)
                              .initial_backoff_us = 1000000,
                              .max_backoff_us = 600000000,
                              .multiplier = 2,
-                             .jitter = pg_double(r, row, ROW_JITTER)};
+                             .jitter = pg_double(r, row, ROW_JITTER),
+                             .backoff = BACKOFF_EXPONENTIAL};
 
     if (!pg_is_null(r, row, ROW_INITIAL_BACKOFF))
         p.initial_backoff_us = pg_int(r, row, ROW_INITIAL_BACKOFF);

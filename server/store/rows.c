@@ -68,7 +68,8 @@ static void put_labels(struct pg_param *a, const struct job *job)
     a->n++;
 }
 
-static const struct retry_policy default_retry = {1, 1000000, 600000000, 2, 0};
+static const struct retry_policy default_retry = {
+    .max_attempts = 1, .initial_backoff_us = 1000000, .max_backoff_us = 600000000, .multiplier = 2};
 
 static void put_retry(struct pg_param *v, const struct retry_policy *p)
 {

@@ -106,6 +106,9 @@ expect 2 joblog dispatch a --label tenant
 complains "KEY=VALUE"
 expect 2 joblog dispatch a --delay 1h --at 2030-01-01T00:00:00Z
 expect 2 joblog dispatch a --at tomorrow
+expect 2 joblog dispatch a --backoff-kind steep
+expect 2 joblog dispatch a --delays 1s,soon
+expect 2 joblog dispatch a --delays 1s --backoff 1s
 expect 2 joblog dispatch a --on-conflict use
 expect 2 joblog dispatch a --unique k --on-conflict guess
 complains "reject, use, replace or merge"

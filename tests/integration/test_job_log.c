@@ -233,6 +233,40 @@ static void a_full_watch_brings_the_history(void **state)
     worker_end(worker, true, NULL);
 }
 
+/* The kind of back-off comes back as it was asked for, and the server waits as it says. */
+static void delays_are_kept_as_a_list(void **state)
+{
+    (void)state;
+    Google__Protobuf__Duration delays[2] = {GOOGLE__PROTOBUF__DURATION__INIT, GOOGLE__PROTOBUF__DURATION__INIT};
+    Google__Protobuf__Duration *pointers[2] = {&delays[0], &delays[1]};
+    Joblog__V1__RetryPolicy policy = JOBLOG__V1__RETRY_POLICY__INIT;
+    Joblog__V1__JobSpec spec = spec_of("listed", "listed");
+    delays[0].nanos = 1000000;
+    delays[1].seconds = 7200;
+    policy.max_attempts = 3;
+    policy.backoff = JOBLOG__V1__RETRY_POLICY__BACKOFF__BACKOFF_LIST;
+    policy.delays = pointers;
+    policy.n_delays = 2;
+    spec.retry_policy = &policy;
+    int64_t id = must_dispatch(channel, &spec);
+    struct test_worker *w = worker_open(channel, "w", "listed", 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(worker_answer(w, worker_fail(w, worker_lease(w), "Oops", "", "", false), NULL), ERR_OK);
+    for (int full = 0; full < 2; full++) {
+        Joblog__V1__Job *job = call_get(channel, id, full, NULL);
+        assert_int_equal(job->status, PENDING);
+        assert_int_equal(job->attempt, 2);
+        int64_t wait_s = job->run_time->seconds - job->start_time->seconds;
+        assert_true(wait_s >= 7200 && wait_s < 7260);
+        assert_int_equal(job->retry_policy->backoff, policy.backoff);
+        assert_int_equal(job->retry_policy->n_delays, 2);
+        assert_int_equal(job->retry_policy->delays[0]->nanos, 1000000);
+        assert_int_equal(job->retry_policy->delays[1]->seconds, 7200);
+        job_free(job);
+    }
+    worker_end(w, true, NULL);
+}
+
 static void a_pending_job_is_cancelled_and_retried(void **state)
 {
     (void)state;
@@ -334,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_watch_resumes_after_a_revision),
         cmocka_unit_test(a_watch_that_begins_late_hears_of_progress),
         cmocka_unit_test(a_full_watch_brings_the_history),
+        cmocka_unit_test(delays_are_kept_as_a_list),
         cmocka_unit_test(a_pending_job_is_cancelled_and_retried),
         cmocka_unit_test(a_request_id_makes_one_job),
         cmocka_unit_test(the_caller_is_recorded),

@@ -24,7 +24,8 @@ static void test_dispatch_and_get(void **state)
     j.batch = SPAN_LIT("b1");
     j.traceparent = SPAN_LIT("00-1-2-3");
     j.priority = -7;
-    j.retry = (struct retry_policy){3, 5000, 9000, 1.5, 0.25};
+    j.retry = (struct retry_policy){
+        .max_attempts = 3, .initial_backoff_us = 5000, .max_backoff_us = 9000, .multiplier = 1.5, .jitter = 0.25};
     got = get_ok(s, dispatch_ok(s, j));
     assert_int_equal(got.status, JOB_PENDING);
     assert_true(span_eq(got.payload, j.payload));
@@ -186,7 +187,8 @@ static void test_failure_is_retried_after_its_delay(void **state)
     struct store_finish f;
 
     (void)state;
-    j.retry = (struct retry_policy){2, 300000, 600000, 2, 0};
+    j.retry = (struct retry_policy){
+        .max_attempts = 2, .initial_backoff_us = 300000, .max_backoff_us = 600000, .multiplier = 2};
     worker_credit(&w, 2);
     id = dispatch_ok(s, j);
     worker_lease(&w, &first);

@@ -8,7 +8,8 @@
 
 #include "core/life.h"
 
-static const struct retry_policy policy = {5, 1000, 10000, 2, 0.5};
+static const struct retry_policy policy = {
+    .max_attempts = 5, .initial_backoff_us = 1000, .max_backoff_us = 10000, .multiplier = 2, .jitter = 0.5};
 
 static struct job running(int32_t attempt, int32_t left)
 {
@@ -90,7 +91,15 @@ static void test_transitions(void **state)
 
 static void test_delays(void **state)
 {
-    struct retry_policy fixed = {5, 500, 10000, 1, 0}, huge = {1000, INT64_MAX / 2, INT64_MAX / 4, 100, 1};
+    struct retry_policy fixed = {.max_attempts = 5,
+                                 .initial_backoff_us = 500,
+                                 .max_backoff_us = 10000,
+                                 .multiplier = 1},
+                        huge = {.max_attempts = 1000,
+                                .initial_backoff_us = INT64_MAX / 2,
+                                .max_backoff_us = INT64_MAX / 4,
+                                .multiplier = 100,
+                                .jitter = 1};
 
     (void)state;
     assert_int_equal(retry_delay_us(&policy, 1), 1000);
@@ -100,6 +109,22 @@ static void test_delays(void **state)
     assert_int_equal(retry_delay_us(&policy, 1000000), 10000);
     assert_int_equal(retry_delay_us(&fixed, 9), 500);
     assert_true(retry_delay_us(&huge, 1000) > 0);
+    struct retry_policy linear = policy, flat = policy, list = policy;
+    static const int64_t delays[] = {5, 0, 700};
+    linear.backoff = BACKOFF_LINEAR;
+    assert_int_equal(retry_delay_us(&linear, 1), 1000);
+    assert_int_equal(retry_delay_us(&linear, 3), 3000);
+    assert_int_equal(retry_delay_us(&linear, 11), 10000);
+    flat.backoff = BACKOFF_FIXED;
+    flat.initial_backoff_us = 20000; /* above max_backoff */
+    assert_int_equal(retry_delay_us(&flat, 7), 20000);
+    list.backoff = BACKOFF_LIST;
+    list.delays_us = delays;
+    list.n_delays = 3;
+    assert_int_equal(retry_delay_us(&list, 1), 5);
+    assert_int_equal(retry_delay_us(&list, 2), 0);
+    assert_int_equal(retry_delay_us(&list, 3), 700);
+    assert_int_equal(retry_delay_us(&list, 900), 700);
     assert_int_equal(retry_delay_jittered_us(&policy, 1, 0), 500);
     assert_int_equal(retry_delay_jittered_us(&policy, 1, 0.5), 1000);
     assert_in_range(retry_delay_jittered_us(&policy, 1, 0.999999), 1499, 1500);

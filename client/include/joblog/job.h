@@ -31,6 +31,14 @@ struct joblog_label {
     const char *key, *value;
 };
 
+/* How the delay before attempt n + 1 comes about. */
+enum joblog_backoff {
+    JOBLOG_BACKOFF_EXPONENTIAL = 1, /* initial_backoff_ms x backoff_multiplier^(n-1), at most max_backoff_ms */
+    JOBLOG_BACKOFF_LINEAR = 2,      /* initial_backoff_ms x n, at most max_backoff_ms */
+    JOBLOG_BACKOFF_FIXED = 3,       /* initial_backoff_ms */
+    JOBLOG_BACKOFF_LIST = 4         /* the n-th of delays_ms; the last of them again and again */
+};
+
 /* How long a job holds its unique key. */
 enum joblog_unique_scope {
     JOBLOG_UNIQUE_NOT_FINAL = 1, /* until it is final */
@@ -55,13 +63,16 @@ struct joblog_spec {
     const char *owner;
     const struct joblog_label *labels;
     size_t n_labels;
-    const char *payload;        /* JSON object; "{}" */
-    int max_attempts;           /* 1 */
-    int64_t initial_backoff_ms; /* 1000 */
-    int64_t max_backoff_ms;     /* 600000 */
-    double backoff_multiplier;  /* 2 */
-    double backoff_jitter;      /* part of the delay that is random, 0 to 1 */
-    int64_t run_time_us;        /* not before; 0: at once */
+    const char *payload;         /* JSON object; "{}" */
+    int max_attempts;            /* 1 */
+    int64_t initial_backoff_ms;  /* 1000 */
+    int64_t max_backoff_ms;      /* 600000 */
+    double backoff_multiplier;   /* 2 */
+    double backoff_jitter;       /* part of the delay that is random, 0 to 1 */
+    enum joblog_backoff backoff; /* EXPONENTIAL */
+    const int64_t *delays_ms;    /* of LIST */
+    size_t n_delays;
+    int64_t run_time_us; /* not before; 0: at once */
     const char *batch;
     const char *traceparent;
     const char *request_id;                /* NULL: the library makes one, so that its own retries are safe */
