@@ -85,7 +85,15 @@ def ruby_server(tls):
     return server("ruby_server", ["ruby", os.path.join(HERE, "ruby_server.rb"), *tls_flags(tls)], orderly=False)
 
 
+def need_packages(path):
+    """Ends the test, which has failed, with a word on what to do when npm's packages are not there."""
+    if not os.path.exists(path):
+        sys.exit(f"{path} is missing: ./dev test puts the npm packages there; when they are elsewhere, tell CMake with "
+                 "-DINTEROP_TOOLS=DIRECTORY, in which node_modules is")
+
+
 def node_server(tls, tools, protos):
+    need_packages(os.path.join(tools, "node_modules"))
     return server("node_server", ["node", os.path.join(HERE, "node_server.js"), tools, protos,
                                   *tls_flags(tls, tls and ruby_dir("spec/testdata"))])
 

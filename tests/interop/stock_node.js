@@ -6,8 +6,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const [tools, port, pid, ca] = process.argv.slice(2);
-const modules = path.join(tools, 'node_modules');
+const [modules, port, pid, ca] = process.argv.slice(2);
 const grpc = require(path.join(modules, '@grpc/grpc-js'));
 const loader = require(path.join(modules, '@grpc/proto-loader'));
 const descriptor = require(path.join(modules, 'protobufjs/ext/descriptor'));

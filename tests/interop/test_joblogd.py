@@ -103,6 +103,7 @@ def check_buf(buf, address, token, job):
 
 def main():
     programs, buf, protoc, protos = sys.argv[1:]
+    peers.need_packages(buf)
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # the database has a user of its own when we are root
         token_file = os.path.join(folder, "token")

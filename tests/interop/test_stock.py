@@ -12,6 +12,8 @@ import peers
 
 def main():
     programs, *command = sys.argv[1:]
+    for part in filter(os.path.isabs, command):
+        peers.need_packages(part)
     for tls in (False, True):
         ca = [os.path.join(peers.ruby_dir("spec/testdata"), "ca.pem")] if tls else []
         with peers.crpc_server(programs, tls, process_id=True) as (port, pid):
