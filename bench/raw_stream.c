@@ -31,9 +31,12 @@ static double now(void)
 /* A protobuf message of one bytes field, number 1, made anew for each send: a program has something new to say. */
 static grpc_slice make_message(void)
 {
-    static uint8_t payload[4096];
+    static uint8_t payload[STREAM_PAYLOAD_MAX];
     size_t len = stream_options.payload_bytes, n = 0;
-    grpc_slice s = grpc_slice_malloc(len + (len < 128 ? 2 : 3));
+    size_t header = 2;
+    for (size_t v = len; v > 0x7f; v >>= 7)
+        header++;
+    grpc_slice s = grpc_slice_malloc(len + header);
     uint8_t *p = GRPC_SLICE_START_PTR(s);
     p[n++] = 1 << 3 | 2;
     for (size_t v = len; n == 1 || v; v >>= 7)

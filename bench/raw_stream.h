@@ -7,6 +7,8 @@
 
 #define RAW_STREAM_PATH "/bench.v1.StreamService/Flow"
 
+enum { STREAM_PAYLOAD_MAX = 1 << 20 };
+
 /* What the servers of the bench do; set before echo_server_start. */
 struct stream_options {
     size_t payload_bytes;
