@@ -8,12 +8,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 
-enum { ADDRESSES_MAX = 64, PATH_SIZE = 4096 };
+enum { ADDRESSES_MAX = 64, PATH_SIZE = 4096, LOCK_MS = 1000 };
 
 struct announcement {
     struct {
@@ -72,6 +73,18 @@ static void file_name(const char *address, size_t len, char *out, size_t size)
     out[n] = '\0';
 }
 
+/* A client holds its lock for a moment only. Who holds it longer is another joblogd with the same note, in a container
+ * with the same home for instance: then clients find that one, and this one starts all the same. */
+static bool lock(int fd)
+{
+    for (int left_ms = LOCK_MS; flock(fd, LOCK_EX | LOCK_NB) != 0; left_ms -= 10) {
+        if (left_ms <= 0 || (errno != EWOULDBLOCK && errno != EINTR))
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+    }
+    return true;
+}
+
 static bool write_file(struct announcement *a, const char *directory, const char *address, size_t len,
                        const char *token_file)
 {
@@ -82,8 +95,7 @@ static bool write_file(struct announcement *a, const char *directory, const char
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return false;
-    /* A client holds its lock for a moment only. */
-    bool good = flock(fd, LOCK_EX) == 0 && ftruncate(fd, 0) == 0 && dprintf(fd, "%s\n", token_file) > 0;
+    bool good = lock(fd) && ftruncate(fd, 0) == 0 && dprintf(fd, "%s\n", token_file) > 0;
     if (!good) {
         close(fd);
         return false;

@@ -6,19 +6,28 @@
 #include "crpc/credentials.h"
 #include "rpc/caller.h"
 
+static int not_bearer(struct err *ret_err)
+{
+    return err_set(ret_err, ERR_UNAUTHENTICATED, "CREDENTIALS_INVALID",
+                   "metadata authorization must be \"Bearer\" and a token, once");
+}
+
 /* RFC 6750: the scheme in any case, blanks, the token. */
 static int read_bearer(const struct crpc_call *call, struct span *ret, struct err *ret_err)
 {
     static const struct span scheme = SPAN_LIT("bearer ");
     struct span value = crpc_call_metadata(call, "authorization");
-    if (value.len == 0)
+    if (!value.data)
         return 0;
-    if (value.len <= scheme.len || strncasecmp(value.data, scheme.data, scheme.len) != 0)
-        return err_set(ret_err, ERR_UNAUTHENTICATED, "CREDENTIALS_INVALID",
-                       "metadata authorization must be \"Bearer\" and a token");
-    *ret = span_of(value.data + scheme.len, value.len - scheme.len);
-    while (ret->len > 0 && ret->data[0] == ' ')
-        *ret = span_of(ret->data + 1, ret->len - 1);
+    if (crpc_call_metadata_count(call, "authorization") > 1 || value.len <= scheme.len ||
+        strncasecmp(value.data, scheme.data, scheme.len) != 0)
+        return not_bearer(ret_err);
+    value = span_of(value.data + scheme.len, value.len - scheme.len);
+    while (value.len > 0 && value.data[0] == ' ')
+        value = span_of(value.data + 1, value.len - 1);
+    if (value.len == 0)
+        return not_bearer(ret_err);
+    *ret = value;
     return 0;
 }
 

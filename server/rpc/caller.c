@@ -18,6 +18,8 @@ const struct caller *caller_of(const struct crpc_call *call)
 static int read_delegate(const struct crpc_call *call, struct span *ret, struct err *ret_err)
 {
     struct span user = crpc_call_metadata(call, "joblog-actor");
+    if (user.len > 0 && crpc_call_metadata_count(call, "joblog-actor") > 1)
+        return err_field(ret_err, "joblog-actor", "metadata joblog-actor must be there only once");
     if (user.len > DELEGATE_MAX)
         return err_field(ret_err, "joblog-actor", "metadata joblog-actor must be at most %d bytes, is %zu",
                          DELEGATE_MAX, user.len);

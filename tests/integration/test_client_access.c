@@ -1,4 +1,5 @@
 /* libjoblog's credentials: found, given, read again; tokens and logins through its API. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -131,6 +133,28 @@ static void a_dead_server_gets_no_token(void **state)
     server_fixture_free(other);
 }
 
+/* Two machines that share a home may have servers of the same address. */
+static void a_note_that_is_held_stops_nobody(void **state)
+{
+    (void)state;
+    struct server_fixture *other = server_fixture_start(NULL);
+    assert_non_null(other);
+    char note[300];
+    snprintf(note, sizeof note, "%s/joblog/servers/%s", getenv("XDG_STATE_HOME"), server_fixture_address(other));
+    assert_int_equal(server_fixture_stop(other), 0);
+    int fd = open(note, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_true(server_fixture_restart(other));
+    char *log = server_fixture_log(other);
+    assert_non_null(strstr(log, "clients must be told"));
+    free(log);
+    assert_int_equal(server_fixture_stop(other), 0);
+    assert_int_equal(access(note, F_OK), 0); /* not its own: it stays */
+    unlink(note);
+    close(fd);
+    server_fixture_free(other);
+}
+
 static void a_login_is_kept(void **state)
 {
     (void)state;
@@ -195,9 +219,8 @@ static void a_watch_outlives_its_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_source_in_its_order),
-        cmocka_unit_test(a_dead_server_gets_no_token),
-        cmocka_unit_test(a_login_is_kept),
+        cmocka_unit_test(each_source_in_its_order),         cmocka_unit_test(a_dead_server_gets_no_token),
+        cmocka_unit_test(a_note_that_is_held_stops_nobody), cmocka_unit_test(a_login_is_kept),
         cmocka_unit_test(a_watch_outlives_its_token),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -86,6 +86,15 @@ static void a_caller_has_its_streams(void **state)
     assert_null(watch_next(watches[2], &err));
     assert_int_equal(err.code, ERR_RESOURCE_EXHAUSTED);
     assert_string_equal(err.reason, "TOO_MANY_STREAMS");
+    /* To wait for a job is to watch it, although the call is unary. */
+    Joblog__V1__WaitJobRequest wait = JOBLOG__V1__WAIT_JOB_REQUEST__INIT;
+    Google__Protobuf__Duration short_time = GOOGLE__PROTOBUF__DURATION__INIT;
+    Joblog__V1__Job *waited = NULL;
+    short_time.nanos = 1000000;
+    wait.id = id;
+    wait.timeout = &short_time;
+    assert_int_equal(joblog_v1_job_log_service_wait_job(channel, NULL, &wait, &waited, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "TOO_MANY_STREAMS");
     /* Workers are counted by themselves. */
     struct test_worker *w = worker_open(channel, "one", "elsewhere", 0);
     struct crpc_stream *second = joblog_v1_worker_service_work_open(channel, NULL, &err);

@@ -187,7 +187,7 @@ static void streams_end_with_their_credentials(void **state)
 
 static void credentials_must_be_a_bearer_token(void **state)
 {
-    static const char *const wrong[] = {"Basic YTpi", "Bearer", "Bearer ", "admin", "Token x"};
+    static const char *const wrong[] = {"", "Basic YTpi", "Bearer", "Bearer ", "Bearer    ", "admin", "Token x"};
     struct crpc_call_options o = options;
     struct crpc_metadata metadata = {"authorization", {NULL, 0}};
     struct crpc_channel *channel = rig_channel(NULL, NULL);
@@ -212,6 +212,17 @@ static void credentials_must_be_a_bearer_token(void **state)
     metadata.value = span_str(good);
     assert_int_equal(joblog_v1_job_log_service_list_job_statuses(channel, &o, &request, &response, &err), 0);
     crpc_message_free(&response->base);
+    /* A proxy may look at the last one of two. The same for the user of a gateway. */
+    struct crpc_metadata two[] = {metadata, {"authorization", L("Bearer jlt_nobody's")}, {"joblog-actor", L("bob")}};
+    o.metadata = two;
+    o.n_metadata = 2;
+    joblog_v1_job_log_service_list_job_statuses(channel, &o, &request, &response, &err);
+    expect(&err, ERR_UNAUTHENTICATED, "CREDENTIALS_INVALID");
+    two[1] = (struct crpc_metadata){"joblog-actor", L("alice")};
+    o.n_metadata = 3;
+    joblog_v1_job_log_service_list_job_statuses(channel, &o, &request, &response, &err);
+    assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "joblog-actor");
     crpc_channel_free(channel);
 }
 

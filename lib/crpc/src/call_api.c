@@ -57,15 +57,28 @@ int64_t crpc_call_time_left_ms(const struct crpc_call *call)
     return ms > 0 ? ms : 0;
 }
 
+static bool has_key(const grpc_metadata *m, const char *key, size_t len)
+{
+    return GRPC_SLICE_LENGTH(m->key) == len && memcmp(GRPC_SLICE_START_PTR(m->key), key, len) == 0;
+}
+
 struct span crpc_call_metadata(const struct crpc_call *call, const char *key)
 {
     size_t len = strlen(key);
     for (size_t i = 0; i < call->metadata.count; i++) {
         const grpc_metadata *m = &call->metadata.metadata[i];
-        if (GRPC_SLICE_LENGTH(m->key) == len && memcmp(GRPC_SLICE_START_PTR(m->key), key, len) == 0)
+        if (has_key(m, key, len))
             return span_of((const char *)GRPC_SLICE_START_PTR(m->value), GRPC_SLICE_LENGTH(m->value));
     }
     return span_of(NULL, 0);
+}
+
+size_t crpc_call_metadata_count(const struct crpc_call *call, const char *key)
+{
+    size_t len = strlen(key), n = 0;
+    for (size_t i = 0; i < call->metadata.count; i++)
+        n += has_key(&call->metadata.metadata[i], key, len);
+    return n;
 }
 
 const char *crpc_call_peer(const struct crpc_call *call)

@@ -133,6 +133,9 @@ bool crpc_call_ended(const struct crpc_call *call);
 int64_t crpc_call_time_left_ms(const struct crpc_call *call);
 /* First value of a metadata key; len 0 when absent. Borrowed from the call. */
 struct span crpc_call_metadata(const struct crpc_call *call, const char *key);
+/* How many values the key has: where one decides who calls, several are a way to show different ones to different
+ * readers. */
+size_t crpc_call_metadata_count(const struct crpc_call *call, const char *key);
 /* "ipv4:127.0.0.1:4711". For logs, never for authentication. */
 const char *crpc_call_peer(const struct crpc_call *call);
 /* For interceptors: one pointer of theirs that handlers can see. NULL to begin with. Not freed: that is for the
