@@ -11,6 +11,22 @@
 #include "base/alloc.h"
 #include "worker_priv.h"
 
+/* As they go into each hello. */
+static bool copy_weights(struct joblog_worker *worker, const struct joblog_worker_options *o)
+{
+    worker->weights = mem_alloc(o->n_queues * sizeof *worker->weights);
+    worker->weight_list = mem_alloc(o->n_queues * sizeof(Joblog__V1__QueueWeight *));
+    if (!worker->weights || !worker->weight_list)
+        return false;
+    for (size_t i = 0; i < o->n_queues; i++) {
+        joblog__v1__queue_weight__init(&worker->weights[i]);
+        worker->weights[i].queue = worker->queues[i];
+        worker->weights[i].weight = o->queue_weights[i];
+        worker->weight_list[i] = &worker->weights[i];
+    }
+    return true;
+}
+
 static bool copy_options(struct joblog_worker *worker, const struct joblog_worker_options *o)
 {
     char host[200], name[256];
@@ -30,6 +46,8 @@ static bool copy_options(struct joblog_worker *worker, const struct joblog_worke
             return false;
         worker->n_queues++;
     }
+    if (o->queue_weights && o->n_queues && !copy_weights(worker, o))
+        return false;
     worker->concurrency = o->concurrency ? o->concurrency : 1;
     worker->prefetch = o->prefetch > PREFETCH_MAX ? PREFETCH_MAX : o->prefetch;
     worker->on_finished = o->on_finished;
@@ -44,6 +62,8 @@ static void free_options(struct joblog_worker *worker)
     for (size_t i = 0; i < worker->n_queues; i++)
         mem_free(worker->queues[i]);
     mem_free(worker->queues);
+    mem_free(worker->weights);
+    mem_free(worker->weight_list);
     mem_free(worker->name);
     mem_free(worker->version);
     mem_free(worker->host);

@@ -96,6 +96,7 @@ struct joblog_worker {
     char *name, *version, *host;
     char **queues;
     size_t n_queues;
+    Joblog__V1__QueueWeight *weights, **weight_list; /* of the queues; NULL: none were given */
     int concurrency, prefetch;
     joblog_hook *on_finished;
     void (*on_ready)(void *user);

@@ -187,6 +187,8 @@ static int write_hello(struct joblog_worker *worker)
     hello.pid = getpid();
     hello.queues = worker->queues;
     hello.n_queues = worker->n_queues;
+    hello.queue_weights = worker->weight_list;
+    hello.n_queue_weights = worker->weight_list ? worker->n_queues : 0;
     size_t n = worker->any_handler ? 0 : HASH_COUNT(worker->handlers);
     char **names = n ? mem_alloc(n * sizeof *names) : NULL;
     if (n && !names)

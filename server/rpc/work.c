@@ -88,6 +88,33 @@ static int work_check_hello(struct crpc_call *call, const Joblog__V1__WorkerHell
     return 0;
 }
 
+/* Weights of queues that the worker serves, in the order of these. */
+static int work_check_weights(struct crpc_call *call, const Joblog__V1__WorkerHello *hello,
+                              struct store_session_open *open, struct err *ret_err)
+{
+    int32_t *weights = arena_zalloc(crpc_call_arena(call), open->n_queues * sizeof *weights);
+    if (!weights)
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    for (size_t i = 0; i < hello->n_queue_weights; i++) {
+        const Joblog__V1__QueueWeight *m = hello->queue_weights[i];
+        struct span queue = span_str(m->queue);
+        size_t at = 0;
+        while (at < open->n_queues && !span_eq(open->queues[at], queue))
+            at++;
+        if (at == open->n_queues)
+            return err_field(ret_err, "hello.queue_weights", "hello.queue_weights[%zu].queue is none of the queues", i);
+        if (weights[at])
+            return err_field(ret_err, "hello.queue_weights", "hello.queue_weights has a queue twice");
+        if (m->weight < 1 || m->weight > QUEUE_WEIGHT_MAX)
+            return err_field(ret_err, "hello.queue_weights",
+                             "hello.queue_weights[%zu].weight must be from 1 to %d, is %d", i, QUEUE_WEIGHT_MAX,
+                             m->weight);
+        weights[at] = m->weight;
+    }
+    open->weights = weights; /* 0: none was given */
+    return 0;
+}
+
 static int out_of_scope(const char *field, struct span value, struct err *ret_err)
 {
     err_set(ret_err, ERR_PERMISSION_DENIED, "OUT_OF_SCOPE", "%s \"%.*s\" is outside of the caller's scope", field,
@@ -126,6 +153,7 @@ static enum crpc_next work_hello(struct crpc_call *call)
         return crpc_finish(call, &err);
     }
     if (work_check_hello(call, w->message->hello, &w->open, &err) != 0 ||
+        work_check_weights(call, w->message->hello, &w->open, &err) != 0 ||
         work_check_scope(&caller_of(call)->scope, &w->open, &err) != 0)
         return crpc_finish(call, &err);
     return service_submit(call, &w->open.cmd, &w->stored, &OPENED);

@@ -16,6 +16,7 @@
 enum {
     CREDIT_MAX = 10000,        /* outstanding, as worker.proto says */
     MESSAGE_WRITES_MAX = 1000, /* likewise */
+    QUEUE_WEIGHT_MAX = 1000,   /* likewise */
     /* Writes of a stream that the store or the worker's reading has yet to take: two full messages, so that the store
      * has the next batch at hand while it commits one. */
     WRITES_MAX = 2 * MESSAGE_WRITES_MAX,

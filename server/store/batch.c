@@ -76,6 +76,8 @@ void batch_done(struct batch *b)
     b->effects = NULL;
     b->requests = NULL;
     b->claims = NULL;
+    b->behind = NULL;
+    b->knows_behind = false;
     b->loaded = b->ended = b->removed = b->lost = NULL;
     b->unique = NULL;
     b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = b->want_unique = false;
@@ -329,8 +331,7 @@ static void ask(struct writer *w, bool upkeep)
         pg_add_time(&w->params, b->now_us);
         promotes = send(w, SQL_PROMOTE, &w->params);
     }
-    if (upkeep && !w->final)
-        claim_send(w);
+    claim_send(w);
     if (b->n_sent == 0)
         return;
     pg_flush(w->pg);
@@ -454,6 +455,8 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
         prepare(w, &units[i]);
     if (upkeep)
         upkeep_prepare(w); /* after the sessions that close are known */
+    if (upkeep && !w->final)
+        claim_settle(w); /* before anything is sent: it may ask */
     ask(w, upkeep);
     if (w->batch.want_unique && !pg_failed(w->pg))
         unique_take(w, units, n);

@@ -1,11 +1,14 @@
-/* Claims: jobs that wait in the database go to sessions with credit, a lane at a time. Which session gets which place
- * is settled before the statement is sent, in turn; places that get no job give their credit back. Writer thread. */
+/* Claims: jobs that wait in the database go to sessions with credit, one statement a lane. Which session gets which
+ * place is settled before the statement is sent, over all lanes (order.c); places that get no job give their credit
+ * back. Writer thread. */
+#include <stdlib.h>
+
 #include "store/engine.h"
 
 /* Larger claims would keep the other commands of the batch waiting. */
 enum { CLAIM_MAX = 500 };
 
-static bool claimable(const struct lane *lane)
+bool claim_wanted(const struct lane *lane)
 {
     return lane->backlog && lane->n_sessions > 0 && !lane->dry;
 }
@@ -19,6 +22,18 @@ static int64_t all_credit(const struct writer *w)
     return sum;
 }
 
+static bool may_take(struct lane *l)
+{
+    if (!claim_wanted(l))
+        return false;
+    for (size_t i = 0; i < l->n_sessions; i++) {
+        if (session_credit(l->sessions[i]) > 0)
+            return true;
+    }
+    l->dry = true;
+    return false;
+}
+
 bool claim_possible(struct writer *w)
 {
     struct lane *l, *next;
@@ -27,13 +42,8 @@ bool claim_possible(struct writer *w)
         return false;
     HASH_ITER(hh, w->lanes.by_id, l, next)
     {
-        if (!claimable(l))
-            continue;
-        for (size_t i = 0; i < l->n_sessions; i++) {
-            if (session_credit(l->sessions[i]) > 0)
-                return true;
-        }
-        l->dry = true;
+        if (may_take(l))
+            return true;
     }
     return false;
 }
@@ -42,7 +52,6 @@ static struct claim *claim_new(struct writer *w, struct lane *lane, int32_t max)
 {
     struct batch *b = &w->batch;
     struct claim *c = arena_zalloc(&b->arena, sizeof *c);
-    struct store_session *s;
 
     if (!c)
         return NULL;
@@ -51,13 +60,38 @@ static struct claim *claim_new(struct writer *w, struct lane *lane, int32_t max)
     c->tokens = arena_alloc(&b->arena, (size_t)max * sizeof *c->tokens);
     if (!c->sessions || !c->tokens)
         return NULL;
-    while (c->n < max && (s = match_take(lane)) != NULL) {
-        c->sessions[c->n] = s;
-        c->tokens[c->n++] = id_make(&w->ids, b->now_us);
-    }
     *b->claims_end = c;
     b->claims_end = &c->next;
     return c;
+}
+
+static void add_place(struct writer *w, struct claim *c, struct store_session *s)
+{
+    c->sessions[c->n] = s;
+    c->tokens[c->n++] = id_make(&w->ids, w->batch.now_us);
+}
+
+bool claim_of(struct writer *w, struct lane *lane, struct store_session *const *sessions, int32_t n)
+{
+    struct claim *c = claim_new(w, lane, n);
+
+    for (int32_t i = 0; i < n; i++) {
+        if (c)
+            add_place(w, c, sessions[i]);
+        else
+            match_credit(sessions[i], 1);
+    }
+    return c != NULL;
+}
+
+/* One lane has jobs: its sessions take places in turn. */
+static void claim_from(struct writer *w, struct lane *lane, int32_t max)
+{
+    struct claim *c = claim_new(w, lane, max);
+    struct store_session *s;
+
+    while (c && c->n < max && (s = match_take(lane)) != NULL)
+        add_place(w, c, s);
 }
 
 static void send_claim(struct writer *w, const struct claim *c)
@@ -81,37 +115,56 @@ static void send_claim(struct writer *w, const struct claim *c)
     w->batch.n_sent++;
 }
 
-void claim_send(struct writer *w)
+void claim_settle(struct writer *w)
 {
     int64_t credit = all_credit(w);
-    struct lane *l, *next;
-    unsigned n = 0, at = 0, first;
+    struct lane *l, *next, *one = NULL;
+    size_t n = 0;
 
     if (credit == 0)
         return;
     HASH_ITER(hh, w->lanes.by_id, l, next)
     {
-        n += claimable(l);
-    }
-    if (n == 0)
-        return;
-    /* A fair share for each lane; the lane that is asked first changes from batch to batch. */
-    int64_t share = credit / n > 1 ? credit / n : 1;
-    int32_t max = share > CLAIM_MAX ? CLAIM_MAX : (int32_t)share;
-    first = w->claim_turn++ % n;
-    for (int round = 0; round < 2; round++) {
-        at = 0;
-        HASH_ITER(hh, w->lanes.by_id, l, next)
-        {
-            if (!claimable(l))
-                continue;
-            bool mine = round == 0 ? at >= first : at < first;
-            at++;
-            struct claim *c = mine ? claim_new(w, l, max) : NULL;
-            if (c && c->n)
-                send_claim(w, c);
+        if (may_take(l)) {
+            one = l;
+            n++;
         }
     }
+    if (n > 1)
+        order_claims(w, n);
+    else if (one)
+        claim_from(w, one, credit > CLAIM_MAX ? CLAIM_MAX : (int32_t)credit);
+}
+
+void claim_send(struct writer *w)
+{
+    for (const struct claim *c = w->batch.claims; c; c = c->next) {
+        if (c->n)
+            send_claim(w, c);
+    }
+}
+
+/* What was not claimed for lack of room in the batch, and could be taken, comes before new jobs of its queue. */
+bool claim_is_behind(struct writer *w, const struct lane *of)
+{
+    struct batch *b = &w->batch;
+    struct lane *l, *next;
+
+    if (!b->knows_behind && all_credit(w) > 0) {
+        HASH_ITER(hh, w->lanes.by_id, l, next)
+        {
+            if (may_take(l)) {
+                l->next_behind = b->behind;
+                b->behind = l;
+            }
+        }
+    }
+    b->knows_behind = true;
+    for (l = b->behind; l; l = l->next_behind) {
+        if (span_eq(l->queue, of->queue))
+            return true;
+    }
+    return false;
 }
 
 static void plan_row(struct writer *w, const struct claim *c, const struct pg_result *r, int row, int32_t place)
@@ -149,9 +202,46 @@ static void plan_row(struct writer *w, const struct claim *c, const struct pg_re
     unique_release(w, e->job);
 }
 
+static int by_order(const void *a, const void *b)
+{
+    const struct job *x = (*(struct effect *const *)a)->job, *y = (*(struct effect *const *)b)->job;
+
+    if (x->priority != y->priority)
+        return x->priority > y->priority ? -1 : 1;
+    return x->id < y->id ? -1 : 1;
+}
+
+/* Leases of several lanes go to their workers in the order of the jobs. */
+static void sort_effects(struct writer *w, struct effect **from)
+{
+    struct batch *b = &w->batch;
+    struct effect **all, **at = from;
+    size_t n = 0;
+
+    for (const struct effect *e = *from; e; e = e->next)
+        n++;
+    all = arena_alloc(&b->arena, n * sizeof(struct effect *) + 1);
+    if (!all) {
+        b->failed_memory = true;
+        return;
+    }
+    n = 0;
+    for (struct effect *e = *from; e; e = e->next)
+        all[n++] = e;
+    qsort(all, n, sizeof(struct effect *), by_order);
+    for (size_t i = 0; i < n; i++) {
+        *at = all[i];
+        at = &all[i]->next;
+    }
+    *at = NULL;
+    b->effects_end = at;
+}
+
 /* Rows come in the order of the places; the token of a row says which one it got. */
 void claim_read(struct writer *w)
 {
+    struct effect **from = w->batch.effects_end;
+
     for (struct claim *c = w->batch.claims; c; c = c->next) {
         int32_t place = 0;
         if (c->n == 0)
@@ -172,6 +262,8 @@ void claim_read(struct writer *w)
             match_credit(c->sessions[place], 1);
         pg_free(r);
     }
+    if (w->batch.claims && w->batch.claims->next && !w->batch.failed_memory)
+        sort_effects(w, from);
 }
 
 static const struct queue_place start = {INT16_MIN, 0}, nowhere = {INT16_MAX, INT64_MAX};

@@ -58,7 +58,7 @@ struct lane {
     struct minute_counters now, more;
     int64_t tally[JOB_STATUS_COUNT], tally_more[JOB_STATUS_COUNT];
     bool touched;
-    struct lane *next_touched;
+    struct lane *next_touched, *next_behind;
     UT_hash_handle hh;     /* by id */
     UT_hash_handle by_key; /* by queue, NUL, name */
     char key[];
@@ -153,6 +153,12 @@ void tell(struct writer *w, const struct job *job, struct job_snapshot *snapshot
 
 /* ---- sessions (match.c) ---- */
 
+/* A session's share in a queue, by fair queueing. */
+struct queue_share {
+    int32_t weight; /* at least 1 */
+    double finish;  /* virtual time at which the last job taken from it is paid for */
+};
+
 struct store_session {
     int64_t id;
     struct tag *wake;
@@ -173,6 +179,8 @@ struct store_session {
     struct span worker;
     struct span *names, *queues;
     size_t n_names, n_queues;
+    struct queue_share *shares; /* one for each of queues */
+    double virtual_time;        /* of the last job it took */
     struct job_scope scope;
     struct arena arena;
     struct store_session *prev, *next;
@@ -275,6 +283,8 @@ struct batch {
     struct busy_id *busy;
     struct request_mark *requests, *by_request;
     struct claim *claims, **claims_end;
+    struct lane *behind; /* what claim_is_behind found, once knows_behind */
+    bool knows_behind;
     struct pg_result *removed, *lost;
     struct pg_param *lost_sessions; /* in rows.lost: whose leases end now */
     bool sent_lost, sent_promote, want_lost;
@@ -402,7 +412,18 @@ void unique_prepare(struct writer *w, struct dispatch_item *item); /* one with a
 void unique_take(struct writer *w, struct unit *units, size_t n);
 void unique_release(struct writer *w, const struct job *job); /* if it holds one in this scope */
 void unique_settle(struct writer *w);                         /* after the commit */
+/* Settles who gets how many jobs of which lane; asks the database when several lanes have some. */
+void claim_settle(struct writer *w);
 void claim_send(struct writer *w);
+/* May jobs be waiting there that somebody could take? */
+bool claim_wanted(const struct lane *lane);
+/* Adds a claim of n places for these sessions, whose credit has been taken. False: no memory, the credit is given back.
+ */
+bool claim_of(struct writer *w, struct lane *lane, struct store_session *const *sessions, int32_t n);
+/* Do jobs wait in the queue of the lane, under whatever name, that a session with credit could take? */
+bool claim_is_behind(struct writer *w, const struct lane *of);
+/* The claims of several lanes (order.c). */
+void order_claims(struct writer *w, size_t n_lanes);
 void claim_read(struct writer *w);
 void claim_applied(struct writer *w);
 void claim_drop(struct writer *w);

@@ -227,7 +227,7 @@ void dispatch_plan(struct writer *w, struct unit *u)
                     "there are too many different job names and queues");
             continue;
         }
-        if (!item->start && due && !lane->backlog)
+        if (!item->start && due && !lane->backlog && !claim_is_behind(w, lane))
             session = match_take(lane);
         put_job(w, j, lane);
         count_change(w, lane, 0, JOB_PENDING);

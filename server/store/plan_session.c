@@ -31,6 +31,14 @@ void session_free(struct store_session *s)
     mem_free(s);
 }
 
+static bool copy_weights(struct store_session *s, const struct store_session_open *o)
+{
+    s->shares = arena_zalloc(&s->arena, o->n_queues * sizeof *s->shares);
+    for (size_t i = 0; s->shares && i < o->n_queues; i++)
+        s->shares[i].weight = o->weights && o->weights[i] > 1 ? o->weights[i] : 1;
+    return s->shares != NULL;
+}
+
 static struct store_session *session_new(struct writer *w, const struct store_session_open *o)
 {
     struct store_session *s = mem_zalloc(sizeof *s);
@@ -43,7 +51,7 @@ static struct store_session *session_new(struct writer *w, const struct store_se
     s->host = arena_span(&s->arena, o->host);
     if (!s->worker.data || !s->version.data || !s->host.data ||
         !copy_spans(&s->arena, o->names, o->n_names, &s->names) ||
-        !copy_spans(&s->arena, o->queues, o->n_queues, &s->queues) ||
+        !copy_spans(&s->arena, o->queues, o->n_queues, &s->queues) || !copy_weights(s, o) ||
         !job_scope_copy(&s->arena, &o->scope, &s->scope)) {
         session_free(s);
         return NULL;

@@ -203,6 +203,7 @@ struct store_session_open {
     size_t n_names;
     const struct span *queues; /* at least one */
     size_t n_queues;
+    const int32_t *weights; /* of the queues, in their order; NULL: 1 each */
     struct job_scope scope; /* lanes outside of it are not served; must not name owners (job_scope_names_owners) */
     struct tag *wake;       /* posted when deliveries wait, from the writer thread; until STORE_SESSION_CLOSE is done */
     /* out */

@@ -394,6 +394,51 @@ static void test_many_jobs(void **state)
     beside_end(&b);
 }
 
+/* ---- several queues ---- */
+
+enum { OF_EACH = 40 };
+
+struct seen_queues {
+    int n, x;
+    sem_t done;
+};
+
+static int handle_queues(struct joblog_context *context, void *user)
+{
+    struct seen_queues *seen = user;
+    if (seen->n++ < OF_EACH)
+        seen->x += strcmp(joblog_job_info(context)->queue, "weighed.x") == 0;
+    if (seen->n == 2 * OF_EACH)
+        sem_post(&seen->done);
+    return 0;
+}
+
+static void test_queues_get_their_weights(void **state)
+{
+    (void)state;
+    const char *queues[] = {"weighed.y", "weighed.x"};
+    int weights[] = {1, 3};
+    struct seen_queues seen = {0};
+    struct joblog_worker_options options = {.queues = queues, .n_queues = 2, .queue_weights = weights, .prefetch = -1};
+    struct beside b;
+    sem_init(&seen.done, 0, 0);
+    for (int i = 0; i < 2 * OF_EACH; i++)
+        dispatch(queues[i / OF_EACH], i % 3 ? "one" : "other", NULL, 1);
+    beside_make_with(&b, client, &options);
+    assert_ok(joblog_worker_handle(b.worker, NULL, handle_queues, &seen, &error));
+    beside_begin(&b);
+    beside_await(&seen.done);
+    assert_in_range(seen.x, OF_EACH * 3 / 4 - 1, OF_EACH * 3 / 4 + 1);
+    beside_end(&b);
+    /* A weight that is none. */
+    weights[1] = 1001;
+    struct joblog_worker *worker = joblog_worker_new(client, &options, &error);
+    assert_ok(joblog_worker_handle(worker, NULL, handle_silent, NULL, &error));
+    assert_int_equal(joblog_worker_run(worker, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "hello.queue_weights");
+    joblog_worker_free(worker);
+}
+
 static void test_server_refuses_a_worker(void **state)
 {
     (void)state;
@@ -443,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_drain_gives_back_what_has_not_started),
         cmocka_unit_test(test_end_reaches_a_server_that_was_away),
         cmocka_unit_test(test_many_jobs),
+        cmocka_unit_test(test_queues_get_their_weights),
         cmocka_unit_test(test_server_refuses_a_worker),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

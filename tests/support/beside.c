@@ -46,25 +46,31 @@ void beside_await(sem_t *sem)
         fail_msg("what the test waits for does not happen");
 }
 
-void beside_make(struct beside *b, struct joblog_client *client, const char *queue, int concurrency, int prefetch,
-                 bool hooks)
+void beside_make_with(struct beside *b, struct joblog_client *client, const struct joblog_worker_options *options)
 {
+    struct joblog_worker_options o = *options;
     *b = (struct beside){.result = 1};
     sem_init(&b->ready, 0, 0);
     sem_init(&b->lost, 0, 0);
     sem_init(&b->hooks, 0, 0);
     pthread_mutex_init(&b->lock, NULL);
+    o.on_ready = on_ready;
+    o.on_lost = on_lost;
+    o.hook_user = b;
+    b->worker = joblog_worker_new(client, &o, NULL);
+    assert_non_null(b->worker);
+}
+
+void beside_make(struct beside *b, struct joblog_client *client, const char *queue, int concurrency, int prefetch,
+                 bool hooks)
+{
     struct joblog_worker_options options = {.name = "tester",
                                             .queues = &queue,
                                             .n_queues = 1,
                                             .concurrency = concurrency,
                                             .prefetch = prefetch,
-                                            .on_ready = on_ready,
-                                            .on_lost = on_lost,
-                                            .on_finished = hooks ? on_finished : NULL,
-                                            .hook_user = b};
-    b->worker = joblog_worker_new(client, &options, NULL);
-    assert_non_null(b->worker);
+                                            .on_finished = hooks ? on_finished : NULL};
+    beside_make_with(b, client, &options);
 }
 
 void beside_begin(struct beside *b)

@@ -28,6 +28,8 @@ struct beside {
 /* Makes the worker; hooks: with on_finished, which fills hooked. */
 void beside_make(struct beside *b, struct joblog_client *client, const char *queue, int concurrency, int prefetch,
                  bool hooks);
+/* The same with these options; the hooks are the helper's own. */
+void beside_make_with(struct beside *b, struct joblog_client *client, const struct joblog_worker_options *options);
 /* Runs it, and waits until the server has welcomed it. */
 void beside_begin(struct beside *b);
 /* Drains and frees it. */

@@ -66,6 +66,9 @@ struct joblog_worker_options {
     const char *version;
     const char *const *queues; /* none: "default" */
     size_t n_queues;
+    /* Weights of the queues, 1 to 1000, n_queues of them: while jobs wait in several, a queue of weight 3 gets three
+     * jobs for each of one of weight 1. NULL: all have the same. */
+    const int *queue_weights;
     int concurrency; /* jobs at once, each on a thread; 0: 1; at most 1000 */
     /* Jobs taken ahead of a free thread. 0: as many as run in 10 ms, judged by the jobs that ran (so none for jobs that
      * take long), at most 1000. Negative: none. */
