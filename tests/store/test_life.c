@@ -387,53 +387,6 @@ static void test_released_attempt_does_not_count(void **state)
     store_close(s);
 }
 
-/* The answer was lost: the same end again is good, with the same status; another one is not. */
-static void test_repeated_end_is_answered_again(void **state)
-{
-    struct store *s = store_fresh(NULL);
-    struct worker w = worker_open(s, "w1", "q");
-    struct job j = a_job("mail");
-    const struct span no_queue = SPAN_LIT("other");
-    const struct job_scope elsewhere = {.bounded = true, .queues = &no_queue, .n_queues = 1};
-    struct store_finish f;
-    int64_t id, other, token, again, last;
-
-    (void)state;
-    j.retry.max_attempts = 2;
-    worker_credit(&w, 10);
-    id = dispatch_ok(s, j);
-    worker_lease(&w, &token);
-    assert_int_equal(finish(s, id, token, ATTEMPT_FAILED).status, JOB_PENDING);
-    f = finish(s, id, token, ATTEMPT_FAILED);
-    assert_int_equal(f.cmd.err.code, ERR_OK);
-    assert_int_equal(f.status, JOB_PENDING);
-    assert_string_equal(finish(s, id, token, ATTEMPT_COMPLETED).cmd.err.reason, "LEASE_LOST");
-    assert_string_equal(finish(s, id, token, ATTEMPT_RELEASED).cmd.err.reason, "LEASE_LOST");
-    assert_int_equal(sql_int("select count(*) from joblog.attempt"), 1);
-    /* The second attempt, under way or ended. */
-    assert_int_equal(worker_lease(&w, &again), id);
-    assert_int_equal(finish(s, id, token, ATTEMPT_FAILED).cmd.err.code, ERR_OK);
-    assert_int_equal(get_ok(s, id).status, JOB_RUNNING);
-    assert_int_equal(finish(s, id, again, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
-    assert_string_equal(finish(s, id, token, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
-    f = finish(s, id, again, ATTEMPT_COMPLETED);
-    assert_int_equal(f.cmd.err.code, ERR_OK);
-    assert_int_equal(f.status, JOB_COMPLETED);
-    /* Whom the job is none of the business learns nothing. */
-    f.scope = &elsewhere;
-    assert_int_equal(run_cmd(s, &f.cmd), -ERR_FAILED_PRECONDITION);
-    assert_string_equal(finish(s, id, again, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
-    assert_string_equal(finish(s, id, again + 1, ATTEMPT_COMPLETED).cmd.err.reason, "LEASE_LOST");
-    /* An attempt that was lost did not fail by its worker's word. */
-    other = dispatch_ok(s, a_job("mail"));
-    worker_lease(&w, &last);
-    worker_close(&w, false);
-    assert_string_equal(finish(s, other, last, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
-    assert_int_equal(finish(s, other, last, ATTEMPT_RELEASED).status, JOB_PENDING);
-    assert_counters_exact();
-    store_close(s);
-}
-
 static void test_progress_is_kept_and_written(void **state)
 {
     struct store *s = store_fresh(NULL);
@@ -540,7 +493,6 @@ int main(void)
         cmocka_unit_test(test_cancel_of_a_running_job),
         cmocka_unit_test(test_retry_by_a_caller),
         cmocka_unit_test(test_released_attempt_does_not_count),
-        cmocka_unit_test(test_repeated_end_is_answered_again),
         cmocka_unit_test(test_progress_is_kept_and_written),
         cmocka_unit_test(test_close_writes_progress),
         cmocka_unit_test(test_scheduled_job_runs_when_due),

@@ -1,0 +1,57 @@
+/* Ends of attempts that are out of the ordinary. */
+#include "store_fixture.h"
+
+/* The answer was lost: the same end again is good, with the same status; another one is not. */
+static void test_repeated_end_is_answered_again(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct worker w = worker_open(s, "w1", "q");
+    struct job j = a_job("mail");
+    const struct span no_queue = SPAN_LIT("other");
+    const struct job_scope elsewhere = {.bounded = true, .queues = &no_queue, .n_queues = 1};
+    struct store_finish f;
+    int64_t id, other, token, again, last;
+
+    (void)state;
+    j.retry.max_attempts = 2;
+    worker_credit(&w, 10);
+    id = dispatch_ok(s, j);
+    worker_lease(&w, &token);
+    assert_int_equal(finish(s, id, token, ATTEMPT_FAILED).status, JOB_PENDING);
+    f = finish(s, id, token, ATTEMPT_FAILED);
+    assert_int_equal(f.cmd.err.code, ERR_OK);
+    assert_int_equal(f.status, JOB_PENDING);
+    assert_string_equal(finish(s, id, token, ATTEMPT_COMPLETED).cmd.err.reason, "LEASE_LOST");
+    assert_string_equal(finish(s, id, token, ATTEMPT_RELEASED).cmd.err.reason, "LEASE_LOST");
+    assert_int_equal(sql_int("select count(*) from joblog.attempt"), 1);
+    /* The second attempt, under way or ended. */
+    assert_int_equal(worker_lease(&w, &again), id);
+    assert_int_equal(finish(s, id, token, ATTEMPT_FAILED).cmd.err.code, ERR_OK);
+    assert_int_equal(get_ok(s, id).status, JOB_RUNNING);
+    assert_int_equal(finish(s, id, again, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    assert_string_equal(finish(s, id, token, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
+    f = finish(s, id, again, ATTEMPT_COMPLETED);
+    assert_int_equal(f.cmd.err.code, ERR_OK);
+    assert_int_equal(f.status, JOB_COMPLETED);
+    /* Whom the job is none of the business learns nothing. */
+    f.scope = &elsewhere;
+    assert_int_equal(run_cmd(s, &f.cmd), -ERR_FAILED_PRECONDITION);
+    assert_string_equal(finish(s, id, again, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
+    assert_string_equal(finish(s, id, again + 1, ATTEMPT_COMPLETED).cmd.err.reason, "LEASE_LOST");
+    /* An attempt that was lost did not fail by its worker's word. */
+    other = dispatch_ok(s, a_job("mail"));
+    worker_lease(&w, &last);
+    worker_close(&w, false);
+    assert_string_equal(finish(s, other, last, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
+    assert_int_equal(finish(s, other, last, ATTEMPT_RELEASED).status, JOB_PENDING);
+    assert_counters_exact();
+    store_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_repeated_end_is_answered_again),
+    };
+    return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
+}
