@@ -198,7 +198,7 @@ static int run_download(struct cli *cli, const void *values, const struct operan
         return cli_error(&error);
     /* The name comes from whoever started the export: a plain name in the present directory, or not at all. */
     const char *name = export_->has_file ? export_->file_name : "export";
-    if (!*name || *name == '.' || strchr(name, '/'))
+    if (!*name || *name == '.' || !strcmp(name, "-") || strchr(name, '/'))
         code = cli_usage(cli, "the export's own name is no plain file name: say --output FILE");
     else
         code = download(cli, id, name, options->follow);

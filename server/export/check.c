@@ -13,7 +13,9 @@ struct checker {
     struct pg_conn *pg;
     struct pg_params params;
     struct err *err;
-    const char *uri; /* of pg */
+    const char *uri;     /* of pg */
+    const char *away[8]; /* databases that could not be reached: each costs seconds, so they are not tried again */
+    size_t n_away;
 };
 
 enum {
@@ -174,6 +176,9 @@ static int connect_for(struct checker *c, const struct export_type *type, const 
     const char *wanted = type->database ? type->database : uri;
     if (c->pg && strcmp(c->uri, wanted) == 0)
         return 0;
+    for (size_t i = 0; i < c->n_away; i++)
+        if (strcmp(c->away[i], wanted) == 0)
+            return err_set(c->err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
     pg_close(c->pg);
     c->pg = NULL;
     c->uri = wanted;
@@ -201,6 +206,8 @@ int export_types_check(struct export_types *types, const char *uri, struct err *
             rc = 0;
             pg_close(c.pg);
             c.pg = NULL;
+            if (c.n_away < sizeof c.away / sizeof c.away[0])
+                c.away[c.n_away++] = type->database;
         }
     }
     pg_params_done(&c.params);

@@ -281,13 +281,27 @@ int export_request_check(const struct export_request *r, struct err *ret_err)
     return 0;
 }
 
+/* At p, of left bytes: a control character, a break of lines, or a mark that turns the direction of the text, by which
+ * "exe.csv" can be made to look like "vsc.exe". Letters that run from right to left are welcome. */
+static bool is_control(const unsigned char *p, size_t left)
+{
+    if (p[0] < 0x20 || p[0] == 0x7f)
+        return true;
+    if (p[0] == 0xc2 && left > 1)
+        return p[1] < 0xa0; /* U+0080 to U+009F */
+    if (p[0] != 0xe2 || left < 3)
+        return false;
+    return (p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae))) ||
+           (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9); /* U+200E, 200F, 2028 to 202E, 2066 to 2069 */
+}
+
 int export_file_name_check(struct span name, struct err *ret_err)
 {
     if (name.len == 0 || name.len > EXPORT_FILE_NAME_MAX)
         return err_field(ret_err, "file_name", "must be 1 to %d bytes", EXPORT_FILE_NAME_MAX);
     for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.data[i];
-        if (c < 0x20 || c == 0x7f || c == '/' || c == '\\')
+        if (is_control((const unsigned char *)name.data + i, name.len - i) || name.data[i] == '/' ||
+            name.data[i] == '\\')
             return err_field(ret_err, "file_name", "must not hold \"/\", \"\\\" or control characters");
     }
     if (span_eq(name, SPAN_LIT(".")) || span_eq(name, SPAN_LIT("..")))

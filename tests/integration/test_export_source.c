@@ -8,9 +8,13 @@
 
 #include <cmocka.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "export/check.h"
@@ -198,6 +202,34 @@ static void types_are_held_against_the_database(void **state)
     }
 }
 
+/* Ten types of a database that does not answer cost the wait for it once. */
+static void a_database_that_is_away_is_tried_once(void **state)
+{
+    (void)state;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int mute = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(mute, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(mute, 64), 0);
+    assert_int_equal(getsockname(mute, (struct sockaddr *)&at, &len), 0);
+    struct buf text = BUF_INIT;
+    buf_add_str(&text, "{\"export_types\":[");
+    for (int i = 0; i < 10; i++)
+        buf_printf(&text,
+                   "%s{\"name\":\"t%d\",\"relation\":\"a.b\",\"columns\":[{\"name\":\"c\"}],"
+                   "\"database\":\"postgresql://127.0.0.1:%d/x?connect_timeout=2\"}",
+                   i ? "," : "", i, ntohs(at.sin_port));
+    buf_add_str(&text, "]}");
+    struct export_types *types;
+    assert_int_equal(export_types_parse(buf_span(&text), "t.json", &types, NULL), 0);
+    int64_t start_ms = clock_mono_ms();
+    assert_int_equal(export_types_check(types, uri, NULL), 0);
+    assert_true(clock_mono_ms() - start_ms < 8000);
+    export_types_free(types);
+    buf_done(&text);
+    close(mute);
+}
+
 /* What the database says about columns is what the file's form follows. */
 static void columns_are_described(void **state)
 {
@@ -226,6 +258,7 @@ int main(void)
         cmocka_unit_test(failures_before_and_among_the_rows),
         cmocka_unit_test(a_tick_ends_a_long_statement_here_and_there),
         cmocka_unit_test(types_are_held_against_the_database),
+        cmocka_unit_test(a_database_that_is_away_is_tried_once),
         cmocka_unit_test(columns_are_described),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -169,6 +169,8 @@ def operators(fx):
                        (["-f", "name:prefix=name 29", "--order", "-id", "--columns", "id"],
                         ["299", "298", "297", "296", "295", "294", "293", "292", "291", "290", "29"])):
         check("rows of %s" % args, want, rows_of(fx.export("people", *args)))
+    fx.export("people", "-f", "words=the")  # PostgreSQL gives a notice: no words to look for
+    check("notices in the log", False, "NOTICE:" in open(fx.dir + "/log").read())
 
 
 def rows_of_an_owner(fx):
@@ -225,6 +227,12 @@ def attacks(fx):
         children = []
     check("something was answered", True, granted > 50)
     check("the table is there", "301", fx.sql("SELECT count(*) FROM app.people;").strip())
+
+
+def a_name_that_is_an_option(fx):
+    export = begin(fx, "people", "--name", "-", "--watch")
+    done = fx.joblog("export", "download", export)
+    check("download of a file named -", (2, b""), (done.returncode, done.stdout))
 
 
 def reload_of_types(fx):
@@ -311,6 +319,7 @@ def main():
         every_connection_is_cut(fx)
         deletion(fx, the_client_goes_away(fx))
         words_and_the_built_in_type(fx)
+        a_name_that_is_an_option(fx)
         reload_of_types(fx)
         the_server_is_killed(fx)
         limits(fx)

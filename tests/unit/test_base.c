@@ -61,6 +61,15 @@ static void test_err_cuts_whole_characters(void **state)
     }
 }
 
+static void test_err_mends_characters_cut_within(void **state)
+{
+    struct err e;
+
+    (void)state;
+    err_set(&e, ERR_NOT_FOUND, NULL, "no \"%.2s\" in \"%.3s\"", "a\xc3\xa9", "\xf0\x9f\x98\x80");
+    assert_string_equal(e.msg, "no \"a?\" in \"???\"");
+}
+
 static void test_err_code_names(void **state)
 {
     (void)state;
@@ -275,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_err_set_returns_minus_code),
         cmocka_unit_test(test_err_field_names_the_field_and_cuts_long_text),
         cmocka_unit_test(test_err_cuts_whole_characters),
+        cmocka_unit_test(test_err_mends_characters_cut_within),
         cmocka_unit_test(test_err_code_names),
         cmocka_unit_test(test_span_order),
         cmocka_unit_test(test_arena_pieces_are_aligned_apart_and_whole),

@@ -6,21 +6,24 @@
 #include <stdio.h>
 #include <string.h>
 
-/* printf into out; what is cut off is whole characters, as the text goes into protobuf strings, which are UTF-8. */
+#include "base/utf8.h"
+
+/* printf into out. The text goes into protobuf strings, which are UTF-8: what is cut off at the end is whole
+ * characters, and what a "%.60s" has cut within becomes "?". */
 static void put_text(char *out, size_t room, const char *fmt, va_list ap)
 {
     int wanted = vsnprintf(out, room, fmt, ap);
-    if (wanted < 0 || (size_t)wanted < room)
-        return;
-    size_t at = room - 1, back = 0; /* to the start of the last character */
-    do {
-        at--;
-        back++;
-    } while (at > 0 && back < 4 && ((unsigned char)out[at] & 0xc0) == 0x80);
-    unsigned char first = (unsigned char)out[at];
-    size_t len = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
-    if (back < len)
-        out[at] = '\0';
+    size_t len = wanted < 0 ? 0 : (size_t)wanted < room ? (size_t)wanted : room - 1;
+    for (size_t at = 0; at < len;) {
+        size_t n = utf8_len((const uint8_t *)out + at, len - at);
+        if (!n && (size_t)wanted >= room && len - at < 4) {
+            out[at] = '\0';
+            return;
+        }
+        if (!n)
+            out[at] = '?';
+        at += n ? n : 1;
+    }
 }
 
 __attribute__((format(printf, 3, 4))) static void put(char *out, size_t room, const char *fmt, ...)
