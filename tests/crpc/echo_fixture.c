@@ -1,6 +1,7 @@
 /* The fixture around the handlers of echo_server.c: what they tell the test, waiting for it, server and channel. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,4 +151,10 @@ int echo_teardown(void **state)
     echo_stop(*state, 10000);
     free(*state);
     return 0;
+}
+
+void echo_hand_over(void)
+{
+    static atomic_uint n;
+    atomic_fetch_add(&n, 1);
 }

@@ -45,6 +45,7 @@ static int look(struct crpc_call *call, void *user, struct err *ret_err)
     (void)ret_err;
     struct seen *seen = user;
     struct crpc_peer_identity id = {0}, twice = {0};
+    echo_hand_over();
     *seen = (struct seen){.is_private = crpc_call_is_private(call)};
     snprintf(seen->peer, sizeof seen->peer, "%s", crpc_call_peer(call));
     seen->has_identity = crpc_call_peer_identity(call, &id);
@@ -55,6 +56,7 @@ static int look(struct crpc_call *call, void *user, struct err *ret_err)
         snprintf(seen->uri, sizeof seen->uri, "%.*s", (int)id.uris[0].len, id.uris[0].data);
     if (id.n_dns_names)
         snprintf(seen->dns_name, sizeof seen->dns_name, "%.*s", (int)id.dns_names[0].len, id.dns_names[0].data);
+    echo_hand_over();
     return 0;
 }
 
@@ -109,7 +111,9 @@ static int call_with(const char *target, const struct crpc_tls_client_options *o
     request.text = "hello";
     struct crpc_call_options call = {.timeout_ms = 20000};
     *ret_err = ERR_NONE;
+    echo_hand_over();
     int rc = crpc_test_v1_echo_service_say(channel, &call, &request, &response, ret_err);
+    echo_hand_over();
     if (rc == 0)
         assert_string_equal(response->text, "hello");
     crpc_message_free((ProtobufCMessage *)response);

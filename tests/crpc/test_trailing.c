@@ -2,6 +2,7 @@
  * so that every method has it. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ static struct {
 static int before(struct crpc_call *call, void *user, struct err *ret_err)
 {
     (void)user;
+    echo_hand_over();
     plan.first = ERR_NONE;
     for (int i = 0; i < plan.n; i++) {
         char key[16], value[16];
@@ -36,6 +38,7 @@ static int before(struct crpc_call *call, void *user, struct err *ret_err)
         if (crpc_call_add_trailing_metadata(call, key, span_str(value), &err) != 0 && plan.first.code == ERR_OK)
             plan.first = err;
     }
+    echo_hand_over();
     return plan.refuse ? err_set(ret_err, ERR_PERMISSION_DENIED, "NO", "refused") : 0;
 }
 
@@ -64,7 +67,9 @@ static int call_say(struct echo *e, struct crpc_response *response, struct err *
     struct crpc_call_options o = {.response = response};
     say_request q = CRPC__TEST__V1__SAY_REQUEST__INIT;
     say_response *r = NULL;
+    echo_hand_over();
     int rc = crpc_test_v1_echo_service_say(e->channel, &o, &q, &r, ret_err);
+    echo_hand_over();
     crpc_message_free(r ? &r->base : NULL);
     return rc;
 }
@@ -144,7 +149,7 @@ static int refuse_illegal(struct crpc_call *call, void *user, struct err *ret_er
                                                {"a b", SPAN_LIT("c")},
                                                {"", SPAN_LIT("c")},
                                                {"x-line", SPAN_LIT("a\nb")}};
-    int *n_refused = user;
+    atomic_int *n_refused = user;
     (void)ret_err;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         *n_refused += crpc_call_add_trailing_metadata(call, bad[i].key, bad[i].value, NULL) == -ERR_INVALID_ARGUMENT;
@@ -154,7 +159,7 @@ static int refuse_illegal(struct crpc_call *call, void *user, struct err *ret_er
 static void test_illegal(void **state)
 {
     (void)state;
-    int n_refused = 0;
+    atomic_int n_refused = 0;
     struct crpc_interceptor one = {.before = refuse_illegal, .user = &n_refused};
     struct crpc_server_options options = {.interceptors = &one, .n_interceptors = 1};
     struct crpc_response response = {0};
