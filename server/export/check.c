@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "export/query.h"
 #include "export/sql_text.h"
 #include "pg/pg.h"
 
@@ -138,6 +139,78 @@ static int check_filter(struct checker *c, const struct export_type *type, struc
                           filter->full_text);
 }
 
+/* ---- what the database makes of the queries ---- */
+
+/* Lets the database look at a query, which it does not run. 0 or -code. */
+static int try_query(struct checker *c, const struct export_type *type, const struct export_request *request)
+{
+    struct arena arena;
+    struct export_query query;
+    struct buf sql = BUF_INIT;
+    arena_init(&arena, NULL, 0, 0);
+    int rc = export_query_plan(type, request, &arena, &query, c->err);
+    if (rc == 0)
+        export_query_sql(&query, EXPORT_QUERY_ROWS, &sql);
+    if (rc == 0)
+        rc = sql.failed ? err_set(c->err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory")
+                        : pg_prepare(c->pg, "", sql.data, c->err);
+    buf_done(&sql);
+    arena_done(&arena);
+    return rc;
+}
+
+/* Such as a day compared with a number. */
+static int try_filter(struct checker *c, const struct export_type *type, const struct export_filter_type *filter)
+{
+    static const char *const samples[] = {
+        [EXPORT_VALUE_TEXT] = "x",          [EXPORT_VALUE_INTEGER] = "1",
+        [EXPORT_VALUE_NUMBER] = "1",        [EXPORT_VALUE_BOOLEAN] = "true",
+        [EXPORT_VALUE_DATE] = "2026-01-31", [EXPORT_VALUE_TIMESTAMP] = "2026-01-31T12:00:00Z"};
+    struct span values[] = {span_str(samples[filter->value]), span_str(samples[filter->value])};
+    for (size_t i = 0; i < filter->n_ops; i++) {
+        struct export_filter asked = {.field = span_str(filter->field),
+                                      .op = filter->ops[i],
+                                      .values = values,
+                                      .n_values = filter->ops[i] == EXPORT_OP_BETWEEN ? 2 : 1};
+        struct export_request request = {.filters = &asked, .n_filters = 1, .all_rows = true};
+        int rc = try_query(c, type, &request);
+        if (rc == -ERR_UNAVAILABLE || rc == -ERR_RESOURCE_EXHAUSTED)
+            return rc;
+        if (rc != 0)
+            return refuse(c, type, "filter \"%.60s\": column \"%.60s\" cannot be compared as %s by %s", filter->field,
+                          filter->columns[0].name, export_value_name(filter->value), export_op_name(filter->ops[i]));
+    }
+    return 0;
+}
+
+/* Some types, such as json, have no order: callers are not offered one. */
+static int try_order(struct checker *c, const struct export_type *type, struct export_column *column)
+{
+    struct export_order order = {.column = span_str(column->name)};
+    struct export_request request = {.order = &order, .n_order = 1, .all_rows = true};
+    if (!column->sortable || (column->actual != EXPORT_VALUE_JSON && column->actual != EXPORT_VALUE_TEXT))
+        return 0;
+    int rc = try_query(c, type, &request);
+    if (rc == -ERR_UNAVAILABLE || rc == -ERR_RESOURCE_EXHAUSTED)
+        return rc;
+    column->sortable = rc == 0;
+    *c->err = ERR_NONE;
+    return 0;
+}
+
+static int try_queries(struct checker *c, const struct export_type *type)
+{
+    int rc = try_query(c, type, &(struct export_request){.all_rows = true});
+    if (rc != 0 && rc != -ERR_UNAVAILABLE && rc != -ERR_RESOURCE_EXHAUSTED)
+        return refuse(c, type, "the database refuses to read %.60s.%.60s%s: its words are in the log", type->schema,
+                      type->table, type->n_order > 0 ? " in the order of \"order\"" : "");
+    for (size_t i = 0; rc == 0 && i < type->n_filters; i++)
+        rc = try_filter(c, type, &type->filters[i]);
+    for (size_t i = 0; rc == 0 && i < type->n_columns; i++)
+        rc = try_order(c, type, &type->columns[i]);
+    return rc;
+}
+
 static int check_type(struct checker *c, const struct export_type *type)
 {
     struct pg_result *r = ask(c, EXPORT_SQL_RELATION_CHECK, type, NULL);
@@ -165,7 +238,7 @@ static int check_type(struct checker *c, const struct export_type *type)
         rc = check_column(c, type, type->owner_column.name, &facts);
         ((struct export_type *)type)->owner_column.is_text = facts.is_text; /* not shared with anybody yet */
     }
-    return rc;
+    return rc == 0 ? try_queries(c, type) : rc;
 }
 
 /* The connection to the database of a type. */

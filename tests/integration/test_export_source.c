@@ -202,6 +202,47 @@ static void types_are_held_against_the_database(void **state)
     }
 }
 
+/* What would fail every export is said when the types are read. */
+static void filters_and_orders_are_tried(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rest, *want;
+    } cases[] = {
+        {"\"filters\":[{\"field\":\"id\",\"type\":\"date\",\"operators\":[\"at_most\"]}]",
+         "filter \"id\": column \"id\" cannot be compared as date by at_most"},
+        {"\"filters\":[{\"field\":\"f\",\"column\":\"t\",\"type\":\"integer\",\"operators\":[\"in\"]}]",
+         "filter \"f\": column \"t\" cannot be compared as integer by in"},
+        {"\"order\":{\"column\":\"j\"}", "in the order of \"order\""},
+        {"\"filters\":[{\"field\":\"id\",\"type\":\"number\",\"operators\":[\"equals\",\"in\",\"between\",\"less\"]},"
+         "{\"field\":\"d\",\"type\":\"date\",\"operators\":[\"between\",\"greater\"]},"
+         "{\"field\":\"j\",\"operators\":[\"equals\",\"prefix\",\"contains\",\"at_least\"]},"
+         "{\"field\":\"s\",\"columns\":[\"t\",\"j\"],\"operators\":[\"search\"],\"full_text\":\"english\"}]",
+         NULL},
+    };
+    run_sql("CREATE TABLE app.kinds (id int, t text, j json, d timestamptz, u uuid)");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[1000];
+        struct export_types *types;
+        struct err err = ERR_NONE;
+        snprintf(text, sizeof text,
+                 "{\"export_types\":[{\"name\":\"k\",\"relation\":\"app.kinds\",\"columns\":[{\"name\":\"id\"},"
+                 "{\"name\":\"j\"},{\"name\":\"u\"}],%s}]}",
+                 cases[i].rest);
+        assert_int_equal(export_types_parse(span_str(text), "t.json", &types, &err), 0);
+        assert_int_equal(export_types_check(types, uri, &err), cases[i].want ? -ERR_FAILED_PRECONDITION : 0);
+        if (cases[i].want && !strstr(err.msg, cases[i].want))
+            fail_msg("got \"%s\", want \"%s\"", err.msg, cases[i].want);
+        const struct export_type *type = export_types_find(types, SPAN_LIT("k"));
+        if (!cases[i].want) {
+            assert_true(type->columns[0].sortable);
+            assert_false(type->columns[1].sortable); /* json has no order */
+            assert_true(type->columns[2].sortable);
+        }
+        export_types_free(types);
+    }
+}
+
 /* Ten types of a database that does not answer cost the wait for it once. */
 static void a_database_that_is_away_is_tried_once(void **state)
 {
@@ -258,6 +299,7 @@ int main(void)
         cmocka_unit_test(failures_before_and_among_the_rows),
         cmocka_unit_test(a_tick_ends_a_long_statement_here_and_there),
         cmocka_unit_test(types_are_held_against_the_database),
+        cmocka_unit_test(filters_and_orders_are_tried),
         cmocka_unit_test(a_database_that_is_away_is_tried_once),
         cmocka_unit_test(columns_are_described),
     };
