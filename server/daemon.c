@@ -146,7 +146,8 @@ static int set_limits(struct daemon *d, struct crpc_server_options *options)
                                  .sessions = cfg->caller_sessions,
                                  .max_wait_ms = cfg->max_wait_ms};
     size_t memory = (size_t)cfg->memory_mb << 20;
-    options->memory_bytes = memory / 4; /* under attack gRPC core takes three and a half times as much */
+    options->process_bytes = memory;
+    options->memory_bytes = memory / 8; /* under attack gRPC core takes three and a half times as much */
     options->max_decoded_bytes = memory / 4;
     options->max_connections = (unsigned)cfg->max_connections;
     options->max_streams = (unsigned)cfg->max_streams;

@@ -166,6 +166,9 @@ int main(int argc, char **argv)
 {
     /* Before any thread. Each further arena of malloc's keeps what a burst once took: half a gigabyte in a flood. */
     mallopt(M_ARENA_MAX, 2);
+    /* Set, they stay: by itself malloc takes larger and larger pieces from its heap and keeps ever more of it. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 8 << 20);
     struct config cfg;
     struct err err = ERR_NONE;
     if (config_load(&cfg, argc, argv, environ, &err) != 0) {

@@ -436,6 +436,24 @@ unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes,
     return n;
 }
 
+bool connections_cut_greediest(struct connections *connections, uint64_t bytes)
+{
+    struct connections *c = connections;
+    size_t greediest = 0;
+    uint64_t most = 0;
+    pthread_mutex_lock(&c->mu);
+    for (size_t fd = 0; fd < c->n_fds; fd++) {
+        uint64_t received = c->by_fd[fd].inode && !c->by_fd[fd].cut ? received_by((int)fd) : 0;
+        if (received > c->by_fd[fd].received + most) {
+            most = received - c->by_fd[fd].received;
+            greediest = fd;
+        }
+    }
+    bool done = most >= bytes && cut_known(c, greediest);
+    pthread_mutex_unlock(&c->mu);
+    return done;
+}
+
 /* Of the address, without the port. */
 static uint64_t key_of(const char *peer)
 {

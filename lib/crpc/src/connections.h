@@ -35,6 +35,8 @@ void connections_mark(struct connections *connections);
 /* Cuts those off that have received so much since then; when there is none, and any, the one of which most is still to
  * be read. How many. */
 unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes, bool any);
+/* Cuts the one off that has received most since then, if that is so many bytes. */
+bool connections_cut_greediest(struct connections *connections, uint64_t bytes);
 
 /* ---- how often calls of an address are cancelled ---- */
 

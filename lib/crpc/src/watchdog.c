@@ -3,24 +3,36 @@
  * messages to be received. */
 #include "watchdog.h"
 
+#include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "server_priv.h"
 
 enum {
-    LOOK_MS = 100,
-    BUSY_US = 20000,   /* of processor time between two looks without a turn: connections are looked at */
-    STUCK_US = 100000, /* without a turn in all: who has sent GREEDY_BYTES meanwhile is cut off */
+    LOOK_MS = 20,
+    BUSY_LOOK_MS = 5,  /* while there is something to be seen */
+    BUSY_US = 5000,    /* of processor time without a turn: connections are looked at */
+    STUCK_US = 25000,  /* who has sent GREEDY_BYTES meanwhile is cut off */
     STUCK_MORE = 10,   /* times as long: who has most to be read */
-    GREEDY_BYTES = 128 * 1024
+    GREEDY_BYTES = 128 * 1024,
+    QUIET_LOOKS = 20, /* then it sleeps; less may be the machine that is short of processors */
+    /* Of memory, see look_at_memory. */
+    MARK_MS = 200,
+    TRIM_MS = 100,
+    SWALLOWED_BYTES = 1 << 20
 };
 
 struct watched {
     uint64_t passages;
     int64_t cpu_us, stuck_us;
+    unsigned quiet; /* looks one after the other at which it had used next to nothing */
 };
 
 struct watchdog {
@@ -30,6 +42,9 @@ struct watchdog {
     pthread_cond_t cond;
     bool stopping;
     bool marked; /* what connections had received when it began */
+    int statm;   /* /proc/self/statm, or -1 */
+    bool tight;  /* of memory; what connections had received is known since memory_marked_ms */
+    int64_t memory_marked_ms, trimmed_ms;
     struct watched workers[];
 };
 
@@ -48,7 +63,8 @@ static int64_t look_at(struct watched *seen, struct worker *w)
 {
     uint64_t passages = atomic_load_explicit(&w->passages, memory_order_relaxed);
     int64_t cpu = cpu_us(w->thread), used = cpu - seen->cpu_us;
-    if (passages % 2 == 0 || passages != seen->passages || seen->cpu_us == 0 || used < BUSY_US / 10)
+    seen->quiet = used < BUSY_US / 10 ? seen->quiet + 1 : 0;
+    if (passages % 2 == 0 || passages != seen->passages || seen->cpu_us == 0 || seen->quiet >= QUIET_LOOKS)
         seen->stuck_us = 0;
     else
         seen->stuck_us += used;
@@ -57,7 +73,8 @@ static int64_t look_at(struct watched *seen, struct worker *w)
     return seen->stuck_us;
 }
 
-static void look(struct watchdog *d)
+/* True: something is to be seen. */
+static bool look_at_workers(struct watchdog *d)
 {
     struct crpc_server *server = d->server;
     int64_t worst = 0;
@@ -65,32 +82,76 @@ static void look(struct watchdog *d)
         int64_t stuck = look_at(&d->workers[i], &server->stations[i].worker);
         worst = stuck > worst ? stuck : worst;
     }
-    if (worst < BUSY_US) {
+    if (worst == 0) {
         d->marked = false;
     } else if (!d->marked) {
-        connections_mark(server->connections);
-        d->marked = true;
+        if (worst >= BUSY_US && !d->tight) {
+            connections_mark(server->connections);
+            d->marked = true;
+        }
     } else if (worst >= STUCK_US) {
         unsigned n = connections_cut_greedy(server->connections, GREEDY_BYTES, worst >= STUCK_MORE * STUCK_US);
         if (n > 0)
             log_warning("connections cut reason=worker-kept-busy connections=%u busy_ms=%lld", n,
                         (long long)worst / 1000);
     }
+    return worst > 0;
+}
+
+/* Resident bytes of the process; 0: not known. */
+static size_t resident(const struct watchdog *d)
+{
+    char text[128];
+    unsigned long pages = 0;
+    ssize_t n = d->statm >= 0 ? pread(d->statm, text, sizeof text - 1, 0) : -1;
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    return sscanf(text, "%*u %lu", &pages) == 1 ? pages * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* Core believes a message's length and gathers up to 4 GiB of it, and headers without end; its own quota ends that late.
+ * So from half of process_bytes on it is noted what connections swallow, and beyond three quarters the one is cut
+ * that has had most, but no less than SWALLOWED_BYTES in the last fifth of a second. One at each look: what it held is
+ * freed before the next. True: memory is tight. */
+static bool look_at_memory(struct watchdog *d)
+{
+    size_t max = d->server->options.process_bytes, now = max ? resident(d) : 0;
+    int64_t ms = clock_mono_ms();
+    if (now == 0 || now < max / 2) {
+        d->tight = false;
+        return false;
+    }
+    if (now >= max / 4 * 3 && d->tight && connections_cut_greediest(d->server->connections, SWALLOWED_BYTES))
+        log_warning("connection cut reason=memory resident_mb=%zu max_mb=%zu", now >> 20, max >> 20);
+    if (!d->tight || ms - d->memory_marked_ms >= MARK_MS) {
+        connections_mark(d->server->connections);
+        d->memory_marked_ms = ms;
+        d->marked = d->tight = true;
+    }
+    if (ms - d->trimmed_ms >= TRIM_MS) { /* else it keeps what a burst has taken */
+        malloc_trim(0);
+        d->trimmed_ms = clock_mono_ms();
+    }
+    return true;
 }
 
 static void *watchdog_main(void *arg)
 {
     struct watchdog *d = arg;
+    int pause_ms = LOOK_MS;
     pthread_mutex_lock(&d->mu);
     while (!d->stopping) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_MS * 1000000L;
+        until.tv_nsec += pause_ms * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
         pthread_cond_timedwait(&d->cond, &d->mu, &until);
-        if (!d->stopping)
-            look(d);
+        if (d->stopping)
+            break;
+        bool tight = look_at_memory(d), busy = look_at_workers(d);
+        pause_ms = tight || busy ? BUSY_LOOK_MS : LOOK_MS;
     }
     pthread_mutex_unlock(&d->mu);
     return NULL;
@@ -102,6 +163,7 @@ int watchdog_start(struct crpc_server *server, struct watchdog **ret, struct err
     if (!d)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     d->server = server;
+    d->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     pthread_mutex_init(&d->mu, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -120,6 +182,7 @@ int watchdog_start(struct crpc_server *server, struct watchdog **ret, struct err
     }
     pthread_cond_destroy(&d->cond);
     pthread_mutex_destroy(&d->mu);
+    close(d->statm);
     mem_free(d);
     return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "could not start a thread");
 }
@@ -135,5 +198,6 @@ void watchdog_stop(struct watchdog *watchdog)
     pthread_join(watchdog->thread, NULL);
     pthread_cond_destroy(&watchdog->cond);
     pthread_mutex_destroy(&watchdog->mu);
+    close(watchdog->statm);
     mem_free(watchdog);
 }

@@ -42,6 +42,8 @@ struct crpc_server_options {
     unsigned max_calls;                /* at once; more: RESOURCE_EXHAUSTED with RetryInfo. 0: 100000 */
     unsigned max_streams;              /* at once a connection; 0: 10000 */
     size_t memory_bytes;               /* resource quota of gRPC core; 0: 1 GiB */
+    size_t process_bytes;              /* resident memory of the whole process; beyond three quarters of it the connection
+                                          is cut that sends most, as by max_cancels. 0: not looked at */
     enum crpc_compression compression; /* of answers, for clients that understand it; 0: none */
     int keepalive_ms;                  /* ping an idle connection this often; 0: 60000 */
     int keepalive_timeout_ms;          /* who does not answer a ping for so long is gone; 0: 20000 */
@@ -84,7 +86,7 @@ uint64_t crpc_server_shed(const struct crpc_server *server);
 /* Connections open now; and refused so far because of max_connections. Any thread. */
 unsigned crpc_server_connections(const struct crpc_server *server);
 uint64_t crpc_server_connections_refused(const struct crpc_server *server);
-/* Connections cut off so far because of max_cancels. Any thread. */
+/* Connections cut off so far because of max_cancels, process_bytes, or for keeping a worker busy. Any thread. */
 uint64_t crpc_server_cut(const struct crpc_server *server);
 /* What counts towards max_decoded_bytes now. Any thread. */
 size_t crpc_server_decoded_bytes(const struct crpc_server *server);
