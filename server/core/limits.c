@@ -155,16 +155,20 @@ static int refuse(const char *reason, int64_t retry_ms, struct err *ret_err, con
     return rc;
 }
 
+/* An even share of the calls under way. */
+static int64_t share(const struct limits *limits, int64_t *ret_all)
+{
+    int64_t busy = atomic_load_explicit(&limits->n_busy, memory_order_relaxed);
+    *ret_all = atomic_load_explicit(&limits->n_calls, memory_order_relaxed);
+    return *ret_all / (busy > 0 ? busy : 1);
+}
+
 static int check_load(struct limits *limits, const struct user *u, int64_t wait_ms, struct err *ret_err)
 {
-    int64_t max = limits->rules.max_wait_ms;
-    if (max == 0 || wait_ms <= max)
+    int64_t max = limits->rules.max_wait_ms, all, even = share(limits, &all);
+    if (max == 0 || wait_ms <= max || all < LIMITS_FEW)
         return 0;
-    long long busy = atomic_load_explicit(&limits->n_busy, memory_order_relaxed);
-    long long all = atomic_load_explicit(&limits->n_calls, memory_order_relaxed);
-    if (wait_ms <= HARD_FACTOR * max && busy > 0 && u->under_way[LIMITS_CALL] < all / busy)
-        return 0;
-    if (wait_ms <= HARD_FACTOR * max && busy == 0)
+    if (wait_ms <= HARD_FACTOR * max && u->under_way[LIMITS_CALL] < even)
         return 0;
     atomic_fetch_add_explicit(&limits->refused_overload, 1, memory_order_relaxed);
     return refuse("OVERLOADED", wait_ms, ret_err,
@@ -228,8 +232,9 @@ static void begin(struct limits *limits, struct user *u, enum limits_kind kind)
 }
 
 int limits_enter(struct limits *limits, struct span key, enum limits_kind kind, bool eases, int64_t wait_ms,
-                 int64_t now_us, struct err *ret_err)
+                 int64_t now_us, bool *ret_light, struct err *ret_err)
 {
+    int64_t all;
     struct part *part = part_of(limits, key);
     struct err err = ERR_NONE;
     pthread_mutex_lock(&part->lock);
@@ -238,8 +243,10 @@ int limits_enter(struct limits *limits, struct span key, enum limits_kind kind, 
                : refuse("TOO_MANY_CALLERS", BUSY_RETRY_MS, &err, "more than %" PRId64 " callers at a time",
                         (int64_t)PARTS * CALLERS_MAX);
     if (u && (rc = check_count(limits, u, kind, &err)) == 0 && (rc = check_rate(limits, u, now_us, &err)) == 0 &&
-        (eases || (rc = check_load(limits, u, wait_ms, &err)) == 0))
+        (eases || (rc = check_load(limits, u, wait_ms, &err)) == 0)) {
+        *ret_light = u->under_way[LIMITS_CALL] < share(limits, &all) / 2;
         begin(limits, u, kind);
+    }
     if (u && rc != 0)
         note_refused(u, &err, now_us);
     pthread_mutex_unlock(&part->lock);

@@ -54,6 +54,7 @@ int caller_begin(struct crpc_call *call, struct identity *identity, bool is_anon
     if (!caller)
         return no_memory(ret_err);
     caller->identity = identity;
+    caller->light = false;
     caller->actor = user.len > 0 ? user : identity->actor;
     caller->owner = user.len > 0 ? user : identity->owner;
     if (user.len > 0 && !is_anonymous) {

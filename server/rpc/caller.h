@@ -16,6 +16,7 @@ struct caller {
     struct span actor;         /* for the audit trail: "token:gateway", or "token:gateway for alice" */
     struct span owner;         /* whose jobs and exports are its own, and to whom belongs what it makes */
     struct job_scope scope;    /* what it may see and touch; keeps pointers into identity */
+    bool light;                /* has less under way than others: its writes need not wait behind theirs */
 };
 
 /* Never NULL within a handler: no call begins without one. */

@@ -51,11 +51,14 @@ static int limit_before(struct crpc_call *call, void *user, struct err *ret_err)
 {
     const struct limit_calls *l = user;
     const struct crpc_method *method = crpc_call_method(call);
+    struct caller *caller = crpc_call_context(call);
     struct span key;
+    if (caller)
+        caller->light = true;
     if (!key_of(call, &key))
         return 0;
     return limits_enter(l->limits, key, kind_of(method), begins_with(method->path, "/joblog.v1.WorkerService/"),
-                        store_wait_ms(l->store, reads(method)), clock_mono_us(), ret_err);
+                        store_wait_ms(l->store, reads(method)), clock_mono_us(), &caller->light, ret_err);
 }
 
 static void limit_after(struct crpc_call *call, void *user, const struct err *status, int64_t duration_us)

@@ -9,6 +9,8 @@ enum crpc_next service_submit(struct crpc_call *call, struct store_cmd *cmd, str
 {
     struct err err = ERR_NONE;
     cmd->done = &event->tag;
+    /* What a stream writes stays in its order. */
+    cmd->light = crpc_call_method(call)->kind == CRPC_UNARY && caller_of(call)->light;
     crpc_event_arm(call, event);
     if (store_submit(service_of(call)->store, cmd, &err) != 0) {
         crpc_event_disarm(event);

@@ -385,6 +385,7 @@ static int recover(struct writer *w, bool in_flight, struct err *ret_err)
     int number = w->replica;
     int rc;
 
+    atomic_store_explicit(&w->store->batch_since_us, 0, memory_order_relaxed); /* that is not too much load */
     while ((rc = writer_connect(w, in_flight, ret_err)) < 0) {
         int64_t patience_ms = w->options->reconnect_ms;
         if (atomic_load(&w->store->hurried) && patience_ms > CLOSING_MS)

@@ -302,6 +302,8 @@ struct store {
     int wake_fd;
     atomic_uint n_queued;
     atomic_llong write_wait_us, read_wait_us; /* of what was taken last; 0: nothing waits */
+    atomic_llong write_ahead_us;              /* what waits behind the batch under way will take */
+    atomic_llong batch_since_us;              /* monotonic; 0: none is under way, or the database is away */
     atomic_bool closing, hurried;
     pthread_t writer_thread;
     struct writer *writer;
@@ -326,7 +328,10 @@ struct writer {
     struct leases leases;
     struct store_session *sessions, *closed;
     struct batch batch;
-    struct mpsc_node *pending, **pending_end; /* commands in order of arrival */
+    /* Commands in order of arrival, but the n_light light ones first. */
+    struct mpsc_node *pending, **light_end, **pending_end;
+    size_t n_pending, n_light;
+    int64_t batch_us; /* what the last one took */
     struct unit *units;
     size_t n_units, cap_units;
     /* When these are due, by the wall clock. */

@@ -64,7 +64,7 @@ static struct writer *writer_new(struct store *store)
         return NULL;
     w->store = store;
     w->options = &store->options;
-    w->pending_end = &w->pending;
+    w->light_end = w->pending_end = &w->pending;
     w->replica = -1;
     w->cancel_seen_us = clock_wall_us();
     arena_init(&w->batch.arena, NULL, 0, 0);
@@ -188,10 +188,20 @@ int store_no_job(int64_t id, struct err *ret_err)
     return err_set(ret_err, ERR_NOT_FOUND, "JOB_NOT_FOUND", "there is no job %" PRId64, id);
 }
 
+static int64_t read_us(const atomic_llong *us)
+{
+    return atomic_load_explicit(us, memory_order_relaxed);
+}
+
 int64_t store_wait_ms(const struct store *store, bool reads)
 {
-    const atomic_llong *wait_us = reads ? &store->read_wait_us : &store->write_wait_us;
-    return atomic_load_explicit(wait_us, memory_order_relaxed) / 1000;
+    if (reads)
+        return read_us(&store->read_wait_us) / 1000;
+    int64_t wait = read_us(&store->write_wait_us), ahead = read_us(&store->write_ahead_us);
+    int64_t since = read_us(&store->batch_since_us), under_way = since ? clock_mono_us() - since : 0;
+    if (ahead > wait)
+        wait = ahead;
+    return (under_way > wait ? under_way : wait) / 1000;
 }
 
 int store_submit(struct store *store, struct store_cmd *cmd, struct err *ret_err)

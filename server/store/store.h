@@ -68,8 +68,9 @@ void store_hurry(struct store *store);
 /* Finishes what was submitted, then ends the threads. Takes NULL. */
 void store_close(struct store *store);
 int64_t store_lease_timeout_ms(const struct store *store);
-/* How long the dispatches that are served now, or (reads) the queries, have waited. What comes now will wait for as
- * long, or longer when more comes than goes. Any thread. */
+/* How long what comes now is going to wait: as long as the dispatches, or (reads) the queries, that are served now, as
+ * the batches to come will take by the last one's time, as the batch under way has taken already. While the database
+ * is away, that does not count. Any thread. */
 int64_t store_wait_ms(const struct store *store, bool reads);
 
 enum store_op {
@@ -97,6 +98,7 @@ struct store_cmd {
     enum store_op op;
     struct tag *done;
     struct err err;        /* out */
+    bool light;            /* a write of a caller that has little under way: before others' that wait already */
     struct mpsc_node node; /* private, as is what follows */
     int64_t submit_us;     /* monotonic */
 };

@@ -86,6 +86,36 @@ static bool answer_now(struct writer *w, struct store_cmd *cmd)
     return false;
 }
 
+/* Whoever floods has the queue to himself; who has a call or two goes before him. But at most half a batch does, so
+ * that it is no more than the half for those who are many. */
+static void append(struct writer *w, struct store_cmd *cmd)
+{
+    cmd->light = cmd->light && w->n_light < w->options->batch_max / 2;
+    struct mpsc_node **at = cmd->light ? w->light_end : w->pending_end;
+    cmd->node.next = *at;
+    *at = &cmd->node;
+    if (at == w->pending_end)
+        w->pending_end = &cmd->node.next;
+    if (cmd->light)
+        w->light_end = &cmd->node.next;
+    w->n_light += cmd->light;
+    w->n_pending++;
+}
+
+/* What *link points to. */
+static void detach(struct writer *w, struct mpsc_node **link)
+{
+    struct store_cmd *cmd = cmd_of(*link);
+    *link = cmd->node.next;
+    if (!*link)
+        w->pending_end = link;
+    if (w->light_end == &cmd->node.next)
+        w->light_end = link;
+    w->n_light -= cmd->light;
+    w->n_pending--;
+    cmd->light = false;
+}
+
 /* Oldest first; commands that wait are linked through their nodes. */
 static void take(struct writer *w)
 {
@@ -98,9 +128,7 @@ static void take(struct writer *w)
             post(w, cmd);
             continue;
         }
-        cmd->node.next = NULL;
-        *w->pending_end = &cmd->node;
-        w->pending_end = &cmd->node.next;
+        append(w, cmd);
     }
 }
 
@@ -165,9 +193,7 @@ static void gather(struct writer *w)
         } else {
             w->units[w->n_units++] = (struct unit){.cmd = cmd, .hi = n};
         }
-        *link = cmd->node.next;
-        if (!*link)
-            w->pending_end = link;
+        detach(w, link);
         if (cmd->err.code != ERR_OK)
             post(w, cmd);
         bytes += more;
@@ -176,14 +202,15 @@ static void gather(struct writer *w)
 }
 
 /* How long the batch's youngest dispatch has waited: what is ahead of those that come now. Others do not tell: a write
- * may have waited for earlier ones about its job. */
+ * may have waited for earlier ones about its job. A burst shows sooner in how much is left for the batches to come. */
 static void note_wait(struct writer *w)
 {
-    int64_t us = 0;
+    int64_t us = 0, batches = (int64_t)(w->n_pending / w->options->batch_max);
     for (size_t i = w->n_units; i > 0 && us == 0; i--)
         if (w->units[i - 1].cmd->op == STORE_DISPATCH)
             us = clock_mono_us() - w->units[i - 1].cmd->submit_us;
     atomic_store_explicit(&w->store->write_wait_us, us, memory_order_relaxed);
+    atomic_store_explicit(&w->store->write_ahead_us, batches * w->batch_us, memory_order_relaxed);
 }
 
 /* Posts what is done; what must wait goes to the front again, in its order. */
@@ -199,13 +226,27 @@ static void settle(struct writer *w)
         }
         *end = &cmd->node;
         end = &cmd->node.next;
+        w->n_pending++;
     }
     if (!again)
         return;
     *end = w->pending;
     if (!w->pending)
         w->pending_end = end;
+    if (w->light_end == &w->pending)
+        w->light_end = end;
     w->pending = again;
+}
+
+static void process(struct writer *w)
+{
+    int64_t start = clock_mono_us();
+    w->asks_requests = false;
+    atomic_store_explicit(&w->store->batch_since_us, start, memory_order_relaxed);
+    batch_process(w, w->units, w->n_units, true);
+    if (atomic_exchange_explicit(&w->store->batch_since_us, 0, memory_order_relaxed) != 0)
+        w->batch_us = clock_mono_us() - start; /* else the database was away meanwhile */
+    settle(w);
 }
 
 static void sleep_until(struct writer *w, int64_t until_us)
@@ -234,8 +275,10 @@ void *writer_main(void *arg)
         if (!closing && now >= w->due_hint_us && atomic_exchange(&w->store->look, false))
             upkeep_look(w, now);
         bool upkeep = !closing && upkeep_due(w, now);
-        if (!w->pending)
+        if (!w->pending) {
             atomic_store_explicit(&w->store->write_wait_us, 0, memory_order_relaxed);
+            atomic_store_explicit(&w->store->write_ahead_us, 0, memory_order_relaxed);
+        }
         if (!w->pending && !upkeep) {
             if (closing && mpsc_is_empty(&w->store->in))
                 break;
@@ -244,11 +287,8 @@ void *writer_main(void *arg)
         }
         gather(w);
         note_wait(w);
-        if (w->n_units || upkeep) {
-            w->asks_requests = false;
-            batch_process(w, w->units, w->n_units, true);
-            settle(w);
-        }
+        if (w->n_units || upkeep)
+            process(w);
         batch_done(&w->batch);
     }
     /* Progress that was taken is written. */

@@ -31,6 +31,7 @@ bool raw_connect_from(struct raw_peer *p, uint32_t host, int port, int timeout_m
                            .stream_window = 65535,
                            .initial_window = 65535};
     setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+    setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv); /* of the connecting, too */
     setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (p->fd >= 0 && bind(p->fd, (struct sockaddr *)&from, sizeof from) == 0 &&
         connect(p->fd, (struct sockaddr *)&sa, sizeof sa) == 0)

@@ -35,7 +35,7 @@ struct raw_peer {
     int64_t initial_window;        /* of a stream, as the server wants it */
 };
 
-/* Connects to 127.0.0.1; reads end after timeout_ms. False: refused. */
+/* Connects to 127.0.0.1; this, reads and writes end after timeout_ms. False: refused, or no answer. */
 bool raw_connect(struct raw_peer *p, int port, int timeout_ms);
 /* The same from 127.HOST, so that a peer can have an address of its own. */
 bool raw_connect_from(struct raw_peer *p, uint32_t host, int port, int timeout_ms);

@@ -306,6 +306,34 @@ static void test_reset_storm_is_cut_off(void **state)
     echo_stop(&e, 0);
 }
 
+/* Who comes again and again meanwhile is not even accepted; others are. */
+static void test_who_keeps_coming_is_dropped(void **state)
+{
+    enum { LOUD = 200, QUIET = 201, TRIES = 100, WAIT_MS = 300 };
+    (void)state;
+    struct echo e;
+    struct raw_peer p;
+    uint32_t stream = 1;
+    bool dropped = false;
+    echo_start(&e, &(struct crpc_server_options){.max_cancels = 200}, NULL);
+    assert_true(raw_connect_from(&p, LOUD, e.port, READ_MS) && raw_greet(&p));
+    reset_some(&p, &stream, 2000);
+    assert_int_equal(raw_read_end(&p, 0, true), RAW_CLOSED);
+    raw_close(&p);
+    for (int i = 0; i < TRIES && !dropped; i++) {
+        dropped = !raw_connect_from(&p, LOUD, e.port, WAIT_MS);
+        if (!dropped)
+            assert_int_equal(raw_read_end(&p, 0, true), RAW_CLOSED);
+        raw_close(&p);
+    }
+    assert_true(dropped);
+    assert_true(raw_connect_from(&p, QUIET, e.port, READ_MS) && raw_greet(&p));
+    assert_true(raw_open(&p, 1, "Say", 0) && raw_message(&p, 1, 0, NULL, 0, RAW_END_STREAM));
+    assert_int_equal(raw_read_end(&p, 1, true), RAW_STATUS);
+    raw_close(&p);
+    echo_stop(&e, 0);
+}
+
 /* Many calls that end with their connection are no storm. */
 static void test_going_away_is_no_storm(void **state)
 {
@@ -399,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_decoded_memory),
         cmocka_unit_test(test_decoded_memory_of_streams),
         cmocka_unit_test(test_reset_storm_is_cut_off),
+        cmocka_unit_test(test_who_keeps_coming_is_dropped),
         cmocka_unit_test(test_going_away_is_no_storm),
         cmocka_unit_test(test_failed_start),
         cmocka_unit_test(test_start_without_threads),

@@ -27,6 +27,8 @@
 /* Of memory-mb, which is all that the process may have. */
 enum { MEMORY_MB = 256 };
 enum { IN_FLIGHT = 2560, CONNECTIONS = 1000, STORM_PEERS = 4, BOMBS = 8, RETRY_MS = 30000 };
+/* How long a hostile peer waits for anything: who is locked out gets no answer at all. */
+enum { PEER_MS = 500 };
 
 static struct server_fixture *server;
 static struct crpc_channel *good;
@@ -227,7 +229,7 @@ static void *storm_main(void *arg)
     struct storm *s = arg;
     while (!atomic_load(s->over)) {
         struct raw_peer p;
-        if (!raw_connect_from(&p, s->host, port, RETRY_MS))
+        if (!raw_connect_from(&p, s->host, port, PEER_MS))
             continue;
         bool open = raw_greet(&p);
         for (uint32_t stream = 1; open && !atomic_load(s->over); stream += 2, s->resets++)
@@ -317,7 +319,7 @@ static void *bomber_main(void *arg)
     struct bomber *b = arg;
     while (!atomic_load(b->over)) {
         struct raw_peer p;
-        if (!raw_connect_from(&p, 1000 + (uint32_t)b->kind, port, 2000))
+        if (!raw_connect_from(&p, 1000 + (uint32_t)b->kind, port, PEER_MS))
             continue;
         if (raw_greet(&p)) {
             bombs[b->kind % 3](&p);

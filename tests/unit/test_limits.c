@@ -18,8 +18,9 @@ static const struct span ANN = SPAN_LIT("token:ann"), BOB = SPAN_LIT("token:bob"
 static int enter(struct limits *l, struct span key, enum limits_kind kind, int64_t wait_ms, int64_t now,
                  struct err *err)
 {
+    bool light;
     *err = ERR_NONE;
-    return limits_enter(l, key, kind, false, wait_ms, now, err);
+    return limits_enter(l, key, kind, false, wait_ms, now, &light, err);
 }
 
 static void test_rate(void **state)
@@ -101,6 +102,12 @@ static void test_overload(void **state)
     struct limits *l = limits_new(&(struct limits_rules){.max_wait_ms = 100});
     struct limits_counts counts;
     struct err err;
+    bool light;
+    /* A few calls that wait are no load. */
+    for (int i = 0; i < LIMITS_FEW; i++)
+        assert_int_equal(enter(l, ANN, LIMITS_CALL, 100000, 0, &err), 0);
+    for (int i = 0; i < LIMITS_FEW; i++)
+        limits_leave(l, ANN, LIMITS_CALL);
     /* Ann floods while there is no load. */
     for (int i = 0; i < 1000; i++)
         assert_int_equal(enter(l, ANN, LIMITS_CALL, 100, 0, &err), 0);
@@ -114,11 +121,29 @@ static void test_overload(void **state)
     assert_int_equal(enter(l, ANN, LIMITS_CALL, 399, 0, &err), -ERR_RESOURCE_EXHAUSTED);
     /* When it is far too much, nobody, but for what eases the load. */
     assert_int_equal(enter(l, BOB, LIMITS_CALL, 401, 0, &err), -ERR_RESOURCE_EXHAUSTED);
-    assert_int_equal(limits_enter(l, BOB, LIMITS_SESSION, true, 100000, 0, &err), 0);
+    assert_int_equal(limits_enter(l, BOB, LIMITS_SESSION, true, 100000, 0, &light, &err), 0);
     /* It goes down: all is well again. */
     assert_int_equal(enter(l, ANN, LIMITS_CALL, 50, 0, &err), 0);
     limits_read(l, &counts);
     assert_int_equal(counts.overload, 3);
+    limits_free(l);
+}
+
+/* Who has little under way beside one who has much goes first; who is alone is not asked to. */
+static void test_light(void **state)
+{
+    (void)state;
+    struct limits *l = limits_new(&(struct limits_rules){.max_wait_ms = 100});
+    struct err err;
+    bool light;
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(limits_enter(l, ANN, LIMITS_CALL, false, 0, 0, &light, &err), 0);
+        assert_false(light);
+    }
+    for (int i = 0; i < 30; i++) { /* a quarter of all, which grow */
+        assert_int_equal(limits_enter(l, BOB, LIMITS_CALL, false, 0, 0, &light, &err), 0);
+        assert_true(light == (i == 0 || i < (100 + i) / 4));
+    }
     limits_free(l);
 }
 
@@ -167,7 +192,7 @@ static void test_short_memory(void **state)
         allowed = n;
         mem_set_gate(gate);
         struct limits *l = limits_new(&(struct limits_rules){.calls = 1});
-        if (l && (rc = limits_enter(l, ANN, LIMITS_CALL, false, 0, 0, &err)) != 0)
+        if (l && (rc = limits_enter(l, ANN, LIMITS_CALL, false, 0, 0, &(bool){false}, &err)) != 0)
             assert_int_equal(rc, -ERR_RESOURCE_EXHAUSTED);
         if (rc == 0)
             limits_leave(l, ANN, LIMITS_CALL);
@@ -184,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_under_way),
         cmocka_unit_test(test_refused_takes_nothing),
         cmocka_unit_test(test_overload),
+        cmocka_unit_test(test_light),
         cmocka_unit_test(test_many_callers),
         cmocka_unit_test(test_short_memory),
     };

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include <grpc/support/alloc.h>
+
 #include "base/alloc.h"
 #include "scan.h"
 #include "server_priv.h"
@@ -119,6 +121,29 @@ static void slot_refuse(struct slot *slot)
     (void)e;
 }
 
+/* A call that core had read before its connection was cut off: nobody waits for an answer. There may be thousands, and
+ * to begin and end each would cost ten times what this does. */
+static bool is_of_the_cut(const struct slot *slot)
+{
+    struct connections *connections = slot->station->server->connections;
+    if (!connections_cut_lately(connections))
+        return false;
+    char *peer = grpc_call_get_peer(slot->core);
+    bool cut = connections_was_cut(connections, peer);
+    gpr_free(peer);
+    return cut;
+}
+
+static void slot_drop(struct slot *slot)
+{
+    if (slot->payload)
+        grpc_byte_buffer_destroy(slot->payload);
+    slot->metadata.count = 0;
+    drop_details(slot);
+    grpc_call_unref(slot->core);
+    slot_request(slot);
+}
+
 static void slot_done(struct op *op, bool ok)
 {
     struct slot *slot = CONTAINER_OF(op, struct slot, op);
@@ -128,6 +153,10 @@ static void slot_done(struct op *op, bool ok)
         atomic_store(&st->n_requested, left);
         if (left == 0)
             server_call_ended(st->server);
+        return;
+    }
+    if (is_of_the_cut(slot)) {
+        slot_drop(slot);
         return;
     }
     struct crpc_call *call = call_take(&st->worker, slot_class(slot));

@@ -25,6 +25,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include "bans.h"
+
 /* Descriptors that no peer gets: core stops listening for good when accept finds none left. */
 enum { FDS_KEPT = 64 };
 /* Looking through the table costs about a microsecond for each connection; at most a twentieth of the time for it. */
@@ -32,8 +34,8 @@ enum { SWEEP_PAUSE_US = 20 };
 /* Of tcpi_state, as the kernel numbers them. */
 enum { STATE_ESTABLISHED = 1 };
 enum { LOG_PAUSE_MS = 10000 };
-/* How long an address gets no new connection after one of its was cut; and of how many that is known. */
-enum { BAN_MS = 10000, BANS = 64 };
+/* Connections that were cut are remembered so long, and so many: calls of theirs may still be waiting in core. */
+enum { CUT_MS = 5000, CUTS = 64 };
 /* Of the table, to begin with: what an ordinary process may have. */
 enum { FDS_EXPECTED = 1024 };
 
@@ -69,11 +71,6 @@ struct connection {
     bool cut;          /* shut down from here; core is about to close it */
 };
 
-struct ban {
-    uint8_t ip[16];
-    int64_t until_ms; /* 0: none */
-};
-
 struct connections {
     struct mutator mutator; /* first: core hands it back */
     unsigned max;
@@ -82,9 +79,11 @@ struct connections {
     size_t n_fds;
     unsigned n; /* that are known */
     int64_t swept_us, logged_ms;
-    struct ban bans[BANS];
-    size_t next_ban;
+    struct bans bans;
+    struct address cuts[CUTS];
+    size_t next_cut;
     atomic_ullong refused, cut;
+    atomic_llong cut_ms; /* the last one */
 };
 
 static ino_t inode_of(int fd)
@@ -206,20 +205,13 @@ static void log_refused(struct connections *c, const char *why)
     log_warning("connections refused reason=%s max=%u refused=%llu", why, c->max, n);
 }
 
-static bool is_banned(const struct connections *c, const struct address *address)
+/* With mu. Calls of the connection are no more looked at, and its address gets no new one for a while. */
+static void note_cut(struct connections *c, const struct address *address)
 {
     int64_t now = clock_mono_ms();
-    for (size_t i = 0; address->port && i < BANS; i++)
-        if (c->bans[i].until_ms > now && memcmp(c->bans[i].ip, address->ip, sizeof address->ip) == 0)
-            return true;
-    return false;
-}
-
-static void ban(struct connections *c, const struct address *address)
-{
-    struct ban *b = &c->bans[c->next_ban++ % BANS];
-    b->until_ms = clock_mono_ms() + BAN_MS;
-    memcpy(b->ip, address->ip, sizeof b->ip);
+    c->cuts[c->next_cut++ % CUTS] = *address;
+    atomic_store(&c->cut_ms, now);
+    bans_add(&c->bans, address->ip, now);
 }
 
 static void accepted(struct connections *c, int fd)
@@ -234,10 +226,10 @@ static void accepted(struct connections *c, int fd)
             c->by_fd[fd].inode = 0;
             c->n--;
         }
-        why = fds_run_out(fd)          ? "descriptors"
-              : is_banned(c, &address) ? "too-many-cancelled-calls"
-              : is_full(c)             ? "max-connections"
-                                       : NULL;
+        why = fds_run_out(fd)                                                      ? "descriptors"
+              : address.port && bans_refuse(&c->bans, address.ip, clock_mono_ms()) ? "too-many-cancelled-calls"
+              : is_full(c)                                                         ? "max-connections"
+                                                                                   : NULL;
     }
     if (why) {
         log_refused(c, why);
@@ -252,8 +244,14 @@ static void accepted(struct connections *c, int fd)
 /* Always true: core takes a false for a failure of the listener and closes it. */
 static bool mutate_usage(const struct mutate_info *info, struct mutator *mutator)
 {
-    if (info->usage == FD_SERVER_CONNECTION)
-        accepted((struct connections *)(void *)mutator, info->fd);
+    struct connections *c = (struct connections *)(void *)mutator;
+    if (info->usage == FD_SERVER_CONNECTION) {
+        accepted(c, info->fd);
+    } else if (info->usage == FD_SERVER_LISTENER) {
+        pthread_mutex_lock(&c->mu);
+        bans_listener(&c->bans, info->fd);
+        pthread_mutex_unlock(&c->mu);
+    }
     return true;
 }
 
@@ -378,7 +376,7 @@ bool connections_cut(struct connections *connections, const char *peer)
             done = known->cut = cut_fd(connections, (int)fd, known);
     }
     if (done)
-        ban(connections, &address);
+        note_cut(connections, &address);
     pthread_mutex_unlock(&connections->mu);
     return done;
 }
@@ -407,7 +405,7 @@ static bool cut_known(struct connections *c, size_t fd)
     if (known->cut || !known->address.port || !cut_fd(c, (int)fd, known))
         return false;
     known->cut = true;
-    ban(c, &known->address);
+    note_cut(c, &known->address);
     return true;
 }
 
@@ -454,44 +452,26 @@ bool connections_cut_greediest(struct connections *connections, uint64_t bytes)
     return done;
 }
 
-/* Of the address, without the port. */
-static uint64_t key_of(const char *peer)
+bool connections_cut_lately(const struct connections *connections)
 {
-    uint64_t key = UINT64_C(14695981039346656037); /* FNV-1a */
-    const char *end = strrchr(peer, ':');
-    for (const char *p = peer; *p && p != end; p++)
-        key = (key ^ (unsigned char)*p) * UINT64_C(1099511628211);
-    return key;
+    int64_t last = atomic_load_explicit(&connections->cut_ms, memory_order_relaxed);
+    return last != 0 && clock_mono_ms() - last < CUT_MS;
 }
 
-void resets_forgive(struct resets *resets, const char *peer)
+bool connections_was_cut(struct connections *connections, const char *peer)
 {
-    uint64_t key = key_of(peer);
-    for (size_t i = 0; i < RESETS_SEEN; i++)
-        if (resets->seen[i].key == key)
-            resets->seen[i].at_us = 0; /* long ago: full again */
+    struct address address = address_parse(peer);
+    bool found = false;
+    pthread_mutex_lock(&connections->mu);
+    for (size_t i = 0; address.port && i < CUTS && !found; i++)
+        found = address_eq(&connections->cuts[i], &address);
+    pthread_mutex_unlock(&connections->mu);
+    return found;
 }
 
-bool resets_take(struct resets *resets, const char *peer, unsigned max, int64_t now_us)
+void connections_refresh(struct connections *connections)
 {
-    uint64_t key = key_of(peer);
-    struct resets_of *r = NULL, *oldest = &resets->seen[0];
-    for (size_t i = 0; i < RESETS_SEEN && !r; i++) {
-        if (resets->seen[i].key == key)
-            r = &resets->seen[i];
-        if (resets->seen[i].at_us < oldest->at_us)
-            oldest = &resets->seen[i];
-    }
-    if (!r) {
-        r = oldest;
-        *r = (struct resets_of){.key = key, .tokens = max, .at_us = now_us};
-    }
-    r->tokens += (double)(now_us - r->at_us) * (double)max / 10e6;
-    if (r->tokens > max)
-        r->tokens = max;
-    r->at_us = now_us;
-    if (r->tokens < 1)
-        return false;
-    r->tokens -= 1;
-    return true;
+    pthread_mutex_lock(&connections->mu);
+    bans_refresh(&connections->bans, clock_mono_ms());
+    pthread_mutex_unlock(&connections->mu);
 }

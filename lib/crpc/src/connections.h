@@ -37,23 +37,11 @@ void connections_mark(struct connections *connections);
 unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes, bool any);
 /* Cuts the one off that has received most since then, if that is so many bytes. */
 bool connections_cut_greediest(struct connections *connections, uint64_t bytes);
-
-/* ---- how often calls of an address are cancelled ---- */
-
-enum { RESETS_SEEN = 256 };
-
-/* One worker's. An address that is not in it has all its tokens; the one heard of least lately makes room. */
-struct resets {
-    struct resets_of {
-        uint64_t key;
-        double tokens;
-        int64_t at_us;
-    } seen[RESETS_SEEN];
-};
-
-/* Gives the peer's address all its tokens. */
-void resets_forgive(struct resets *resets, const char *peer);
-/* A call of that peer was cancelled. False: more often than max at once and a tenth of it each second allow. */
-bool resets_take(struct resets *resets, const char *peer, unsigned max, int64_t now_us);
+/* Was the connection of that peer cut off lately? Quick when none was. */
+bool connections_was_cut(struct connections *connections, const char *peer);
+/* Has one been, so that connections_was_cut may say so? */
+bool connections_cut_lately(const struct connections *connections);
+/* Now and then: lets those in again that have been locked out for long enough. */
+void connections_refresh(struct connections *connections);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "call.h"
 #include "connections.h"
+#include "resets.h"
 #include "watchdog.h"
 
 struct method {

@@ -17,10 +17,10 @@
 
 enum {
     LOOK_MS = 20,
-    BUSY_LOOK_MS = 5,  /* while there is something to be seen */
-    BUSY_US = 5000,    /* of processor time without a turn: connections are looked at */
-    STUCK_US = 25000,  /* who has sent GREEDY_BYTES meanwhile is cut off */
-    STUCK_MORE = 10,   /* times as long: who has most to be read */
+    BUSY_LOOK_MS = 5, /* while there is something to be seen */
+    BUSY_US = 5000,   /* of processor time without a turn: connections are looked at */
+    STUCK_US = 25000, /* who has sent GREEDY_BYTES meanwhile is cut off */
+    STUCK_MORE = 10,  /* times as long: who has most to be read */
     GREEDY_BYTES = 128 * 1024,
     QUIET_LOOKS = 20, /* then it sleeps; less may be the machine that is short of processors */
     /* Of memory, see look_at_memory. */
@@ -110,8 +110,8 @@ static size_t resident(const struct watchdog *d)
     return sscanf(text, "%*u %lu", &pages) == 1 ? pages * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* Core believes a message's length and gathers up to 4 GiB of it, and headers without end; its own quota ends that late.
- * So from half of process_bytes on it is noted what connections swallow, and beyond three quarters the one is cut
+/* Core believes a message's length and gathers up to 4 GiB of it, and headers without end; its own quota ends that
+ * late. So from half of process_bytes on it is noted what connections swallow, and beyond three quarters the one is cut
  * that has had most, but no less than SWALLOWED_BYTES in the last fifth of a second. One at each look: what it held is
  * freed before the next. True: memory is tight. */
 static bool look_at_memory(struct watchdog *d)
@@ -150,6 +150,7 @@ static void *watchdog_main(void *arg)
         pthread_cond_timedwait(&d->cond, &d->mu, &until);
         if (d->stopping)
             break;
+        connections_refresh(d->server->connections);
         bool tight = look_at_memory(d), busy = look_at_workers(d);
         pause_ms = tight || busy ? BUSY_LOOK_MS : LOOK_MS;
     }
