@@ -23,13 +23,16 @@ static void texts_add(struct option_texts *texts, const char *value)
     texts->values[texts->n++] = heap_copy(value);
 }
 
-static void texts_add_list(struct option_texts *texts, const char *value)
+/* False: there is nothing in it. An unset variable of a shell must not turn "only these queues" into "all". */
+static bool texts_add_list(struct option_texts *texts, const char *value)
 {
     char *copy = heap_copy(value), *rest = copy, *part;
+    size_t before = texts->n;
     while ((part = strsep(&rest, ",")))
         if (*part)
             texts_add(texts, part);
     free(copy);
+    return texts->n > before;
 }
 
 static int real_parse(const char *text, double *ret_value)
@@ -58,7 +61,7 @@ static int option_store(const struct option_row *row, void *values, const char *
         texts_add(slot, value);
         break;
     case OPTION_LIST:
-        texts_add_list(slot, value);
+        wanted = texts_add_list(slot, value) ? NULL : "at least one word";
         break;
     case OPTION_NUMBER:
         if (units_parse_int(value, slot) < 0)

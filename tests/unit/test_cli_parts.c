@@ -228,6 +228,8 @@ static void bad_options_are_named(void **state)
         {{"-z", NULL}, "unknown option -z"},
         {{"--text", NULL}, "--text needs a value"},
         {{"--flag=1", NULL}, "--flag=1 takes no value"},
+        {{"--list", "", NULL}, "--list takes at least one word, not \"\""},
+        {{"--list=,", NULL}, "--list takes at least one word, not \",\""},
         {{"--number", "10", NULL}, "--number takes a number from 1 to 9, not \"10\""},
         {{"--number", "1x", NULL}, "--number takes a whole number, not \"1x\""},
         {{"--duration", "soon", NULL}, "--duration takes a duration such as 500ms, 10m or 24h, not \"soon\""},
