@@ -87,6 +87,7 @@ static int dir_error(struct err *err, const char *dir, const char *what)
 static int open_dir(struct pg_cluster *c, const char *dir, struct err *err)
 {
     char resolved[PATH_MAX];
+    struct stat st;
     if (!*dir)
         return err_set(err, ERR_FAILED_PRECONDITION, "EMBEDDED_DIRECTORY", "data directory: the name is empty");
     if (make_dirs(dir) < 0)
@@ -98,8 +99,13 @@ static int open_dir(struct pg_cluster *c, const char *dir, struct err *err)
         return dir_error(err, dir, "could not resolve");
     }
     c->dir_fd = open_high(AT_FDCWD, c->dir, O_RDONLY | O_DIRECTORY, 0);
-    if (c->dir_fd < 0)
+    if (c->dir_fd < 0 || fstat(c->dir_fd, &st) != 0)
         return dir_error(err, dir, "could not open");
+    /* Whoever can put files there can put an administrator's token there, or a cluster of his own. */
+    if (st.st_mode & S_IWOTH)
+        return err_set(err, ERR_FAILED_PRECONDITION, "EMBEDDED_DIRECTORY",
+                       "data directory %.150s can be written by everybody: chmod o-w it, or use a directory in it",
+                       dir);
     c->lock_fd = open_high(c->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
     if (c->lock_fd < 0)
         return dir_error(err, dir, "could not open its lock");

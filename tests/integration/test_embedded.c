@@ -346,6 +346,11 @@ static void test_bad_directories(void **state)
     snprintf(path, sizeof path, "%s/file", root);
     close(open(path, O_CREAT | O_WRONLY, 0600));
     expect_refusal(path, "EMBEDDED_DIRECTORY", "Not a directory");
+    /* Where others can write, they could become administrators. */
+    snprintf(path, sizeof path, "%s/open", root);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chmod(path, 01777), 0);
+    expect_refusal(path, "EMBEDDED_DIRECTORY", "written by everybody");
     /* A pg that is something else is left alone. */
     snprintf(dir, sizeof dir, "%s/foreign", root);
     snprintf(path, sizeof path, "%s/pg", dir);
