@@ -1,4 +1,5 @@
 /* The table of docs/security.md says what core/rights_table.h does. */
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,9 +82,71 @@ static void the_document_has_no_other_line(void **state)
     free(text);
 }
 
+/* Does the folder's CMakeLists.txt name the file test_PART.c, or PART in a loop over such files? */
+static bool is_run(const char *path)
+{
+    const char *base = strrchr(path, '/') + 1;
+    char list[400], line[1000], part[100];
+    bool found = false;
+    snprintf(list, sizeof list, "%.*sCMakeLists.txt", (int)(base - path), path);
+    snprintf(part, sizeof part, "%.*s", (int)strcspn(base + 5, "."), base + 5);
+    FILE *f = fopen(list, "r");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        found = strstr(line, base) != NULL;
+        char *save = NULL, *word = strstr(line, "foreach(");
+        for (word = word ? strtok_r(word, "() \n", &save) : NULL; word && !found; word = strtok_r(NULL, "() \n", &save))
+            found = strcmp(word, part) == 0;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+/* Is there such a file? One that is a test must be one that is run. */
+static bool is_there(const char *name)
+{
+    static const char *const places[] = {"", "server/", "tests/", "tests/*/", "lib/", "lib/*/", "lib/*/include/"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++) {
+        char pattern[400];
+        glob_t files;
+        snprintf(pattern, sizeof pattern, SOURCE_DIR "/%s%s", places[i], name);
+        if (glob(pattern, 0, NULL, &files) != 0)
+            continue;
+        const char *path = files.gl_pathv[0];
+        found = strncmp(strrchr(path, '/'), "/test_", 6) != 0 || is_run(path);
+        globfree(&files);
+    }
+    return found;
+}
+
+/* What the document names as code or test in `…`. */
+static void the_files_of_the_document_exist(void **state)
+{
+    char *text = read_document();
+    size_t n = 0;
+    (void)state;
+    for (char *at = strchr(text, '`'); at; at = strchr(at + 1, '`')) {
+        size_t len = strcspn(at + 1, "`\n ");
+        char name[200];
+        if (at[1 + len] != '`' || len < 3 || len >= sizeof name)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)len, at + 1);
+        at += 1 + len;
+        if (strcmp(name + len - 2, ".c") != 0 && strcmp(name + len - 2, ".h") != 0)
+            continue;
+        n++;
+        if (!is_there(name))
+            fail_msg("docs/security.md names %s: there is no such file, or no such test is run", name);
+    }
+    assert_true(n > 30);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_document_has_every_line),
-                                       cmocka_unit_test(the_document_has_no_other_line)};
+                                       cmocka_unit_test(the_document_has_no_other_line),
+                                       cmocka_unit_test(the_files_of_the_document_exist)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
