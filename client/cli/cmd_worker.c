@@ -46,6 +46,7 @@ struct shell_job {
     struct joblog_context *context;
     const struct joblog_job *job;
     char *result; /* the last "::result" */
+    bool snoozes; /* there was a "::snooze" */
 };
 
 static bool should_stop(void *user)
@@ -77,6 +78,10 @@ static void on_line(void *user, char *text, size_t len, bool error)
     case WORKER_LINE_RESULT:
         free(job->result);
         job->result = heap_copy(line.result);
+        break;
+    case WORKER_LINE_SNOOZE:
+        job->snoozes = true;
+        joblog_job_snooze(job->context, line.snooze_ms, line.step);
         break;
     case WORKER_LINE_TEXT:
         if (job->shell->options->quiet)
@@ -149,6 +154,8 @@ static int conclude(struct shell_job *job, struct exec_result *result)
     if (WEXITSTATUS(result->status) != 0)
         return joblog_job_fail(job->context, "ExitCode", "exit code %d%s%s", WEXITSTATUS(result->status), separator,
                                result->tail);
+    if (job->snoozes)
+        return -1; /* it waits, as it said */
     if (job->result && joblog_job_set_result(job->context, job->result, &error) < 0)
         return joblog_job_fail(job->context, "BadResult", "the command's result was refused: %s", error.message);
     return 0;

@@ -55,6 +55,19 @@ static int parse_progress(const char *text, struct worker_line *line)
     return 0;
 }
 
+/* SECONDS [REASON] */
+static int parse_snooze(const char *text, struct worker_line *line)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || !(seconds >= 0 && seconds <= 30 * 86400.0) || (*end && *end != ' ' && *end != '\t'))
+        return -1;
+    const char *reason = skip_spaces(end);
+    line->snooze_ms = (int64_t)(seconds * 1000);
+    copy_cut(line->step, sizeof(line->step), reason, strlen(reason));
+    return 0;
+}
+
 enum worker_line_kind worker_line_parse(const char *text, struct worker_line *ret_line)
 {
     *ret_line = (struct worker_line){0};
@@ -64,5 +77,7 @@ enum worker_line_kind worker_line_parse(const char *text, struct worker_line *re
         ret_line->result = skip_spaces(text + 9);
         return WORKER_LINE_RESULT;
     }
+    if (!strncmp(text, "::snooze ", 9) && parse_snooze(text + 9, ret_line) == 0)
+        return WORKER_LINE_SNOOZE;
     return WORKER_LINE_TEXT;
 }

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum worker_line_kind { WORKER_LINE_TEXT, WORKER_LINE_PROGRESS, WORKER_LINE_RESULT };
+enum worker_line_kind { WORKER_LINE_TEXT, WORKER_LINE_PROGRESS, WORKER_LINE_RESULT, WORKER_LINE_SNOOZE };
 
 /* Texts point into the line. */
 struct worker_line {
@@ -13,6 +13,7 @@ struct worker_line {
     char unit[51];       /* the first word after DONE/TOTAL */
     char step[501];      /* the rest; "" when there is none */
     const char *result;
+    int64_t snooze_ms; /* its reason, if any, is in step */
 };
 
 /* text is valid UTF-8. A line that looks like one of ours but is not is TEXT. */

@@ -47,7 +47,11 @@ void context_clear(struct joblog_context *context)
         mem_free(context->stack_trace);
         context->error_type = context->error_message = context->stack_trace = NULL;
     }
-    context->failed = context->no_retry = false;
+    if (context->snoozed) {
+        mem_free(context->snooze_reason);
+        context->snooze_reason = NULL;
+    }
+    context->failed = context->no_retry = context->snoozed = false;
 }
 
 void context_done(struct joblog_context *context)
@@ -290,6 +294,20 @@ int(joblog_job_fail_for_good)(struct joblog_context *context, const char *type, 
     return -1;
 }
 
+int joblog_job_snooze(struct joblog_context *context, int64_t delay_ms, const char *reason)
+{
+    if (!context->may_snooze) {
+        context_fail(context, "CannotSnooze", "only jobs of a worker can wait for later", NULL);
+        return -1;
+    }
+    if (context->snoozed)
+        mem_free(context->snooze_reason);
+    context->snoozed = true;
+    context->snooze_ms = delay_ms > SNOOZE_MAX_MS ? SNOOZE_MAX_MS : delay_ms < 0 ? 0 : delay_ms;
+    context->snooze_reason = text_copy(reason ? reason : "", SNOOZE_REASON_MAX);
+    return -1;
+}
+
 bool context_run(struct joblog_context *context, joblog_handler *handler, void *user, int *ret_returned)
 {
     int returned = handler(context, user);
@@ -299,7 +317,7 @@ bool context_run(struct joblog_context *context, joblog_handler *handler, void *
     pthread_mutex_lock(&context->lock);
     bool cancelled = context->cancel_asked;
     pthread_mutex_unlock(&context->lock);
-    if (!context->failed && !cancelled) {
+    if (!context->failed && !context->snoozed && !cancelled) {
         char message[64];
         snprintf(message, sizeof message, "the handler returned %d", returned);
         context_fail(context, "HandlerFailed", message, NULL);

@@ -20,9 +20,12 @@ enum {
     STACK_TRACE_MAX = 64 * 1024,
     RESULT_MAX = 256 * 1024,
     PAYLOAD_MAX = 256 * 1024,
+    SNOOZE_REASON_MAX = 500,
     /* A job reports at most this often; what comes between is conflated, the last values are always sent. */
     PROGRESS_INTERVAL_US = 50000
 };
+
+#define SNOOZE_MAX_MS (INT64_C(30) * 24 * 3600 * 1000)
 
 struct context_progress {
     int64_t done, total;
@@ -45,7 +48,10 @@ struct joblog_context {
 
     /* The handler's thread only, until it has returned. */
     char *result;
-    bool failed, no_retry;
+    bool failed, no_retry, snoozed;
+    int64_t snooze_ms;
+    char *snooze_reason;
+    bool may_snooze; /* it is a worker's: kept over context_clear */
     char *error_type, *error_message, *stack_trace;
 };
 

@@ -23,6 +23,10 @@ struct write_cell {
             Joblog__V1__JobError error;
         } fail;
         Joblog__V1__ReleaseWrite release;
+        struct {
+            Joblog__V1__SnoozeWrite write;
+            Google__Protobuf__Duration delay;
+        } snooze;
     };
 };
 
@@ -111,6 +115,16 @@ static size_t put_end(struct joblog_worker *worker, struct worker_job *job, stru
         w->write_case = JOBLOG__V1__WORKER_WRITE__WRITE_RELEASE;
         w->release = &cell->release;
         break;
+    case END_SNOOZE:
+        joblog__v1__snooze_write__init(&cell->snooze.write);
+        google__protobuf__duration__init(&cell->snooze.delay);
+        w->write_case = JOBLOG__V1__WORKER_WRITE__WRITE_SNOOZE;
+        w->snooze = &cell->snooze.write;
+        w->snooze->delay = &cell->snooze.delay;
+        w->snooze->delay->seconds = context->snooze_ms / 1000;
+        w->snooze->delay->nanos = (int32_t)(context->snooze_ms % 1000) * 1000000;
+        w->snooze->reason = text_for_message(context->snooze_reason);
+        return 64 + text_size(context->snooze_reason);
     }
     return 32;
 }

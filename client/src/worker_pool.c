@@ -35,6 +35,7 @@ static struct worker_job *job_new(struct joblog_worker *worker)
     }
     job->worker = worker;
     job->place = (unsigned)worker->n_jobs;
+    job->context.may_snooze = true;
     job->progress_item = (struct work_item){.job = job};
     job->end_item = (struct work_item){.job = job, .is_end = true};
     arena_init(&job->arena, NULL, 0, 0);
@@ -203,7 +204,11 @@ static void job_run(struct joblog_worker *worker, struct worker_job *job)
         context_fail(context, "NoHandler", "the worker has no handler for this job name", NULL);
     else if (!over && context_run(context, h->handler, h->user, &returned))
         job->end = END_COMPLETE;
+    else if (context->snoozed && !context->failed)
+        job->end = END_SNOOZE;
     pthread_mutex_lock(&context->lock);
+    if (job->end == END_SNOOZE && context->cancel_asked)
+        job->end = END_FAIL;
     job->cancelled = job->end == END_FAIL && context->cancel_asked;
     pthread_mutex_unlock(&context->lock);
 }

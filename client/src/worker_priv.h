@@ -33,7 +33,7 @@ enum {
 
 enum job_state { JOB_FREE, JOB_QUEUED, JOB_RUNNING, JOB_ENDING };
 enum job_list { LIST_NONE, LIST_NOW, LIST_LATER };
-enum job_end { END_COMPLETE, END_FAIL, END_RELEASE };
+enum job_end { END_COMPLETE, END_FAIL, END_RELEASE, END_SNOOZE };
 
 /* A message with leases, shared by the jobs that were in it. */
 struct lease_batch {

@@ -39,7 +39,7 @@ enum job_status job_after_attempt(const struct job *job, const struct attempt_en
     if (end->outcome == ATTEMPT_CANCELLED || job->cancel.time_us != 0)
         return JOB_CANCELLED;
     if (end->outcome == ATTEMPT_RELEASED) {
-        *ret_run_us = now_us;
+        *ret_run_us = now_us + end->delay_us;
         return JOB_PENDING;
     }
     if (end->no_retry || job->attempts_left <= 0)

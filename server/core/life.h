@@ -29,6 +29,7 @@ int job_transition_check(int64_t id, int from, int to, struct err *ret_err);
 struct attempt_end {
     enum attempt_outcome outcome; /* not RUNNING */
     bool no_retry;
+    int64_t delay_us; /* of RELEASED: it runs again only after that */
 };
 
 /* What becomes of a running job. *ret_run_us: when it may run again, if PENDING. random: uniform in [0, 1). An attempt

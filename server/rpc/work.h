@@ -26,6 +26,9 @@ enum {
     RETRY_MS = 10                    /* pause when the store's queue is full */
 };
 
+/* As worker.proto says. */
+#define SNOOZE_MAX_US (INT64_C(30) * 24 * 3600 * 1000000)
+
 /* A write of the worker's, in the store or answered and waiting to be sent. */
 struct work_write {
     struct crpc_event stored;

@@ -145,6 +145,15 @@ static int read_write(const struct work_call *w, const Joblog__V1__WorkerWrite *
         proto->finish.no_retry = m->fail->no_retry;
         rc = check_fail(m->fail, "fail.", &proto->finish.error, ret_err);
         break;
+    case JOBLOG__V1__WORKER_WRITE__WRITE_SNOOZE:
+        proto->finish.outcome = ATTEMPT_RELEASED;
+        proto->finish.reason = SPAN_LIT("snoozed");
+        if ((rc = check_duration(m->snooze->delay, 0, SNOOZE_MAX_US, "snooze.", "delay", &proto->finish.delay_us,
+                                 ret_err)) != 0)
+            return rc;
+        if (*m->snooze->reason)
+            rc = check_text(m->snooze->reason, REASON_MAX_BYTES, "snooze.", "reason", &proto->finish.reason, ret_err);
+        break;
     default:
         proto->finish.outcome = ATTEMPT_RELEASED;
         break;
@@ -159,7 +168,7 @@ static int read_write(const struct work_call *w, const Joblog__V1__WorkerWrite *
 /* Its own copy of the write, with the texts. NULL: out of memory. */
 static struct work_write *keep_write(struct work_call *w, const struct work_write *proto)
 {
-    struct span *texts[4] = {NULL};
+    struct span *texts[5] = {NULL};
     size_t n = 0, bytes = 0;
     struct work_write head = *proto;
     if (head.cmd.op == STORE_PROGRESS) {
@@ -168,6 +177,7 @@ static struct work_write *keep_write(struct work_call *w, const struct work_writ
         texts[n++] = &head.progress.payload_patch;
     } else {
         texts[n++] = &head.finish.result;
+        texts[n++] = &head.finish.reason;
         texts[n++] = &head.finish.error.type;
         texts[n++] = &head.finish.error.message;
         texts[n++] = &head.finish.error.stack_trace;

@@ -204,7 +204,7 @@ void finish_plan(struct writer *w, struct unit *u)
 {
     struct store_finish *f = finish_of(u);
     struct lease *lease = lease_of(w, f->job_id, f->token, f->scope, &u->cmd->err);
-    struct attempt_end end = {f->outcome, f->no_retry};
+    struct attempt_end end = {f->outcome, f->no_retry, f->delay_us};
     struct span reason;
 
     if (!lease) {
@@ -218,6 +218,7 @@ void finish_plan(struct writer *w, struct unit *u)
         return;
     }
     reason = f->outcome == ATTEMPT_CANCELLED || lease->cancel.time_us ? lease->cancel.reason
+             : f->outcome == ATTEMPT_RELEASED && f->reason.len        ? f->reason
              : f->outcome == ATTEMPT_RELEASED                         ? SPAN_LIT("given back")
                                                                       : f->error.type;
     f->status = end_attempt(w, lease, &end, &f->error, f->result, worker_actor(w, lease->base->job.worker), reason);
@@ -230,7 +231,7 @@ void lost_plan(struct writer *w, struct lease *lease, enum attempt_outcome outco
         .message = {"the worker gave no sign of life within the lease time-out", 57},
     };
     static const struct job_error none = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
-    struct attempt_end end = {outcome, false};
+    struct attempt_end end = {.outcome = outcome};
     bool is_lost = outcome == ATTEMPT_LOST;
 
     end_attempt(w, lease, &end, is_lost ? &lost : &none, (struct span){NULL, 0},

@@ -148,6 +148,8 @@ struct store_finish {
     const struct job_scope *scope; /* of the caller; NULL: everything. A lease outside of it is not the caller's */
     enum attempt_outcome outcome;  /* COMPLETED, FAILED, CANCELLED or RELEASED */
     bool no_retry;
+    int64_t delay_us; /* of RELEASED: how long the job waits; with reason: "" for "given back" */
+    struct span reason;
     struct span result; /* JSON text or empty */
     struct job_error error;
     /* out */

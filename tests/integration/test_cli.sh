@@ -390,6 +390,9 @@ loud)
 wrong)
     echo "::result {not json"
     ;;
+later)
+    [ "$JOBLOG_ATTEMPT" -gt 1 ] || echo "::snooze 0.1 no paper"
+    ;;
 esac
 SH
 # What the worker's own environment says of another job does not reach the command.
@@ -413,6 +416,13 @@ json status completed
 expect 0 joblog dispatch good --queue work --wait --json
 json status completed
 json result.rows 4
+expect 0 joblog dispatch later --queue work --wait
+id=$out
+expect 0 joblog show "$id" --json
+json status completed
+json attempt 2
+json attempts.0.outcome released
+json transitions.2.reason "no paper"
 expect 1 joblog dispatch bad --queue work --wait
 complains "is failed, ExitCode: exit code 3: first no such list: ?"
 id=$out

@@ -48,10 +48,49 @@ static void test_repeated_end_is_answered_again(void **state)
     store_close(s);
 }
 
+/* It waits for its time, without losing an attempt; a cancel that was asked for ends it. */
+static void test_snoozed_job_waits(void **state)
+{
+    enum { DELAY_US = 300000 };
+    struct store *s = store_fresh(NULL);
+    struct worker w = worker_open(s, "w1", "q");
+    struct store_finish f = {
+        .cmd.op = STORE_FINISH, .outcome = ATTEMPT_RELEASED, .delay_us = DELAY_US, .reason = SPAN_LIT("no paper")};
+    struct store_cancel c = {.cmd.op = STORE_CANCEL};
+    int64_t token;
+    struct job got;
+
+    (void)state;
+    worker_credit(&w, 4);
+    f.job_id = dispatch_ok(s, a_job("mail"));
+    worker_lease(&w, &f.token);
+    assert_int_equal(run_cmd(s, &f.cmd), 0);
+    assert_int_equal(f.status, JOB_PENDING);
+    got = get_ok(s, f.job_id);
+    assert_int_equal(got.status, JOB_PENDING);
+    assert_int_equal(got.attempts_left, 1);
+    assert_true(got.run_us - got.attempts[0].end_us == DELAY_US);
+    assert_true(span_eq(got.transitions[2].reason, SPAN_LIT("no paper")));
+    assert_int_equal(sql_int("select count(*) from joblog.scheduled"), 1);
+    assert_int_equal(worker_lease(&w, &token), f.job_id);
+    got = get_ok(s, f.job_id);
+    assert_true(got.start_us >= got.run_us);
+    assert_int_equal(got.attempt, 2);
+    c.job_id = f.job_id;
+    assert_int_equal(run_cmd(s, &c.cmd), 0);
+    f.token = token;
+    assert_int_equal(run_cmd(s, &f.cmd), 0);
+    assert_int_equal(f.status, JOB_CANCELLED);
+    assert_counters_exact();
+    worker_close(&w, false);
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_repeated_end_is_answered_again),
+        cmocka_unit_test(test_snoozed_job_waits),
     };
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
 }

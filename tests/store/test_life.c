@@ -103,9 +103,7 @@ static void test_claim_and_complete(void **state)
     assert_int_equal(got.transitions[2].to, JOB_COMPLETED);
     assert_int_equal(store_session_leases(w.session), 0);
     /* The token is used up. */
-    f.outcome = ATTEMPT_FAILED;
-    assert_int_equal(run_cmd(s, &f.cmd), -ERR_FAILED_PRECONDITION);
-    assert_string_equal(f.cmd.err.reason, "LEASE_LOST");
+    assert_string_equal(finish(s, id, token, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
     assert_counters_exact();
     worker_close(&w, false);
     assert_int_equal(sql_int("select count(*) from joblog.session"), 0);
@@ -497,6 +495,5 @@ int main(void)
         cmocka_unit_test(test_close_writes_progress),
         cmocka_unit_test(test_scheduled_job_runs_when_due),
     };
-
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
 }

@@ -259,6 +259,11 @@ static void worker_lines_are_told_apart(void **state)
     assert_string_equal(line.step, "");
     assert_int_equal(worker_line_parse("::progress 3/4 rows writing out", &line), WORKER_LINE_PROGRESS);
     assert_string_equal(line.step, "writing out");
+    assert_int_equal(worker_line_parse("::snooze 1.5 the printer  is off", &line), WORKER_LINE_SNOOZE);
+    assert_int_equal(line.snooze_ms, 1500);
+    assert_string_equal(line.step, "the printer  is off");
+    assert_int_equal(worker_line_parse("::snooze -1", &line), WORKER_LINE_TEXT);
+    assert_int_equal(worker_line_parse("::snooze soon", &line), WORKER_LINE_TEXT);
     assert_int_equal(worker_line_parse("::result {\"a\": 1}", &line), WORKER_LINE_RESULT);
     assert_string_equal(line.result, "{\"a\": 1}");
     static const char *const others[] = {"",

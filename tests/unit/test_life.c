@@ -18,7 +18,7 @@ static struct job running(int32_t attempt, int32_t left)
 
 static enum job_status after(struct job job, enum attempt_outcome outcome, bool no_retry, int64_t *run_us)
 {
-    struct attempt_end end = {outcome, no_retry};
+    struct attempt_end end = {.outcome = outcome, .no_retry = no_retry};
 
     return job_after_attempt(&job, &end, 1000000, 0.5, run_us);
 }

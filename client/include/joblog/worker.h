@@ -50,6 +50,11 @@ static inline int joblog_job_failed(void)
 #define joblog_job_fail_for_good(context, ...)                                                                         \
     (joblog_job_fail_at((context), __FILE__, __LINE__, __func__, true, __VA_ARGS__), joblog_job_failed())
 
+/* The job cannot be done yet: returns -1 for `return joblog_job_snooze(...)`, and it waits for delay_ms (at most 30
+ * days) at least before it runs again, here or elsewhere; this attempt does not count. reason, for people, may be NULL.
+ * In joblog_run_logged, where nobody runs it again, an error of type "CannotSnooze". */
+JOBLOG_API int joblog_job_snooze(struct joblog_context *context, int64_t delay_ms, const char *reason);
+
 /* Runs one job. 0: completed. Negative: failed (with the error of joblog_job_fail, or a general one), or cancelled when
  * joblog_job_cancelled was true. Runs on a thread of the worker's pool; several at once. Not called for a job that is
  * cancelled before a thread is free for it. */
