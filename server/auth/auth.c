@@ -150,6 +150,7 @@ struct auth *auth_new(const struct auth_options *options, struct err *ret_err)
     }
     a->store = options->store;
     tokens_init(&a->tokens);
+    failures_init(&a->failures);
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -188,6 +189,7 @@ void auth_free(struct auth *a)
     jwt_free(a->jwt);
     rules_free(a->rules);
     tokens_done(&a->tokens);
+    failures_done(&a->failures);
     identity_unref(a->everybody);
     pthread_cond_destroy(&a->wake);
     pthread_mutex_destroy(&a->lock);
@@ -224,7 +226,7 @@ int auth_identify(struct auth *a, const struct auth_evidence *e, struct identity
     if (e->bearer.len >= 4 && memcmp(e->bearer.data, "jlt_", 4) == 0)
         return by_token(a, e->bearer, ret, ret_err);
     if (e->bearer.len > 0)
-        return a->jwt ? jwt_identify(a->jwt, e->bearer, ret, ret_err) : not_valid(ret_err);
+        return a->jwt ? jwt_identify(a->jwt, e->bearer, &a->failures, e->address, ret, ret_err) : not_valid(ret_err);
     if (e->n_uris > 0 || e->n_dns_names > 0) {
         if (a->rules)
             return rules_identify(a->rules, e, ret, ret_err);

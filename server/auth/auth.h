@@ -50,6 +50,7 @@ struct auth_evidence {
     struct span bearer;                  /* of "authorization: Bearer …": an opaque token or a JWT */
     const struct span *uris, *dns_names; /* subject alternative names of a verified client certificate */
     size_t n_uris, n_dns_names;
+    struct span address; /* whence it comes, without a port: wrong JWTs count against it. Empty: they do not count */
 };
 
 /* Gives *ret (identity_unref). A bearer counts before a certificate; one that is wrong is refused even when a

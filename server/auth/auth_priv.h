@@ -13,6 +13,7 @@ struct auth {
     struct store *store;
     struct identity *everybody; /* authentication is off: what all are; else NULL */
     struct tokens tokens;
+    struct failures failures;
     struct jwt *jwt;     /* NULL: JWTs are not taken */
     struct rules *rules; /* NULL: certificates are not taken */
     /* of the thread */

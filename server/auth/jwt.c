@@ -191,7 +191,8 @@ static int expired(struct err *ret_err)
     return err_set(ret_err, ERR_UNAUTHENTICATED, "TOKEN_EXPIRED", "the token has expired");
 }
 
-int jwt_identify(struct jwt *j, struct span text, struct identity **ret, struct err *ret_err)
+int jwt_identify(struct jwt *j, struct span text, struct failures *failures, struct span address, struct identity **ret,
+                 struct err *ret_err)
 {
     uint8_t key[KNOWN_KEY_LEN];
     struct parts parts;
@@ -209,11 +210,16 @@ int jwt_identify(struct jwt *j, struct span text, struct identity **ret, struct 
             identity_unref(found);
             return expired(ret_err);
         }
+        int rc = failures ? failures_check(failures, address, clock_mono_us(), ret_err) : 0;
+        if (rc != 0)
+            return rc;
         pthread_rwlock_rdlock(&j->lock);
         verdict = verify(j, &parts, now_us, &basis, &found);
         if (verdict == CLAIMS_GOOD && !(found = known_add(&j->known, key, basis, found)))
             verdict = CLAIMS_NO_MEMORY;
         pthread_rwlock_unlock(&j->lock);
+        if (failures && verdict == CLAIMS_WRONG)
+            failures_note(failures, address, clock_mono_us());
     }
     switch (verdict) {
     case CLAIMS_GOOD:

@@ -4,6 +4,7 @@
 #define AUTH_JWT_H
 
 #include "auth/auth.h"
+#include "auth/failures.h"
 
 struct jwt;
 
@@ -19,6 +20,9 @@ void jwt_free(struct jwt *jwt); /* takes NULL */
  * key is gone become revoked. Takes NULL. */
 void jwt_refresh(struct jwt *jwt);
 /* As auth_identify. */
-int jwt_identify(struct jwt *jwt, struct span text, struct identity **ret, struct err *ret_err);
+/* failures: of addresses whose signatures were wrong too often no further one is checked, RESOURCE_EXHAUSTED; what is
+ * known already is good all the while. NULL: no bound. */
+int jwt_identify(struct jwt *jwt, struct span text, struct failures *failures, struct span address,
+                 struct identity **ret, struct err *ret_err);
 
 #endif

@@ -1,6 +1,7 @@
 /* See access.h. On the call's worker; neither waits nor allocates, but for a few bytes of the call's own memory. */
 #include "rpc/access.h"
 
+#include <string.h>
 #include <strings.h>
 
 #include "crpc/credentials.h"
@@ -31,6 +32,14 @@ static int read_bearer(const struct crpc_call *call, struct span *ret, struct er
     return 0;
 }
 
+/* "ipv4:10.0.0.1:4711" without the port. Empty for a unix socket, whose peers are not told apart. */
+static struct span address_of(const struct crpc_call *call)
+{
+    const char *peer = crpc_call_peer(call), *colon = strrchr(peer, ':');
+    bool is_ip = strncmp(peer, "ipv4:", 5) == 0 || strncmp(peer, "ipv6:", 5) == 0;
+    return is_ip && colon ? span_of(peer, (size_t)(colon - peer)) : span_of(peer, 0);
+}
+
 static int identify(const struct crpc_call *call, const struct access *access, struct identity **ret,
                     struct err *ret_err)
 {
@@ -45,6 +54,8 @@ static int identify(const struct crpc_call *call, const struct access *access, s
         evidence.dns_names = peer.dns_names;
         evidence.n_dns_names = peer.n_dns_names;
     }
+    if (evidence.bearer.len > 0 && (evidence.bearer.len < 4 || memcmp(evidence.bearer.data, "jlt_", 4) != 0))
+        evidence.address = address_of(call); /* not for opaque tokens: they cost nothing to check */
     return auth_identify(access->auth, &evidence, ret, ret_err);
 }
 

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "auth/jwt.h"
+#include "base/clock.h"
 #include "support/jwt_maker.h"
 
 enum { RS, ES, ED, N_KEYS };
@@ -68,7 +69,7 @@ static struct identity *take(const char *token)
 {
     struct identity *identity = NULL;
     struct err err = ERR_NONE;
-    if (jwt_identify(jwt, span_str(token), &identity, &err) != 0)
+    if (jwt_identify(jwt, span_str(token), NULL, span_of(NULL, 0), &identity, &err) != 0)
         fail_msg("%s %s", err.reason, err.msg);
     return identity;
 }
@@ -77,7 +78,7 @@ static void refuse(const char *token, const char *reason)
 {
     struct identity *identity = NULL;
     struct err err = ERR_NONE;
-    assert_int_equal(jwt_identify(jwt, span_str(token), &identity, &err), -ERR_UNAUTHENTICATED);
+    assert_int_equal(jwt_identify(jwt, span_str(token), NULL, span_of(NULL, 0), &identity, &err), -ERR_UNAUTHENTICATED);
     assert_null(identity);
     if (strcmp(err.reason, reason) != 0)
         fail_msg("%s, not %s", err.reason, reason);
@@ -115,6 +116,42 @@ static void the_same_token_is_the_same_identity(void **state)
     identity_unref(one);
     identity_unref(two);
     free(token);
+}
+
+/* Whoever forges gets no more signatures checked; what was good before is, and others are not held up. */
+static void forgers_are_refused_unseen(void **state)
+{
+    (void)state;
+    static struct failures failures;
+    const struct span forger = SPAN_LIT("ipv4:10.0.0.1"), other = SPAN_LIT("ipv4:10.0.0.2");
+    char *known = strdup(jwt_make("ES256", keys[ES], header_of(ES), claims_with("")));
+    char *fresh = strdup(jwt_make("ES256", keys[ES], header_of(ES), claims_with(", \"x\": 1")));
+    char *forged = strdup(fresh);
+    char *signature = strrchr(forged, '.') + 5;
+    struct identity *identity = NULL;
+    struct err err = ERR_NONE;
+    int rc = -ERR_UNAUTHENTICATED, n = 0;
+    *signature = *signature == 'A' ? 'B' : 'A';
+    failures_init(&failures);
+    identity_unref(take(known));
+    for (; rc == -ERR_UNAUTHENTICATED && n < 100 * FAILURES_BURST; n++)
+        rc = jwt_identify(jwt, span_str(forged), &failures, forger, &identity, &err);
+    assert_int_equal(rc, -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "TOO_MANY_FAILURES");
+    assert_in_range(err.retry_after_ms, 1, 1000);
+    assert_true(n > FAILURES_BURST);
+    for (int i = 0; i < FAILURES_BURST; i++) /* so that none comes free while the rest is looked at */
+        failures_note(&failures, forger, clock_mono_us() + 1000000);
+    assert_int_equal(jwt_identify(jwt, span_str(fresh), &failures, forger, &identity, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_int_equal(jwt_identify(jwt, span_str(known), &failures, forger, &identity, &err), 0);
+    identity_unref(identity);
+    assert_int_equal(jwt_identify(jwt, span_str(fresh), &failures, other, &identity, &err), 0);
+    identity_unref(identity);
+    assert_int_equal(failures_check(&failures, forger, clock_mono_us() + 60000000, &err), 0); /* it is forgiven */
+    failures_done(&failures);
+    free(known);
+    free(fresh);
+    free(forged);
 }
 
 static void a_scope_is_read(void **state)
@@ -361,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_algorithm_is_taken),
         cmocka_unit_test(the_same_token_is_the_same_identity),
+        cmocka_unit_test(forgers_are_refused_unseen),
         cmocka_unit_test(a_scope_is_read),
         cmocka_unit_test(a_scope_of_another_shape_is_refused),
         cmocka_unit_test(no_other_algorithm),
