@@ -159,16 +159,11 @@ const struct command command_export_show = {
 static int run_watch(struct cli *cli, const void *options, const struct operands *operands)
 {
     (void)options;
-    struct joblog_error error = {0};
-    struct joblog_export *export_;
     int64_t id;
     int code = cli_parse_id(cli, operands->values[0], &id);
     if (code)
         return code;
-    if (joblog_export_get(cli->client, id, &export_, &error) < 0)
-        return cli_error(&error);
-    joblog_export_free(export_);
-    return follow_job(cli, id, cli->json ? FOLLOW_JSON : FOLLOW_BARS, &cli->term);
+    return follow_export(cli, id, cli->json ? FOLLOW_JSON : FOLLOW_BARS, &cli->term);
 }
 
 const struct command command_export_watch = {
@@ -269,7 +264,7 @@ static int run_types(struct cli *cli, const void *options, const struct operands
         printf("%s%s%s  ", term_color(&cli->term, "bold"), types[i].name, term_reset(&cli->term));
         text_print(stdout, types[i].title, 0);
         putchar('\n');
-        print_texts("columns", types[i].columns, types[i].n_columns);
+        print_texts("columns", types[i].column_names, types[i].n_columns);
         print_texts("filters", types[i].filters, types[i].n_filters);
     }
     if (!n && !cli->json)

@@ -55,7 +55,7 @@ static int download(struct cli *cli, int64_t id, const char *output, bool follow
                        : download_to_file(cli->client, id, output, follow, &cli->error_term, &export_, &error);
     /* Nothing to follow any more: the export failed or was cancelled. Its record says why. */
     if (follow && rc == -JOBLOG_FAILED_PRECONDITION && !strcmp(error.reason, "EXPORT_NOT_READY"))
-        return follow_report(cli, id);
+        return follow_export_report(cli, id);
     if (rc < 0)
         return cli_error(&error);
     if (cli->json && !to_stdout)
@@ -90,9 +90,9 @@ static int go_on(struct cli *cli, const struct start_options *options, const str
     if (follow) /* a pipe cannot take back what a failed attempt wrote, a file can */
         return download(cli, id, options->output, true);
     if (options->watch)
-        code = follow_job(cli, id, cli->json && !to_stdout ? FOLLOW_JSON : FOLLOW_BARS, term);
+        code = follow_export(cli, id, cli->json && !to_stdout ? FOLLOW_JSON : FOLLOW_BARS, term);
     else if (options->output)
-        code = follow_job(cli, id, FOLLOW_SILENT, term);
+        code = follow_export(cli, id, FOLLOW_SILENT, term);
     else if (cli->json)
         json_print_line(json_of_export(export_));
     return !code && options->output ? download(cli, id, options->output, false) : code;

@@ -65,20 +65,36 @@ int follow_watch(struct cli *cli, struct joblog_watch *watch, enum follow_mode m
     return next < 0 ? cli_error(&trouble) : code;
 }
 
+static int report(const struct joblog_job *job)
+{
+    if (job->status != JOBLOG_COMPLETED) {
+        fprintf(stderr, "joblog: job %lld is %s", (long long)job->id, joblog_status_name(job->status));
+        if (*job->error_type || *job->error_message)
+            text_printf(stderr, "%s%s: %s", *job->error_type ? ", " : "", job->error_type, job->error_message);
+        fputc('\n', stderr);
+    }
+    return cli_exit_of_job(job->status);
+}
+
 int follow_report(struct cli *cli, int64_t id)
 {
     struct joblog_error error;
     struct joblog_job *job;
     if (joblog_get(cli->client, id, &job, &error) < 0)
         return cli_error(&error);
-    if (job->status != JOBLOG_COMPLETED) {
-        fprintf(stderr, "joblog: job %lld is %s", (long long)id, joblog_status_name(job->status));
-        if (*job->error_type || *job->error_message)
-            text_printf(stderr, "%s%s: %s", *job->error_type ? ", " : "", job->error_type, job->error_message);
-        fputc('\n', stderr);
-    }
-    int code = cli_exit_of_job(job->status);
+    int code = report(job);
     joblog_job_free(job);
+    return code;
+}
+
+int follow_export_report(struct cli *cli, int64_t id)
+{
+    struct joblog_error error;
+    struct joblog_export *export_;
+    if (joblog_export_get(cli->client, id, &export_, &error) < 0)
+        return cli_error(&error);
+    int code = report(&export_->job);
+    joblog_export_free(export_);
     return code;
 }
 
@@ -87,4 +103,11 @@ int follow_job(struct cli *cli, int64_t id, enum follow_mode mode, const struct 
     struct joblog_error error = {0};
     int code = follow_watch(cli, joblog_watch_job(cli->client, id, 0, &error), mode, term, &error);
     return code == EXIT_JOB_FAILED ? follow_report(cli, id) : code;
+}
+
+int follow_export(struct cli *cli, int64_t id, enum follow_mode mode, const struct term *term)
+{
+    struct joblog_error error = {0};
+    int code = follow_watch(cli, joblog_watch_export(cli->client, id, 0, &error), mode, term, &error);
+    return code == EXIT_JOB_FAILED ? follow_export_report(cli, id) : code;
 }

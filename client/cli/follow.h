@@ -14,6 +14,9 @@ int follow_watch(struct cli *cli, struct joblog_watch *watch, enum follow_mode m
                  const struct joblog_error *error);
 /* The same for one job by its id, and says on standard error why the job failed. */
 int follow_job(struct cli *cli, int64_t id, enum follow_mode mode, const struct term *term);
+/* The same for an export, through the calls that the role exporter may make. */
+int follow_export(struct cli *cli, int64_t id, enum follow_mode mode, const struct term *term);
+int follow_export_report(struct cli *cli, int64_t id);
 /* Says on standard error why job id ended as it did. Returns the exit code for it, or of the error. */
 int follow_report(struct cli *cli, int64_t id);
 

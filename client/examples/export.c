@@ -15,7 +15,7 @@ static int fail(const struct joblog_error *error)
 /* Prints how far it is until it is final. */
 static int watch(struct joblog_client *client, int64_t id, enum joblog_status *ret_status, struct joblog_error *error)
 {
-    struct joblog_watch *watch = joblog_watch_job(client, id, 0, error);
+    struct joblog_watch *watch = joblog_watch_export(client, id, 0, error);
     if (!watch)
         return -(int)error->code;
     const struct joblog_job *job;

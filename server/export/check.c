@@ -118,7 +118,7 @@ static int check_column(struct checker *c, const struct export_type *type, const
 
 static int check_filter(struct checker *c, const struct export_type *type, struct export_filter_type *filter)
 {
-    struct column_facts facts;
+    struct column_facts facts = {0};
     int rc = 0;
     for (size_t k = 0; rc == 0 && k < filter->n_columns; k++) {
         rc = check_column(c, type, filter->columns[k].name, &facts);

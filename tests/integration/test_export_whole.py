@@ -197,6 +197,30 @@ def an_owner_column_that_came_later(fx):
     has("types", "types=4", fx.reload())
 
 
+def with_the_role_exporter(fx):
+    """All that the command line does with exports, with a token that may do nothing else."""
+    path = fx.dir + "/exporter.token"
+    made = fx.joblog("token", "create", "ann-key", "--role", "exporter", "--owner", "ann", "--output", path)
+    check("token " + made.stderr.decode(), 0, made.returncode)
+    fx.env["JOBLOG_TOKEN_FILE"], admin = path, fx.env["JOBLOG_TOKEN_FILE"]
+    try:
+        check("a job, which it may not see", 5, fx.joblog("list").returncode)
+        has("names of columns", "columns  id, name", fx.joblog("export", "types").stdout.decode())
+        check("rows of ann", 101, len(rows_of(fx.export("people"))))
+        export = begin(fx, "people", "--watch")
+        check("watch", 0, fx.joblog("export", "watch", export).returncode)
+        export = begin(fx, "slow")
+        watch = fx.popen("export", "watch", export, "--json")
+        watch.stdout.readline()
+        check("cancel", 0, fx.joblog("export", "cancel", export).returncode)
+        err = watch.communicate()[1].decode()
+        check("watch of one cancelled", 1, watch.returncode)
+        has("its words", "cancelled", err)
+        check("its file", 0, fx.joblog("export", "delete", export).returncode)
+    finally:
+        fx.env["JOBLOG_TOKEN_FILE"] = admin
+
+
 def attacks(fx):
     """Whatever is sent: refused, or an answer with nothing but what the type grants."""
     texts = ["'", "''", "\\", "\\'", "'; DROP TABLE app.people; --", "' OR '1'='1", "x' OR true --", "%' OR 1=1 --",
@@ -312,6 +336,7 @@ def main():
         has("types", "export types loaded types=4", fx.reload())
         operators(fx)
         rows_of_an_owner(fx)
+        with_the_role_exporter(fx)
         an_owner_column_that_came_later(fx)
         attacks(fx)
         following(fx)

@@ -14,6 +14,9 @@ struct joblog_watch;
 /* Watches one job (BASIC view) from after_revision (0: from now) to its end. Gives the watch (joblog_watch_free). */
 JOBLOG_API struct joblog_watch *joblog_watch_job(struct joblog_client *client, int64_t id, int64_t after_revision,
                                                  struct joblog_error *error);
+/* The same for an export of the caller's own, as the role exporter may. */
+JOBLOG_API struct joblog_watch *joblog_watch_export(struct joblog_client *client, int64_t id, int64_t after_revision,
+                                                    struct joblog_error *error);
 /* Watches every job that matches. until_final: ends when all that matched are final (needs ids or batch). */
 JOBLOG_API struct joblog_watch *joblog_watch_jobs(struct joblog_client *client, const struct joblog_filter *filter,
                                                   bool until_final, struct joblog_error *error);
