@@ -14,7 +14,7 @@ struct dispatch_options {
     const char *queue, *payload, *source, *owner, *batch, *request_id, *unique, *unique_for, *on_conflict;
     const char *backoff_kind;
     struct option_texts labels, delays;
-    int64_t priority, max_attempts, backoff_us, max_backoff_us, delay_us, at_us;
+    int64_t priority, max_attempts, backoff_us, max_backoff_us, delay_us, at_us, start_timeout_us, run_timeout_us;
     double multiplier, jitter;
     bool wait, watch;
 };
@@ -51,6 +51,10 @@ static const struct option_row rows[] = {
     {"at", 0, OPTION_TIME, "TIME", offsetof(struct dispatch_options, at_us), "not before this time, RFC 3339", 0, 0},
     {"request-id", 0, OPTION_TEXT, "TEXT", offsetof(struct dispatch_options, request_id),
      "the same text gets the same job, however often it is sent", 0, 0},
+    {"start-timeout", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, start_timeout_us),
+     "cancelled if no worker has started it by then", 0, 0},
+    {"run-timeout", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, run_timeout_us),
+     "an attempt that takes longer has failed", 0, 0},
     {"unique", 0, OPTION_TEXT, "KEY", offsetof(struct dispatch_options, unique),
      "at most one job of this name holds the key", 0, 0},
     {"unique-for", 0, OPTION_TEXT, "SCOPE", offsetof(struct dispatch_options, unique_for),
@@ -177,6 +181,8 @@ static int run_dispatch(struct cli *cli, const void *values, const struct operan
         .run_time_us = options->delay_us ? units_now_us() + options->delay_us : options->at_us,
         .batch = options->batch,
         .request_id = options->request_id,
+        .start_timeout_ms = milliseconds(options->start_timeout_us),
+        .run_timeout_ms = milliseconds(options->run_timeout_us),
         .unique_key = parts.unique_key,
         .unique_scope = parts.unique_scope,
         .unique_period_ms = parts.unique_period_ms,

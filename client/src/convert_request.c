@@ -139,6 +139,8 @@ Joblog__V1__JobSpec *convert_spec(struct arena *a, const struct joblog_spec *spe
     m->run_time = timestamp_for(a, spec->run_time_us, &failed);
     m->batch = text_for_message(spec->batch);
     m->traceparent = text_for_message(spec->traceparent);
+    m->start_timeout = duration_for(a, spec->start_timeout_ms, &failed);
+    m->run_timeout = duration_for(a, spec->run_timeout_ms, &failed);
     if (!spec_labels(a, spec, m) || !spec_retry(a, spec, m) || !spec_unique(a, spec, m) || failed) {
         error_no_memory(ret_err);
         return NULL;

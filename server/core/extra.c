@@ -8,7 +8,8 @@
 
 bool extra_is_there(const struct job *job)
 {
-    return job->unique.key.len > 0 || job->retry.backoff > BACKOFF_EXPONENTIAL;
+    return job->unique.key.len > 0 || job->retry.backoff > BACKOFF_EXPONENTIAL || job->start_timeout_us > 0 ||
+           job->run_timeout_us > 0;
 }
 
 void extra_write(struct buf *b, const struct job *job)
@@ -21,6 +22,11 @@ void extra_write(struct buf *b, const struct job *job)
         for (size_t i = 0; i < job->retry.n_delays; i++)
             buf_printf(b, "%s%" PRId64, i ? "," : "", job->retry.delays_us[i]);
         buf_add_char(b, ']');
+        comma = ",";
+    }
+    if (job->start_timeout_us > 0 || job->run_timeout_us > 0) {
+        buf_printf(b, "%s\"start_timeout_us\":%" PRId64 ",\"run_timeout_us\":%" PRId64, comma, job->start_timeout_us,
+                   job->run_timeout_us);
         comma = ",";
     }
     if (job->unique.key.len > 0) {
@@ -67,6 +73,10 @@ bool extra_read(struct span text, struct arena *arena, struct job *job)
             job->unique.scope = (enum unique_scope)number_of(value);
         else if (span_eq(key, SPAN_LIT("\"unique_period_us\"")))
             job->unique.period_us = number_of(value);
+        else if (span_eq(key, SPAN_LIT("\"start_timeout_us\"")))
+            job->start_timeout_us = number_of(value);
+        else if (span_eq(key, SPAN_LIT("\"run_timeout_us\"")))
+            job->run_timeout_us = number_of(value);
         else if (span_eq(key, SPAN_LIT("\"backoff\"")))
             job->retry.backoff = (enum backoff)number_of(value);
         else if (span_eq(key, SPAN_LIT("\"delays_us\"")) && !read_delays(value, arena, &job->retry))

@@ -108,6 +108,8 @@ struct job {
     int32_t attempts_left; /* further attempts that may follow the current or last one */
     struct retry_policy retry;
     struct unique_key unique;
+    int64_t start_timeout_us; /* it must have been started once by run_us and this; 0: none */
+    int64_t run_timeout_us;   /* each attempt must have ended after this; 0: none */
     int64_t run_us, start_us, end_us;
     struct span worker;
     int64_t revision;

@@ -62,6 +62,10 @@ void body_hash(const struct job *job, int on_conflict, bool started, uint8_t ret
         for (size_t i = 0; i < job->retry.n_delays; i++)
             add_int(&f, job->retry.delays_us[i]);
     }
+    if (job->start_timeout_us || job->run_timeout_us) {
+        add_int(&f, job->start_timeout_us);
+        add_int(&f, job->run_timeout_us);
+    }
     if (job->unique.key.len > 0) {
         add_text(&f, job->unique.key);
         add_int(&f, job->unique.scope);

@@ -150,6 +150,10 @@ int check_job_spec(const Joblog__V1__JobSpec *m, struct arena *arena, struct job
         (rc = spec_labels(m, arena, &job, ret_err)) != 0 ||
         (rc = check_json(m->payload, true, prefix, "payload", &job.payload, ret_err)) != 0 ||
         (rc = check_retry(m->retry_policy, arena, &job.retry, ret_err)) != 0 ||
+        (rc = check_duration(m->start_timeout, 0, PERIOD_LIMIT_US, prefix, "start_timeout", &job.start_timeout_us,
+                             ret_err)) != 0 ||
+        (rc = check_duration(m->run_timeout, 0, PERIOD_LIMIT_US, prefix, "run_timeout", &job.run_timeout_us,
+                             ret_err)) != 0 ||
         (rc = check_unique(m->unique_key, &job.unique, ret_err)) != 0 ||
         (rc = check_time(m->run_time, prefix, "run_time", &job.run_us, ret_err)) != 0 ||
         (rc = check_text(m->batch, NAME_MAX_BYTES, prefix, "batch", &job.batch, ret_err)) != 0 ||

@@ -71,6 +71,7 @@ void batch_done(struct batch *b)
     pg_free(b->ended);
     pg_free(b->removed);
     pg_free(b->lost);
+    pg_free(b->late);
     arena_reset(&b->arena);
     rows_clear(&b->rows);
     b->effects = NULL;
@@ -80,6 +81,8 @@ void batch_done(struct batch *b)
     b->knows_behind = false;
     b->loaded = b->ended = b->removed = b->lost = NULL;
     b->unique = NULL;
+    b->late = NULL;
+    b->spoilt = false;
     b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = b->want_unique = false;
     b->n_sent = 0;
 }
@@ -331,6 +334,9 @@ static void ask(struct writer *w, bool upkeep)
         pg_add_time(&w->params, b->now_us);
         promotes = send(w, SQL_PROMOTE, &w->params);
     }
+    bool deadlines = upkeep && !w->final && w->due_deadline_us <= b->now_us;
+    if (deadlines)
+        deadline_send(w);
     claim_send(w);
     if (b->n_sent == 0)
         return;
@@ -355,6 +361,8 @@ static void ask(struct writer *w, bool upkeep)
             upkeep_promoted(w, promoted);
         pg_free(promoted);
     }
+    if (deadlines)
+        b->late = pg_read(w->pg);
     claim_read(w);
 }
 
@@ -411,6 +419,10 @@ static int commit(struct writer *w, struct err *ret_err)
     if (w->batch.failed_memory) {
         pg_rollback(w->pg);
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    }
+    if (w->batch.spoilt) {
+        pg_rollback(w->pg);
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "a job of this batch has timed out");
     }
     if (!pg_failed(w->pg)) {
         rows_send(w);

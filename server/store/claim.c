@@ -200,6 +200,7 @@ static void plan_row(struct writer *w, const struct claim *c, const struct pg_re
     e->job = &lease->base->job;
     count_change(w, c->lane, JOB_PENDING, JOB_RUNNING);
     unique_release(w, e->job);
+    deadline_of_run(w, e->job, lease->token);
 }
 
 static int by_order(const void *a, const void *b)

@@ -243,7 +243,7 @@ struct effect {
 struct rows {
     struct pg_params job, job_extra, waiting, scheduled, lease, lease_gone, state, update, attempt, transition, cancel,
         lease_put, adopt, patch;
-    struct pg_params unique_gone, request_turn;
+    struct pg_params unique_gone, request_turn, deadline;
     struct pg_params request, request_find, load, ended, remove, session, session_gone, lost;
     int64_t update_lo, update_hi, patch_lo, patch_hi;
 };
@@ -288,6 +288,8 @@ struct batch {
     struct pg_result *removed, *lost;
     struct pg_param *lost_sessions; /* in rows.lost: whose leases end now */
     bool sent_lost, sent_promote, want_lost;
+    struct pg_result *late;    /* deadlines that are due */
+    bool spoilt;               /* upkeep came upon a job that a command of the batch is about: without upkeep, then */
     bool want_unique;          /* a dispatch has a unique key, or a job that has one is put back */
     struct unique_ask *unique; /* plan_unique.c */
     int n_sent;                /* statements that change something */
@@ -335,6 +337,7 @@ struct writer {
     struct unit *units;
     size_t n_units, cap_units;
     /* When these are due, by the wall clock. */
+    int64_t due_deadline_us;
     int64_t due_sched_us, due_tick_us, due_look_us, due_seen_us, due_partitions_us, due_purge_us, due_orphans_us,
         due_hint_us, due_changes_us;
     int64_t not_before_us; /* upkeep that failed rests until then */
@@ -436,6 +439,13 @@ void claim_drop(struct writer *w);
 void claim_from_start(struct lane *lane);
 /* A job was put there: claims must not look behind it only. */
 void claim_note_put(struct lane *lane, struct queue_place place);
+/* Time-outs (plan_deadline.c): notes when to look at a job that waits, at an attempt that begins. */
+void deadline_of_start(struct writer *w, const struct job *job);
+void deadline_of_run(struct writer *w, const struct job *job, int64_t token);
+void deadline_send(struct writer *w);
+void deadline_plan(struct writer *w);
+void expire_plan(struct writer *w, const struct pg_result *r, int row); /* a job that was never started */
+void timeout_plan(struct writer *w, struct lease *lease);               /* an attempt that took too long */
 void finish_prepare(struct writer *w, struct unit *u);
 void finish_plan(struct writer *w, struct unit *u);
 /* Ends a lease by loss or release, of whatever process. */

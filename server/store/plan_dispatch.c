@@ -205,6 +205,7 @@ static void plan_lease(struct writer *w, struct dispatch_item *item, struct lane
     item->lease_token = session ? 0 : lease->token;
     put_lease(w, lease, j);
     unique_release(w, j);
+    deadline_of_run(w, j, lease->token);
     told->job = before;
     e->job = j;
     e->lease = lease;
@@ -237,6 +238,7 @@ void dispatch_plan(struct writer *w, struct unit *u)
             continue;
         }
         put_pending(w, j, lane, false);
+        deadline_of_start(w, j);
         struct effect *e = batch_effect(w, EFFECT_DISPATCHED);
         if (e)
             e->job = j;

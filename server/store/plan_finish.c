@@ -134,6 +134,11 @@ static struct span worker_actor(struct writer *w, struct span worker)
     return span_str(s);
 }
 
+static const struct job_error run_timeout = {
+    .type = SPAN_LIT("RunTimeout"),
+    .message = SPAN_LIT("the attempt took longer than the job's run time-out"),
+};
+
 /* The one place where an attempt ends. error: of this attempt. */
 static enum job_status end_attempt(struct writer *w, struct lease *lease, const struct attempt_end *end,
                                    const struct job_error *error, struct span result, struct span actor,
@@ -177,7 +182,7 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
     put_state(w, j, lease->lane, lease->has_state ? JOB_PENDING : 0, lease->token);
     e->job = j;
     e->lease = lease;
-    e->lost = end->outcome == ATTEMPT_LOST;
+    e->lost = end->outcome == ATTEMPT_LOST || error == &run_timeout; /* the worker does not know */
     return j->status;
 }
 
@@ -222,6 +227,13 @@ void finish_plan(struct writer *w, struct unit *u)
              : f->outcome == ATTEMPT_RELEASED                         ? SPAN_LIT("given back")
                                                                       : f->error.type;
     f->status = end_attempt(w, lease, &end, &f->error, f->result, worker_actor(w, lease->base->job.worker), reason);
+}
+
+void timeout_plan(struct writer *w, struct lease *lease)
+{
+    static const struct attempt_end end = {ATTEMPT_FAILED, false};
+
+    end_attempt(w, lease, &end, &run_timeout, (struct span){NULL, 0}, SPAN_LIT("joblogd"), run_timeout.type);
 }
 
 void lost_plan(struct writer *w, struct lease *lease, enum attempt_outcome outcome)

@@ -73,6 +73,20 @@ static void cancel_waiting(struct writer *w, const struct store_cancel *c, struc
     e->job = j;
 }
 
+void expire_plan(struct writer *w, const struct pg_result *r, int row)
+{
+    static const struct store_cancel expired = {.actor = SPAN_LIT("joblogd"), .reason = SPAN_LIT("expired")};
+    struct lane *lane =
+        lanes_add(w, (int32_t)pg_int(r, row, ROW_LANE), pg_text(r, row, ROW_QUEUE), pg_text(r, row, ROW_NAME));
+    struct job *j = arena_alloc(&w->batch.arena, sizeof *j);
+
+    if (!lane || !j || !row_job(r, row, &w->batch.arena, j)) {
+        w->batch.failed_memory = true;
+        return;
+    }
+    cancel_waiting(w, &expired, j, lane, pg_int(r, row, ROW_HAS_STATE) != 0);
+}
+
 /* The request is recorded with the lease. A second one changes nothing. */
 static void cancel_running(struct writer *w, const struct store_cancel *c, int row)
 {
@@ -152,6 +166,7 @@ void retry_plan(struct writer *w, struct unit *u)
     put_state(w, j, lane, from, 0);
     put_transition(w, j, from, c->actor, c->reason, c->request_id);
     put_pending(w, j, lane, true);
+    deadline_of_start(w, j);
     count_change(w, lane, from, JOB_PENDING);
     e->job = j;
 }

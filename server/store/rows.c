@@ -16,11 +16,11 @@ enum { EXTRA_PLACE = 18 }; /* among the parameters of job_insert_extra, from 0 *
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
-    struct pg_params *all[] = {&r->job_extra,    &r->unique_gone,  &r->request_turn, &r->job,       &r->waiting,
-                               &r->scheduled,    &r->lease,        &r->lease_gone,   &r->state,     &r->update,
-                               &r->attempt,      &r->transition,   &r->cancel,       &r->lease_put, &r->patch,
-                               &r->request,      &r->request_find, &r->load,         &r->remove,    &r->session,
-                               &r->session_gone, &r->lost,         &r->adopt,        &r->ended};
+    struct pg_params *all[] = {&r->job_extra, &r->deadline,     &r->unique_gone,  &r->request_turn, &r->job,
+                               &r->waiting,   &r->scheduled,    &r->lease,        &r->lease_gone,   &r->state,
+                               &r->update,    &r->attempt,      &r->transition,   &r->cancel,       &r->lease_put,
+                               &r->patch,     &r->request,      &r->request_find, &r->load,         &r->remove,
+                               &r->session,   &r->session_gone, &r->lost,         &r->adopt,        &r->ended};
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
 
@@ -403,6 +403,7 @@ void rows_send(struct writer *w)
     send(w, SQL_SESSION_PUT, &r->session);
     send(w, SQL_JOB_INSERT, &r->job);
     send(w, SQL_JOB_INSERT_EXTRA, &r->job_extra);
+    send(w, SQL_DEADLINE_INSERT, &r->deadline);
     send(w, SQL_WAITING_INSERT, &r->waiting);
     send(w, SQL_SCHEDULED_INSERT, &r->scheduled);
     send(w, SQL_LEASE_INSERT, &r->lease);

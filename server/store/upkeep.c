@@ -47,7 +47,7 @@ bool upkeep_due(struct writer *w, int64_t now_us)
         return false;
     if (pg_lost(w->pg))
         return true; /* to mend it */
-    if (w->due_sched_us <= now_us || w->n_expired || w->n_stale || w->unknown)
+    if (w->due_sched_us <= now_us || w->due_deadline_us <= now_us || w->n_expired || w->n_stale || w->unknown)
         return true;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US <= now_us)
         return true;
@@ -69,6 +69,8 @@ int64_t upkeep_next_us(struct writer *w)
         next = w->due_look_us;
     if (w->due_sched_us < next)
         next = w->due_sched_us;
+    if (w->due_deadline_us < next)
+        next = w->due_deadline_us;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US < next)
         next = w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US;
     if (atomic_load_explicit(&w->store->look, memory_order_relaxed) && w->due_hint_us < next)
@@ -170,6 +172,7 @@ void upkeep_plan(struct writer *w, bool upkeep)
 {
     struct batch *b = &w->batch;
 
+    deadline_plan(w);
     plan_lost(w, b->lost);
     for (struct lease *l = upkeep ? w->leases.dirty_head : NULL; l; l = l->next_dirty) {
         struct effect *e;
@@ -235,6 +238,10 @@ static void read_schedule(struct writer *w)
 
     if (r)
         w->due_sched_us = pg_rows(r) ? pg_time(r, 0, 0) : far_us;
+    pg_free(r);
+    r = pg_run(w->pg, sql_name(SQL_DEADLINE_NEXT), NULL, &err);
+    if (r)
+        w->due_deadline_us = pg_rows(r) ? pg_time(r, 0, 0) : far_us;
     pg_free(r);
 }
 

@@ -158,11 +158,6 @@ static void a_retry_policy_must_make_sense(void **state)
     REFUSED_POLICY(policy.max_attempts = 1001, "max_attempts");
     REFUSED_POLICY(policy.multiplier = 0.5, "multiplier");
     REFUSED_POLICY(policy.multiplier = 101, "multiplier");
-    REFUSED_POLICY(policy.backoff = (Joblog__V1__RetryPolicy__Backoff)5, "backoff");
-    REFUSED_POLICY(policy.backoff = (Joblog__V1__RetryPolicy__Backoff)-1, "backoff");
-    REFUSED_POLICY((policy.backoff = JOBLOG__V1__RETRY_POLICY__BACKOFF__BACKOFF_LINEAR, policy.multiplier = 2),
-                   "multiplier");
-    REFUSED_POLICY(policy.backoff = JOBLOG__V1__RETRY_POLICY__BACKOFF__BACKOFF_LIST, "delays");
     REFUSED_POLICY(policy.multiplier = __builtin_nan(""), "multiplier");
     REFUSED_POLICY(policy.jitter = 1.5, "jitter");
     REFUSED_POLICY(policy.jitter = __builtin_nan(""), "jitter");

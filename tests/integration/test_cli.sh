@@ -294,6 +294,8 @@ expect 5 joblog dispatch single --queue single --unique k
 complains "(ALREADY_EXISTS, UNIQUE_KEY_TAKEN"
 expect 0 joblog dispatch single --queue single --unique k --on-conflict merge --payload '{"b": 2}' --json
 json id "$single"
+expect 1 joblog dispatch nobody --queue nobody --start-timeout 20ms --wait
+expect 2 joblog dispatch nobody --run-timeout soon
 expect 0 joblog dispatch single --queue single --unique short --unique-for 10m --json
 expect 0 joblog show "$single" --json
 json payload.b 2

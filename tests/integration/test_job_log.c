@@ -267,6 +267,83 @@ static void delays_are_kept_as_a_list(void **state)
     worker_end(w, true, NULL);
 }
 
+static void expect_refused(const Joblog__V1__JobSpec *spec, const char *field)
+{
+    struct err err = ERR_NONE;
+    assert_null(call_dispatch(channel, spec, NULL, &err));
+    assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, field);
+}
+
+static void wrong_delays_and_time_outs_are_named(void **state)
+{
+    (void)state;
+    Google__Protobuf__Duration bad = GOOGLE__PROTOBUF__DURATION__INIT, *delays[] = {&bad};
+    Joblog__V1__RetryPolicy policy = JOBLOG__V1__RETRY_POLICY__INIT;
+    Joblog__V1__JobSpec spec = spec_of("wrong", "wrong");
+    spec.retry_policy = &policy;
+    policy.backoff = (Joblog__V1__RetryPolicy__Backoff)5;
+    expect_refused(&spec, "job.retry_policy.backoff");
+    policy.backoff = (Joblog__V1__RetryPolicy__Backoff)-1;
+    expect_refused(&spec, "job.retry_policy.backoff");
+    policy.backoff = JOBLOG__V1__RETRY_POLICY__BACKOFF__BACKOFF_LIST;
+    expect_refused(&spec, "job.retry_policy.delays");
+    policy.delays = delays;
+    policy.n_delays = 1;
+    bad.seconds = -1;
+    expect_refused(&spec, "job.retry_policy.delays");
+    policy.backoff = JOBLOG__V1__RETRY_POLICY__BACKOFF__BACKOFF_LINEAR;
+    expect_refused(&spec, "job.retry_policy.delays");
+    policy.n_delays = 0;
+    policy.multiplier = 2;
+    expect_refused(&spec, "job.retry_policy.multiplier");
+    policy.multiplier = 0;
+    spec.start_timeout = &bad;
+    expect_refused(&spec, "job.start_timeout");
+    spec.start_timeout = NULL;
+    spec.run_timeout = &bad;
+    bad.seconds = INT64_C(366) * 86400;
+    expect_refused(&spec, "job.run_timeout");
+}
+
+static void time_outs_end_what_does_not_end_by_itself(void **state)
+{
+    (void)state;
+    Google__Protobuf__Duration soon = GOOGLE__PROTOBUF__DURATION__INIT, later = GOOGLE__PROTOBUF__DURATION__INIT;
+    Joblog__V1__JobSpec spec = spec_of("late", "late");
+    struct err err = ERR_NONE;
+    soon.nanos = 20000000;
+    later.seconds = 3600;
+    spec.start_timeout = &soon;
+    spec.run_timeout = &later;
+    int64_t id = must_dispatch(channel, &spec);
+    struct crpc_stream *watch = must_watch(channel, id, 0, false);
+    for (Joblog__V1__WatchJobResponse *r; (r = watch_next(watch, &err)) != NULL; crpc_message_free(&r->base))
+        assert_int_equal(r->job->start_timeout->nanos, soon.nanos);
+    assert_int_equal(err.code, ERR_OK);
+    crpc_stream_free(watch);
+    Joblog__V1__Job *job = call_get(channel, id, true, NULL);
+    assert_int_equal(job->status, CANCELLED);
+    assert_int_equal(job->run_timeout->seconds, later.seconds);
+    assert_string_equal(job->transitions[job->n_transitions - 1]->reason, "expired");
+    job_free(job);
+    spec.start_timeout = NULL;
+    spec.run_timeout = &soon;
+    struct test_worker *w = worker_open(channel, "w", "late", 1);
+    id = must_dispatch(channel, &spec);
+    struct test_lease lease = worker_lease(w);
+    watch = must_watch(channel, id, 0, false);
+    for (Joblog__V1__WatchJobResponse *r; (r = watch_next(watch, &err)) != NULL; crpc_message_free(&r->base))
+        continue;
+    crpc_stream_free(watch);
+    job = call_get(channel, id, true, NULL);
+    assert_int_equal(job->status, FAILED);
+    assert_string_equal(job->error->type, "RunTimeout");
+    job_free(job);
+    assert_int_equal(worker_answer(w, worker_complete(w, lease, "{}"), NULL), ERR_FAILED_PRECONDITION);
+    worker_end(w, true, NULL);
+}
+
 static void a_pending_job_is_cancelled_and_retried(void **state)
 {
     (void)state;
@@ -369,6 +446,8 @@ int main(void)
         cmocka_unit_test(a_watch_that_begins_late_hears_of_progress),
         cmocka_unit_test(a_full_watch_brings_the_history),
         cmocka_unit_test(delays_are_kept_as_a_list),
+        cmocka_unit_test(wrong_delays_and_time_outs_are_named),
+        cmocka_unit_test(time_outs_end_what_does_not_end_by_itself),
         cmocka_unit_test(a_pending_job_is_cancelled_and_retried),
         cmocka_unit_test(a_request_id_makes_one_job),
         cmocka_unit_test(the_caller_is_recorded),

@@ -79,7 +79,9 @@ struct joblog_spec {
     const char *unique_key;                /* at most one job of this name holds it; NULL: none */
     enum joblog_unique_scope unique_scope; /* NOT_FINAL */
     int64_t unique_period_ms;              /* of PERIOD */
-    enum joblog_on_conflict on_conflict;   /* REJECT */
+    int64_t start_timeout_ms; /* CANCELLED ("expired") if never started this long after it might run; 0: never */
+    int64_t run_timeout_ms;   /* an attempt that takes longer fails ("RunTimeout"); 0: never */
+    enum joblog_on_conflict on_conflict; /* REJECT */
 };
 
 struct joblog_attempt {

@@ -1,0 +1,29 @@
+-- Takes deadlines that are due at $1, at most 500, and takes jobs out of waiting and scheduled that have never been started and had
+-- to be by now. Rows: the columns of joblog.job_now before that, the token of the deadline (0: it must have started), whether the
+-- job was taken out (0 or 1). Waits for nobody but claims of the same jobs that are under way.
+WITH due AS MATERIALIZED (
+    SELECT d.time, d.job_id, d.token FROM joblog.deadline d WHERE d.time <= $1::timestamptz
+    ORDER BY d.time LIMIT 500 FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM joblog.deadline d USING due u WHERE d.time = u.time AND d.job_id = u.job_id AND d.token = u.token
+    RETURNING d.job_id, d.token
+), late AS MATERIALIZED (
+    SELECT g.job_id AS id, j.lane_id, (-j.priority)::int2 AS neg_priority, coalesce(t.run_time, j.run_time) AS run_time
+    FROM gone g
+    JOIN joblog.job j ON j.id = g.job_id
+    LEFT JOIN joblog.job_state t ON t.id = g.job_id
+    WHERE g.token = 0 AND coalesce(t.attempt, 0) = 0
+      -- A retry or so has given it more time.
+      AND coalesce(t.run_time, j.run_time) + (j.extra->>'start_timeout_us')::int8 * interval '1 us' <= $1::timestamptz
+), w AS (
+    DELETE FROM joblog.waiting w USING late l
+    WHERE w.lane_id = l.lane_id AND w.neg_priority = l.neg_priority AND w.id = l.id RETURNING w.id
+), s AS (
+    DELETE FROM joblog.scheduled s USING late l WHERE s.run_time = l.run_time AND s.id = l.id RETURNING s.id
+), taken AS (
+    SELECT id FROM w UNION ALL SELECT id FROM s
+)
+SELECT n.*, g.token, (k.id IS NOT NULL)::int
+FROM gone g
+JOIN joblog.job_now n ON n.id = g.job_id
+LEFT JOIN taken k ON k.id = g.job_id AND g.token = 0
