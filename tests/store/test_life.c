@@ -12,7 +12,6 @@ static void test_dispatch_and_get(void **state)
     struct store *s = store_fresh(NULL);
     struct label labels[] = {{SPAN_LIT("k\"1"), SPAN_LIT("v\\\n")}, {SPAN_LIT("tier"), SPAN_LIT("gold")}};
     struct job j = a_job("mail"), got;
-
     (void)state;
     j.payload = SPAN_LIT("{\"a\": [1, 2]}");
     j.labels = labels;
@@ -58,7 +57,6 @@ static void test_get_of_no_job(void **state)
     struct store *s = store_fresh(NULL);
     struct arena a;
     struct store_get g = {.cmd.op = STORE_GET, .id = 4711, .arena = &a};
-
     (void)state;
     arena_init(&a, NULL, 0, 0);
     assert_int_equal(run_cmd(s, &g.cmd), -ERR_NOT_FOUND);
@@ -74,7 +72,6 @@ static void test_claim_and_complete(void **state)
     struct worker w = worker_open(s, "w1", "q");
     struct store_finish f = {.cmd.op = STORE_FINISH, .outcome = ATTEMPT_COMPLETED, .result = SPAN_LIT("[1]")};
     struct job got;
-
     (void)state;
     worker_credit(&w, 1);
     assert_int_equal(worker_lease(&w, &token), id);
