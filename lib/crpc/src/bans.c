@@ -56,10 +56,10 @@ static void put_v6(struct program *p, const struct bans *bans)
     for (size_t i = 0; i < BANS_MAX; i++) {
         if (!bans->list[i].filtered || is_v4(&bans->list[i]))
             continue;
-        for (unsigned w = 0; w < 4; w++) {
-            load(p, BPF_W, IPV6_SOURCE + 4 * w);
+        for (size_t w = 0; w < 4; w++) {
+            load(p, BPF_W, IPV6_SOURCE + 4 * (unsigned)w);
             /* Else over the words to come and the end. */
-            put(p, BPF_JMP | BPF_JEQ | BPF_K, word_at(bans->list[i].ip + 4 * w), 0, 2 * (3 - w) + 1);
+            put(p, BPF_JMP | BPF_JEQ | BPF_K, word_at(bans->list[i].ip + 4 * w), 0, 2 * (3 - (unsigned)w) + 1);
         }
         put(p, BPF_RET | BPF_K, 0, 0, 0);
     }

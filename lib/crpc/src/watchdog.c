@@ -90,7 +90,7 @@ static bool look_at_workers(struct watchdog *d)
             d->marked = true;
         }
     } else if (worst >= STUCK_US) {
-        unsigned n = connections_cut_greedy(server->connections, GREEDY_BYTES, worst >= STUCK_MORE * STUCK_US);
+        unsigned n = connections_cut_greedy(server->connections, GREEDY_BYTES, worst >= (int64_t)STUCK_MORE * STUCK_US);
         if (n > 0)
             log_warning("connections cut reason=worker-kept-busy connections=%u busy_ms=%lld", n,
                         (long long)worst / 1000);
