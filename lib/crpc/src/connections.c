@@ -356,7 +356,7 @@ static bool cut_fd(struct connections *c, int fd, const struct connection *known
     if (same) {
         atomic_fetch_add(&c->cut, 1);
         /* Drops what it has received and nobody has read: that may be megabytes of what it is cut for. */
-        connect(held, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+        (void)connect(held, &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
         shutdown(held, SHUT_RDWR);
     }
     close(held);
