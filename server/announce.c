@@ -80,7 +80,7 @@ static bool lock(int fd)
     for (int left_ms = LOCK_MS; flock(fd, LOCK_EX | LOCK_NB) != 0; left_ms -= 10) {
         if (left_ms <= 0 || (errno != EWOULDBLOCK && errno != EINTR))
             return false;
-        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 10L * 1000 * 1000}, NULL);
     }
     return true;
 }

@@ -68,7 +68,8 @@ static bool read_delays(struct span text, struct arena *arena, struct retry_poli
 bool extra_read(struct span text, struct arena *arena, struct job *job)
 {
     struct span key, value;
-    while (text.len > 0 && json_next_member(&text, &key, &value)) {
+    bool good = true;
+    while (good && text.len > 0 && json_next_member(&text, &key, &value)) {
         if (span_eq(key, SPAN_LIT("\"unique_scope\"")))
             job->unique.scope = (enum unique_scope)number_of(value);
         else if (span_eq(key, SPAN_LIT("\"unique_period_us\"")))
@@ -79,10 +80,10 @@ bool extra_read(struct span text, struct arena *arena, struct job *job)
             job->run_timeout_us = number_of(value);
         else if (span_eq(key, SPAN_LIT("\"backoff\"")))
             job->retry.backoff = (enum backoff)number_of(value);
-        else if (span_eq(key, SPAN_LIT("\"delays_us\"")) && !read_delays(value, arena, &job->retry))
-            return false;
-        else if (span_eq(key, SPAN_LIT("\"unique_key\"")) && !json_decode_string(arena, value, &job->unique.key))
-            return false;
+        else if (span_eq(key, SPAN_LIT("\"delays_us\"")))
+            good = read_delays(value, arena, &job->retry);
+        else if (span_eq(key, SPAN_LIT("\"unique_key\"")))
+            good = json_decode_string(arena, value, &job->unique.key);
     }
-    return true;
+    return good;
 }
