@@ -231,7 +231,7 @@ void finish_plan(struct writer *w, struct unit *u)
 
 void timeout_plan(struct writer *w, struct lease *lease)
 {
-    static const struct attempt_end end = {ATTEMPT_FAILED, false};
+    static const struct attempt_end end = {.outcome = ATTEMPT_FAILED};
 
     end_attempt(w, lease, &end, &run_timeout, (struct span){NULL, 0}, SPAN_LIT("joblogd"), run_timeout.type);
 }
