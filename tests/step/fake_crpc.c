@@ -315,8 +315,9 @@ struct arena *crpc_call_arena(struct crpc_call *call)
 /* For the access log, which these tests do not run. */
 const struct crpc_method *crpc_call_method(const struct crpc_call *call)
 {
+    static const struct crpc_method method = {.name = "Fake", .path = "/fake.Service/Fake", .kind = CRPC_UNARY};
     (void)call;
-    return NULL;
+    return &method;
 }
 
 const char *crpc_call_peer(const struct crpc_call *call)
