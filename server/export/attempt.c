@@ -60,6 +60,8 @@ static int no_memory(struct export_attempt *a)
 static int tick(void *user)
 {
     struct export_attempt *a = user;
+    if (a->rows > a->total) /* it was estimated, and too low: not at its end until it is */
+        a->total = a->rows + a->rows / 50;
     if (a->rows > 0)
         export_worker_progress(a->worker, a->words->writing, a->rows, a->total);
     return export_worker_tick(a->worker);
@@ -128,8 +130,31 @@ static int describe(struct export_attempt *a)
     return a->fields ? 0 : no_memory(a);
 }
 
+/* How many rows there will be, about: counting a whole big table takes a good part of the time of copying it. 0: not
+ * known. */
+static int estimate(struct export_attempt *a)
+{
+    int64_t about = 0;
+    struct buf sql = BUF_INIT;
+    if (a->type->max_rows > 0 || !export_query_is_whole(&a->query))
+        return 0;
+    export_query_estimate_sql(&a->query, &sql);
+    char *text = sql.failed ? NULL : arena_str(&a->arena, buf_span(&sql));
+    buf_done(&sql);
+    if (!text)
+        return no_memory(a);
+    if (pg_copy_int(a->source, text, &about, &a->result->err) != 0)
+        return source_failed(a);
+    a->total = about > 0 ? about : 0;
+    return 0;
+}
+
 static int count(struct export_attempt *a)
 {
+    if (estimate(a) != 0)
+        return -1;
+    if (a->total > 0)
+        return 0;
     char *sql = statement(a, EXPORT_QUERY_COUNT, false);
     if (!sql)
         return no_memory(a);

@@ -9,6 +9,9 @@ struct export_encoder *export_csv_new(const struct export_request *request, cons
 struct export_encoder *export_jsonl_new(const struct export_field *fields, size_t n_fields, struct export_out *out);
 struct export_encoder *export_xlsx_new(const char *title, const struct export_field *fields, size_t n_fields,
                                        struct export_out *out);
+/* Sheets that end sooner, after so many rows (the titles included) or near so many bytes, and ZIP64 from such an offset
+ * on: for tests. Before encoder->begin. */
+void export_xlsx_limit(struct export_encoder *encoder, unsigned sheet_rows, uint64_t sheet_bytes, uint64_t zip64_from);
 
 /* A field of a line of COPY's text format. Moves *at behind the field's tab or to end. True: it is not NULL, *ret is
  * its text as escaped by COPY. */

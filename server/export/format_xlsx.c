@@ -23,6 +23,8 @@ struct xlsx {
     struct export_out *out; /* the sheet that is open */
     struct export_zip *zip;
     unsigned n_sheets, n_rows; /* of the sheet that is open: rows */
+    unsigned rows_max;         /* of a sheet */
+    uint64_t bytes_max;
     char (*refs)[REF_MAX];     /* letters of the columns */
     struct xlsx_style *styles; /* of the columns' cells */
     struct buf text;           /* a cell's, unescaped */
@@ -159,7 +161,7 @@ static int xlsx_row(struct export_encoder *encoder, struct span row)
     struct span field;
     if (end > at && end[-1] == '\n')
         end--;
-    if ((x->n_rows == ROWS_MAX || export_zip_member_size(x->zip) > SHEET_BYTES_MAX) &&
+    if ((x->n_rows == x->rows_max || export_zip_member_size(x->zip) > x->bytes_max) &&
         (end_sheet(x) != 0 || begin_sheet(x) != 0))
         return -1;
     size_t len = row_number(x, number);
@@ -232,6 +234,8 @@ struct export_encoder *export_xlsx_new(const char *title, const struct export_fi
     x->title = title;
     x->fields = fields;
     x->n_fields = n_fields;
+    x->rows_max = ROWS_MAX;
+    x->bytes_max = SHEET_BYTES_MAX;
     x->zip = export_zip_new(out);
     x->refs = mem_zalloc(n_fields * sizeof *x->refs);
     x->styles = mem_zalloc(n_fields * sizeof *x->styles);
@@ -244,4 +248,12 @@ struct export_encoder *export_xlsx_new(const char *title, const struct export_fi
         make_ref(x->refs[i], i);
     xlsx_number_styles(fields, n_fields, x->styles);
     return &x->encoder;
+}
+
+void export_xlsx_limit(struct export_encoder *encoder, unsigned sheet_rows, uint64_t sheet_bytes, uint64_t zip64_from)
+{
+    struct xlsx *x = (struct xlsx *)encoder;
+    x->rows_max = sheet_rows;
+    x->bytes_max = sheet_bytes;
+    export_zip_far_from(x->zip, zip64_from);
 }

@@ -307,3 +307,22 @@ void export_query_sql(const struct export_query *query, enum export_query_kind k
         buf_add_str(out, query->order[i].descending ? " DESC" : " ASC");
     }
 }
+
+bool export_query_is_whole(const struct export_query *query)
+{
+    return query->request->n_filters == 0 && (!query->type->owner_column.name || query->request->all_rows);
+}
+
+/* As the planner does it: rows a page when it was analyzed, times the pages that there are now. */
+void export_query_estimate_sql(const struct export_query *query, struct buf *out)
+{
+    buf_add_str(out, "SELECT coalesce((SELECT rows FROM (SELECT (c.reltuples / c.relpages * (pg_relation_size(c.oid) / "
+                     "current_setting('block_size')::int))::bigint AS rows FROM pg_catalog.pg_class c "
+                     "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ");
+    export_text_literal(out, span_str(query->type->schema));
+    buf_add_str(out, " AND c.relname = ");
+    export_text_literal(out, span_str(query->type->table));
+    buf_add_str(out, " AND c.relkind IN ('r', 'm') AND NOT c.relhassubclass AND NOT c.relrowsecurity AND c.relpages > 0"
+                     " AND c.reltuples > 0) about WHERE rows >= ");
+    buf_printf(out, "%d), -1)", EXPORT_ESTIMATE_MIN);
+}

@@ -9,6 +9,8 @@
 #include "export/request.h"
 #include "export/types.h"
 
+enum { EXPORT_ESTIMATE_MIN = 100000 };
+
 enum export_query_kind {
     EXPORT_QUERY_ROWS,   /* SELECT columns ... ORDER BY */
     EXPORT_QUERY_COUNT,  /* SELECT count(*) ... */
@@ -33,5 +35,11 @@ int export_query_plan(const struct export_type *type, const struct export_reques
                       struct export_query *ret, struct err *ret_err);
 /* Appends the SQL of a planned query; look at out->failed. */
 void export_query_sql(const struct export_query *query, enum export_query_kind kind, struct buf *out);
+/* Is the query of a whole relation, so that the database's own statistics tell about how many rows there will be? */
+bool export_query_is_whole(const struct export_query *query);
+/* Appends SQL that gives about how many rows the relation has, of one row and one bigint; -1 when that is not known, or
+ * when they are few enough to be counted: a table below EXPORT_ESTIMATE_MIN rows, never analyzed, with heirs or
+ * row-level security, or no table at all. */
+void export_query_estimate_sql(const struct export_query *query, struct buf *out);
 
 #endif

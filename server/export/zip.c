@@ -34,7 +34,8 @@ struct export_zip {
     struct export_out out; /* first: full() finds the rest by it */
     struct export_out *to;
     z_stream z;
-    uint64_t offset; /* of the archive, so far */
+    uint64_t offset;   /* of the archive, so far */
+    uint64_t far_from; /* offsets that 32 bits do not hold */
     struct member *first, **last;
     struct member *open;
     uint64_t n;
@@ -94,11 +95,17 @@ struct export_zip *export_zip_new(struct export_out *to)
     zip->out = (struct export_out){zip->room, zip->room + ROOM, zip_full};
     zip->to = to;
     zip->last = &zip->first;
+    zip->far_from = UINT32_MAX;
     if (deflateInit2(&zip->z, LEVEL, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
         mem_free(zip);
         return NULL;
     }
     return zip;
+}
+
+void export_zip_far_from(struct export_zip *zip, uint64_t offset)
+{
+    zip->far_from = offset;
 }
 
 int export_zip_begin(struct export_zip *zip, const char *name)
@@ -152,7 +159,7 @@ int export_zip_end(struct export_zip *zip)
 static int add_entry(struct export_zip *zip, const struct member *m)
 {
     char entry[46 + 12], *at = entry;
-    bool far = m->offset >= UINT32_MAX;
+    bool far = m->offset >= zip->far_from;
     size_t name = strlen(m->name);
     put(&at, DIRECTORY, 4);
     put(&at, far ? VERSION64 : VERSION, 2);
@@ -206,7 +213,7 @@ int export_zip_finish(struct export_zip *zip)
         if (add_entry(zip, m) != 0)
             return -1;
     uint64_t size = zip->offset - start;
-    bool far = start >= UINT32_MAX || size >= UINT32_MAX || zip->n >= UINT16_MAX;
+    bool far = start >= zip->far_from || size >= UINT32_MAX || zip->n >= UINT16_MAX;
     if (far && add_end64(zip, start, size) != 0)
         return -1;
     put(&at, END, 4);

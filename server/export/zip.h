@@ -12,6 +12,9 @@ struct export_zip;
 
 /* to: kept. NULL: out of memory. */
 struct export_zip *export_zip_new(struct export_out *to);
+/* Offsets from this on are written in the form of ZIP64, in place of from 4 GiB on, which every reader has to take: for
+ * tests. */
+void export_zip_far_from(struct export_zip *zip, uint64_t offset);
 /* Begins a member; what is then written to export_zip_out is its content. name is copied. 0 or -1. */
 int export_zip_begin(struct export_zip *zip, const char *name);
 struct export_out *export_zip_out(struct export_zip *zip);
