@@ -22,7 +22,7 @@ struct export_types *export_types_of(struct exports *exports)
     return types;
 }
 
-int export_reload(struct exports *exports, struct err *ret_err)
+static int reload(struct exports *exports, struct err *ret_err)
 {
     struct export_types *types = NULL;
     int rc = export_types_load(exports->options.types_path, &types, ret_err);
@@ -39,6 +39,14 @@ int export_reload(struct exports *exports, struct err *ret_err)
     export_types_free(old);
     log_info("export types loaded types=%zu", export_types_count(types));
     return 0;
+}
+
+int export_reload(struct exports *exports, struct err *ret_err)
+{
+    pthread_mutex_lock(&exports->reload_lock);
+    int rc = reload(exports, ret_err);
+    pthread_mutex_unlock(&exports->reload_lock);
+    return rc;
 }
 
 /* ---- limits ---- */
@@ -133,6 +141,7 @@ int export_start(const struct export_options *options, struct exports **ret, str
     exports->types = options->types;
     exports->stop_fd = -1;
     pthread_mutex_init(&exports->lock, NULL);
+    pthread_mutex_init(&exports->reload_lock, NULL);
     if (exports->options.n_workers == 0)
         exports->options.n_workers = WORKERS_DEFAULT;
     if (exports->options.ttl_ms == 0)
@@ -172,6 +181,7 @@ void export_stop(struct exports *exports)
     export_keeper_stop(exports);
     export_askers_stop(exports->askers);
     export_types_free(exports->types);
+    pthread_mutex_destroy(&exports->reload_lock);
     pthread_mutex_destroy(&exports->lock);
     mem_free(exports->workers);
     mem_free(exports);

@@ -12,7 +12,8 @@
 
 struct exports {
     struct export_options options;
-    pthread_mutex_t lock; /* of types and starts */
+    pthread_mutex_t lock;        /* of types and starts */
+    pthread_mutex_t reload_lock; /* held while types are read and checked: those of an older file never come last */
     struct export_types *types;
     struct export_start *starts;                     /* on their way */
     struct chunk_store stores[EXPORT_STORAGE_COUNT]; /* by enum export_storage; one without a uri is not there */

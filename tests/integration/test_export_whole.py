@@ -184,17 +184,17 @@ def an_owner_column_that_came_later(fx):
     """What was started before the type had an owner column shows no more when it runs again."""
     slow = dict(SLOW, name="later")
     fx.write_types([PEOPLE, SLOW, BIG, slow])
-    has("types", "types=5", fx.reload())
+    fx.reload("types=5")
     export = begin(fx, "later", "--actor", "ann")
     check("cancel", 0, fx.joblog("export", "cancel", export, "--actor", "ann").returncode)
     fx.joblog("export", "watch", export, "--actor", "ann")
     fx.write_types([PEOPLE, SLOW, BIG, dict(PEOPLE, name="later", columns=[{"name": "id"}])])
-    has("types", "types=5", fx.reload())
+    fx.reload("types=5")
     check("retry", 0, fx.joblog("retry", export, "--actor", "ann").returncode)
     done = fx.joblog("export", "download", export, "--actor", "ann", "--follow", "--output", "-")
     check("rows of ann, again", [str(i) for i in range(3, 301, 3)] + ["1000"], rows_of(done.stdout))
     fx.write_types([PEOPLE, SLOW, BIG])
-    has("types", "types=4", fx.reload())
+    fx.reload("types=4")
 
 
 def with_the_role_exporter(fx):
@@ -261,7 +261,7 @@ def a_name_that_is_an_option(fx):
 
 def reload_of_types(fx):
     fx.write_types([PEOPLE, SLOW, dict(BIG, columns=[{"name": "gone"}])])
-    has("a bad file", "has no column \"gone\"", fx.reload())
+    fx.reload("has no column \"gone\"")
     check("the types of before stay", 0, fx.joblog("export", "start", "big", "-W").returncode)
     fx.write_types([PEOPLE, SLOW, dict(BIG, row_limit=99999), dict(BIG, name="big2")])
     while b"big2" not in fx.joblog("export", "types").stdout:  # seen without a signal
@@ -333,7 +333,7 @@ def main():
     try:
         fx.sql(SCHEMA)
         fx.write_types([PEOPLE, SLOW, BIG])
-        has("types", "export types loaded types=4", fx.reload())
+        fx.reload("export types loaded types=4")
         operators(fx)
         rows_of_an_owner(fx)
         with_the_role_exporter(fx)
