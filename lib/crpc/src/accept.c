@@ -122,7 +122,7 @@ static void slot_refuse(struct slot *slot)
 }
 
 /* A call that core had read before its connection was cut off: nobody waits for an answer. There may be thousands, and
- * to begin and end each would cost ten times what this does. */
+ * to begin and end each would cost far more than this does. */
 static bool is_of_the_cut(const struct slot *slot)
 {
     struct connections *connections = slot->station->server->connections;

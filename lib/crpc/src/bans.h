@@ -1,6 +1,6 @@
 /* Addresses that get no new connection for a while. The first that they try are accepted and closed, so that an honest
  * client learns of it at once; who goes on trying is dropped by the kernel, through a filter on the listening sockets,
- * as each connection that core accepts costs it a tenth of a millisecond. Not locked: its owner (connections.c) does.
+ * as each connection that core accepts costs it work on its one thread. Not locked: its owner (connections.c) does.
  */
 #ifndef CRPC_SRC_BANS_H
 #define CRPC_SRC_BANS_H
