@@ -42,7 +42,7 @@ int cli_usage(const struct cli *cli, const char *fmt, ...)
     va_list args;
     fputs("joblog: ", stderr);
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    vfprintf(stderr, fmt, args); // NOLINT(clang-analyzer-valist.Uninitialized): it is, one line above
     va_end(args);
     fprintf(stderr, "\nTry: joblog %s%s--help\n", cli->command ? cli->command->name : "", cli->command ? " " : "");
     return EXIT_USAGE;
@@ -53,7 +53,7 @@ int cli_trouble(const char *fmt, ...)
     va_list args;
     fputs("joblog: ", stderr);
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    vfprintf(stderr, fmt, args); // NOLINT(clang-analyzer-valist.Uninitialized): it is, one line above
     va_end(args);
     fputc('\n', stderr);
     return EXIT_REFUSED;

@@ -204,15 +204,14 @@ static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const
     int fd = open_file(store, owner);
     if (fd < 0)
         return errno == ENOENT ? not_there(ret_err, seq) : file_error(ret_err, "reading");
-    char *data = NULL;
     int rc = 0;
-    if (!read_all(fd, &head, sizeof head, at) || head.magic != MAGIC || head.seq != (uint32_t)seq ||
-        head.len > (uint32_t)chunk_bytes)
+    bool there = read_all(fd, &head, sizeof head, at) && head.magic == MAGIC && head.seq == (uint32_t)seq &&
+                 head.len <= (uint32_t)chunk_bytes;
+    char *data = there ? mem_alloc(head.len + 1) : NULL;
+    if (!there || (data && !read_all(fd, data, head.len, at + (off_t)sizeof head)))
         rc = not_there(ret_err, seq);
-    else if (!(data = mem_alloc(head.len + 1)))
+    else if (!data)
         rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-    else if (!read_all(fd, data, head.len, at + (off_t)sizeof head))
-        rc = not_there(ret_err, seq);
     close(fd);
     if (rc != 0) {
         mem_free(data);

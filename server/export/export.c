@@ -1,6 +1,7 @@
 /* Start and stop of the export engine, the types in force, and the count of starts for the limits of an owner. */
 #include "export/export.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -100,6 +101,7 @@ void export_start_ended(struct exports *exports, struct span owner)
 {
     pthread_mutex_lock(&exports->lock);
     struct export_start **at = find_start(exports, owner), *start = *at;
+    assert(start); /* it has begun */
     if (--start->n == 0) {
         *at = start->next;
         mem_free(start);

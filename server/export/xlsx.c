@@ -157,7 +157,7 @@ static bool time_of_day(const char *p, const char *end, uint64_t *ret_us)
     if (end - p < 9 || *p != ' ' || !digits(p + 1, 2, &h) || p[3] != ':' || !digits(p + 4, 2, &m) || p[6] != ':' ||
         !digits(p + 7, 2, &s))
         return false;
-    uint64_t us = ((uint64_t)h * 3600 + m * 60 + s) * 1000000, unit = 100000;
+    uint64_t us = ((uint64_t)h * 3600 + (uint64_t)m * 60 + s) * 1000000, unit = 100000;
     p += 9;
     if (p < end && *p == '.')
         for (p++; p < end && *p >= '0' && *p <= '9'; p++, unit /= 10)

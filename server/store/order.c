@@ -90,7 +90,7 @@ static bool gather_lanes(struct writer *w, struct look *k, size_t n)
                 k->lanes[k->n_lanes++] = (struct looked){.lane = l, .queue = queue_of(k, l->queue)};
         }
     }
-    k->each = LOOK_MAX / (int32_t)n;
+    k->each = LOOK_MAX / (n > 0 ? (int32_t)n : 1);
     if (k->each > LOOK_LANE_MAX)
         k->each = LOOK_LANE_MAX;
     if (k->each < LOOK_LANE_LEAST)

@@ -84,12 +84,17 @@ void echo_refuse(struct echo *e, unsigned n)
     pthread_mutex_unlock(&e->mu);
 }
 
-unsigned echo_said(struct echo *e)
+unsigned echo_read(struct echo *e, const unsigned *counter)
 {
     pthread_mutex_lock(&e->mu);
-    unsigned n = e->n_said;
+    unsigned n = *counter;
     pthread_mutex_unlock(&e->mu);
     return n;
+}
+
+unsigned echo_said(struct echo *e)
+{
+    return echo_read(e, &e->n_said);
 }
 
 /* ---- fixture ---- */

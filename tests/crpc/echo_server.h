@@ -60,6 +60,8 @@ bool echo_post(struct echo *e, unsigned i, bool ok, bool once);
 /* The next n calls of Say fail with UNAVAILABLE. */
 void echo_refuse(struct echo *e, unsigned n);
 
+/* One of the counters above, as it is now: handlers write them on other threads. */
+unsigned echo_read(struct echo *e, const unsigned *counter);
 /* Calls of Say so far. */
 unsigned echo_said(struct echo *e);
 

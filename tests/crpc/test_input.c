@@ -210,8 +210,8 @@ static void test_malformed_in_stream(void **state)
     assert_string_equal(err.field, "note");
     crpc_stream_free(s);
     echo_wait_done(e, 1);
-    assert_int_equal(e->n_received, 1);
-    assert_int_equal(e->n_cancelled, 0);
+    assert_int_equal(echo_read(e, &e->n_received), 1);
+    assert_int_equal(echo_read(e, &e->n_cancelled), 0);
 }
 
 /* A server's nonsense is the server's fault. */
