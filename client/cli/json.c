@@ -227,6 +227,28 @@ static json_t *json_of_stats_row(const struct joblog_stats_row *row)
     return object;
 }
 
+json_t *json_of_outcome(const struct joblog_bulk_outcome *outcome, bool dry_run)
+{
+    json_t *object = json_object();
+    set_int(object, "matched", outcome->matched);
+    set_int(object, "changed", outcome->changed);
+    set_int(object, "refused", outcome->refused);
+    json_object_set_new(object, "dry_run", json_boolean(dry_run));
+    if (outcome->n_refusals == 0)
+        return object;
+    json_t *refusals = json_array();
+    for (size_t i = 0; i < outcome->n_refusals; i++) {
+        json_t *refusal = json_object();
+        set_int(refusal, "id", outcome->refusals[i].id);
+        set_int(refusal, "code", outcome->refusals[i].code);
+        set_text(refusal, "reason", outcome->refusals[i].reason);
+        set_text(refusal, "message", outcome->refusals[i].message);
+        json_array_append_new(refusals, refusal);
+    }
+    json_object_set_new(object, "refusals", refusals);
+    return object;
+}
+
 json_t *json_of_stats(const struct joblog_stats *stats)
 {
     json_t *object = json_object(), *rows = json_array();

@@ -34,6 +34,12 @@ static bool has_label(const struct job *job, const struct label *label)
     return false;
 }
 
+bool job_filter_is_empty(const struct job_filter *f)
+{
+    return !f->n_ids && !f->n_names && !f->n_queues && !f->status_mask && !f->source_type.len && !f->source_id.len &&
+           !f->owner.len && !f->batch.len && !f->n_labels && !f->create_from_us && !f->create_before_us;
+}
+
 bool job_filter_matches(const struct job_filter *f, const struct job *job)
 {
     if (f->status_mask && !(f->status_mask & 1u << job->status))

@@ -186,6 +186,8 @@ struct job_filter {
     struct job_scope scope;                   /* what the caller may see */
 };
 
+/* Does it mean every job, but for the scope? */
+bool job_filter_is_empty(const struct job_filter *filter);
 bool job_filter_matches(const struct job_filter *filter, const struct job *job);
 /* Deep copy into an arena. False: out of memory. */
 bool job_filter_copy(struct arena *arena, const struct job_filter *from, struct job_filter *ret_filter);

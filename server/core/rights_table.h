@@ -19,6 +19,8 @@
     X(RIGHTS_LOG "WaitJob", ROLE_DISPATCHER | ROLE_VIEWER)                                                             \
     X(RIGHTS_LOG "CancelJob", ROLE_DISPATCHER)                                                                         \
     X(RIGHTS_LOG "RetryJob", ROLE_DISPATCHER)                                                                          \
+    X(RIGHTS_LOG "CancelJobs", ROLE_DISPATCHER)                                                                        \
+    X(RIGHTS_LOG "RetryJobs", ROLE_DISPATCHER)                                                                         \
     X(RIGHTS_LOG "GetJobStats", ROLE_DISPATCHER | ROLE_VIEWER)                                                         \
     X(RIGHTS_LOG "ListJobStatuses", RIGHT_ANY)                                                                         \
     X(RIGHTS_WORKER "Work", ROLE_WORKER)                                                                               \

@@ -35,9 +35,24 @@ static void add_double(struct fnv *f, double v)
     add(f, &plain, sizeof plain);
 }
 
+static struct fnv fnv_start(void)
+{
+    return (struct fnv){.h = (unsigned __int128)UINT64_C(0x6c62272e07bb0142) << 64 | UINT64_C(0x62b821756295c58d)};
+}
+
+void steer_hash(const char *method, int64_t job_id, struct span reason, uint64_t filter_hash, uint8_t ret_hash[16])
+{
+    struct fnv f = fnv_start();
+    add_text(&f, span_str(method));
+    add_int(&f, job_id);
+    add_text(&f, reason);
+    add_int(&f, (int64_t)filter_hash);
+    memcpy(ret_hash, &f.h, 16);
+}
+
 void body_hash(const struct job *job, int on_conflict, bool started, uint8_t ret_hash[16])
 {
-    struct fnv f = {.h = (unsigned __int128)UINT64_C(0x6c62272e07bb0142) << 64 | UINT64_C(0x62b821756295c58d)};
+    struct fnv f = fnv_start();
     const struct span texts[] = {job->name,        job->queue,   job->source_type,
                                  job->source_id,   job->owner,   job->batch,
                                  job->traceparent, job->payload, started ? job->worker : (struct span){NULL, 0}};

@@ -12,4 +12,7 @@
  * by StartJob. */
 void body_hash(const struct job *job, int on_conflict, bool started, uint8_t ret_hash[16]);
 
+/* Over a cancel or a retry. job_id 0: of many, which the filter's hash tells. */
+void steer_hash(const char *method, int64_t job_id, struct span reason, uint64_t filter_hash, uint8_t ret_hash[16]);
+
 #endif

@@ -8,6 +8,7 @@
  * the job loaded is still running, unless the worker was quick. */
 #include "base/clock.h"
 #include "joblog/v1/job_log.crpc.h"
+#include "rpc/body_hash.h"
 #include "rpc/check.h"
 #include "rpc/handlers.h"
 #include "rpc/service.h"
@@ -38,6 +39,8 @@ static int cancel_job_check(struct crpc_call *call, struct store_cancel *cancel,
             0)
         return rc;
     cancel->actor = caller_of(call)->actor;
+    cancel->key.id = cancel->request_id;
+    steer_hash("cancel", cancel->job_id, cancel->reason, 0, cancel->key.body_hash);
     return 0;
 }
 

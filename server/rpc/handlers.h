@@ -13,6 +13,8 @@ extern const struct crpc_handler watch_job_handler;
 extern const struct crpc_handler watch_jobs_handler;
 extern const struct crpc_handler cancel_job_handler;
 extern const struct crpc_handler retry_job_handler;
+extern const struct crpc_handler cancel_jobs_handler;
+extern const struct crpc_handler retry_jobs_handler;
 extern const struct crpc_handler get_job_stats_handler;
 extern const struct crpc_handler list_job_statuses_handler;
 

@@ -59,10 +59,11 @@ static bool list_jobs_page(struct arena *arena, const struct store_list *list, J
         bytes += protobuf_c_message_get_packed_size(&job->base);
         response->jobs[response->n_jobs++] = job;
     }
-    if (response->n_jobs == 0 || (response->n_jobs == list->n_jobs && !list->more))
+    if (response->n_jobs == list->n_jobs && !list->more)
         return true;
-    response->next_page_token =
-        page_token_make(arena, job_filter_hash(&list->filter), list->jobs[response->n_jobs - 1].id);
+    bool whole = response->n_jobs == list->n_jobs;
+    response->next_page_token = page_token_make(arena, job_filter_hash(&list->filter),
+                                                whole ? list->next_before_id : list->jobs[response->n_jobs - 1].id);
     return response->next_page_token != NULL;
 }
 

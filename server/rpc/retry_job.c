@@ -7,6 +7,7 @@
  * The job loaded may be running already when a worker waited for it. */
 #include "base/clock.h"
 #include "joblog/v1/job_log.crpc.h"
+#include "rpc/body_hash.h"
 #include "rpc/check.h"
 #include "rpc/handlers.h"
 #include "rpc/service.h"
@@ -37,6 +38,8 @@ static int retry_job_check(struct crpc_call *call, struct store_retry *retry, st
             0)
         return rc;
     retry->actor = caller_of(call)->actor;
+    retry->key.id = retry->request_id;
+    steer_hash("retry", retry->job_id, retry->reason, 0, retry->key.body_hash);
     return 0;
 }
 

@@ -19,6 +19,8 @@ int job_log_service_mount(struct crpc_server *server, struct service *service, s
                                                            .watch_job = watch_job_handler,
                                                            .watch_jobs = watch_jobs_handler,
                                                            .cancel_job = cancel_job_handler,
+                                                           .cancel_jobs = cancel_jobs_handler,
+                                                           .retry_jobs = retry_jobs_handler,
                                                            .retry_job = retry_job_handler,
                                                            .get_job_stats = get_job_stats_handler,
                                                            .list_job_statuses = list_job_statuses_handler};

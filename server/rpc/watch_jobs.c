@@ -227,9 +227,7 @@ static enum crpc_next watch_jobs_row(struct crpc_call *call)
     if (crpc_call_cancelled(call))
         return crpc_finish(call, NULL);
     if (w->row == w->list.n_jobs) {
-        w->list.more = w->list.more && w->list.n_jobs > 0;
-        if (w->list.more)
-            w->list.before_id = w->list.jobs[w->list.n_jobs - 1].id;
+        w->list.before_id = w->list.next_before_id;
         return crpc_goto(call, &PAGE);
     }
     const struct job *job = &w->list.jobs[w->row++];

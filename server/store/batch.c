@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "store/engine.h"
+#include "store/replay.h"
 
 /* ---- parts ---- */
 
@@ -463,6 +463,8 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
     /* After that: the counters were read for the minute of the reconnect. */
     batch_start(w);
     if (!dispatch_lanes(w, units, n, ret_err))
+        return pg_lost(w->pg) ? set_reconnected(ret_err) : -(int)ret_err->code;
+    if (!steer_look_up(w, units, n, ret_err))
         return pg_lost(w->pg) ? set_reconnected(ret_err) : -(int)ret_err->code;
     for (size_t i = 0; i < n; i++)
         prepare(w, &units[i]);

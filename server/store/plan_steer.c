@@ -2,7 +2,7 @@
  * the record and the lease, read after that. Writer thread. */
 #include <inttypes.h>
 
-#include "store/engine.h"
+#include "store/replay.h"
 
 static int64_t job_of(const struct unit *u)
 {
@@ -14,6 +14,8 @@ void steer_prepare(struct writer *w, struct unit *u)
 {
     struct rows *r = &w->batch.rows;
 
+    if (steer_is_known(u))
+        return;
     if (r->load.n == 0)
         pg_add_array(&r->load, PG_INT8);
     pg_put_int8(&r->load.v[0], job_of(u));
@@ -87,8 +89,8 @@ void expire_plan(struct writer *w, const struct pg_result *r, int row)
     cancel_waiting(w, &expired, j, lane, pg_int(r, row, ROW_HAS_STATE) != 0);
 }
 
-/* The request is recorded with the lease. A second one changes nothing. */
-static void cancel_running(struct writer *w, const struct store_cancel *c, int row)
+/* The request is recorded with the lease. A second one changes nothing: false. */
+static bool cancel_running(struct writer *w, const struct store_cancel *c, int row)
 {
     struct lease *lease = loaded_lease(w, w->batch.loaded, row);
     struct cancel_request cancel = {w->batch.now_us, c->actor, c->reason};
@@ -97,34 +99,37 @@ static void cancel_running(struct writer *w, const struct store_cancel *c, int r
 
     if (!lease) {
         w->batch.failed_memory = true;
-        return;
+        return false;
     }
     if (lease->cancel.time_us)
-        return;
+        return false;
     e = batch_effect(w, EFFECT_CANCEL_ASKED);
     if (!e)
-        return;
+        return false;
     lease_job(lease, &now);
     now.cancel = cancel;
     now.revision = job_revision_progress(now.revision);
     put_cancel(w, lease->job_id, lease->token, now.revision, &cancel);
     e->job = batch_job(w, &now);
     e->lease = lease;
+    return true;
 }
 
 void cancel_plan(struct writer *w, struct unit *u)
 {
     struct store_cancel *c = (struct store_cancel *)u->cmd;
     struct lane *lane;
-    int row;
-    struct job *j = loaded_job(w, u, &row, &lane);
+    int row = 0;
+    struct job *j = steer_is_known(u) ? NULL : loaded_job(w, u, &row, &lane);
 
+    c->changed = false;
     if (!j)
         return;
+    c->changed = true;
     if (was_removed(w, j->id)) {
         cancel_waiting(w, c, j, lane, pg_int(w->batch.loaded, row, ROW_HAS_STATE) != 0);
     } else if (j->status == JOB_RUNNING) {
-        cancel_running(w, c, row);
+        c->changed = cancel_running(w, c, row);
     } else if (j->status == JOB_PENDING) {
         /* Another replica is just moving it. */
         err_set(&u->cmd->err, ERR_ABORTED, NULL, "job %" PRId64 " is changing at this moment, try again", j->id);
@@ -132,16 +137,21 @@ void cancel_plan(struct writer *w, struct unit *u)
     } else {
         job_transition_check(j->id, j->status, JOB_CANCELLED, &u->cmd->err);
     }
+    if (u->cmd->err.code == ERR_OK)
+        steer_note(w, &c->key, j->id);
+    else
+        c->changed = false;
 }
 
 void retry_plan(struct writer *w, struct unit *u)
 {
     struct store_retry *c = (struct store_retry *)u->cmd;
     struct lane *lane;
-    int row, from;
-    struct job *j = loaded_job(w, u, &row, &lane);
+    int row = 0, from;
+    struct job *j = steer_is_known(u) ? NULL : loaded_job(w, u, &row, &lane);
     struct effect *e;
 
+    c->changed = false;
     if (!j || u->cmd->err.code != ERR_OK) /* its unique key is another job's by now */
         return;
     from = j->status;
@@ -168,5 +178,7 @@ void retry_plan(struct writer *w, struct unit *u)
     put_pending(w, j, lane, true);
     deadline_of_start(w, j);
     count_change(w, lane, from, JOB_PENDING);
+    steer_note(w, &c->key, j->id);
+    c->changed = true;
     e->job = j;
 }

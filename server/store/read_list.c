@@ -187,6 +187,7 @@ int read_list(struct reader *r, struct store_list *cmd, struct err *ret_err)
     if (!ids)
         return -(int)ret_err->code;
     cmd->more = pg_rows(ids) > cmd->limit;
+    cmd->next_before_id = cmd->more ? pg_int(ids, cmd->limit - 1, 0) : 0;
     rc = pg_rows(ids) ? read_jobs(r, cmd, ids, ret_err) : 0;
     pg_free(ids);
     return rc;

@@ -16,7 +16,7 @@ enum { EXTRA_PLACE = 18 }; /* among the parameters of job_insert_extra, from 0 *
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
-    struct pg_params *all[] = {&r->job_extra, &r->deadline,     &r->unique_gone,  &r->request_turn, &r->job,
+    struct pg_params *all[] = {&r->steer_request, &r->job_extra, &r->deadline,     &r->unique_gone,  &r->request_turn, &r->job,
                                &r->waiting,   &r->scheduled,    &r->lease,        &r->lease_gone,   &r->state,
                                &r->update,    &r->attempt,      &r->transition,   &r->cancel,       &r->lease_put,
                                &r->patch,     &r->request,      &r->request_find, &r->load,         &r->remove,
@@ -399,6 +399,9 @@ void rows_send(struct writer *w)
 
     if (!w->asks_requests)
         send(w, SQL_REQUEST_PUT, &r->request);
+    if (r->steer_request.n)
+        pg_add_time(&r->steer_request, w->batch.now_us);
+    send(w, SQL_REQUEST_PUT, &r->steer_request);
     send(w, SQL_REQUEST_TURN, &r->request_turn);
     send(w, SQL_SESSION_PUT, &r->session);
     send(w, SQL_JOB_INSERT, &r->job);

@@ -172,11 +172,23 @@ struct store_progress {
     struct cancel_request cancel; /* time_us != 0: should stop */
 };
 
+/* Under which a cancel or a retry may be repeated: the same body is done once and answered again; another body is
+ * refused with ALREADY_EXISTS (REQUEST_ID_REUSED). Kept with the request ids of dispatches, and for as long. */
+struct steer_key {
+    struct span id;        /* empty: none; every time anew */
+    uint8_t body_hash[16]; /* of what is asked for */
+    /* out */
+    bool replayed; /* it was done before; nothing was done now */
+    bool reused;   /* private: with another body */
+};
+
 /* NOT_FOUND; FAILED_PRECONDITION (JOB_TRANSITION_REFUSED). */
 struct store_cancel {
     struct store_cmd cmd;
     int64_t job_id;
-    struct span actor, reason, request_id;
+    struct span actor, reason, request_id; /* for the record */
+    struct steer_key key;
+    bool changed; /* out: false when its worker had been told to stop before, or it is a repetition */
 };
 
 /* NOT_FOUND; FAILED_PRECONDITION (JOB_TRANSITION_REFUSED). */
@@ -184,6 +196,8 @@ struct store_retry {
     struct store_cmd cmd;
     int64_t job_id;
     struct span actor, reason, request_id;
+    struct steer_key key;
+    bool changed; /* out: false when it is a repetition */
 };
 
 /* ---- workers ---- */
@@ -264,7 +278,8 @@ struct store_list {
     /* out */
     struct job *jobs; /* newest first */
     size_t n_jobs;
-    bool more; /* there are further ones */
+    bool more;              /* there are further ones */
+    int64_t next_before_id; /* with more: where they begin; jobs may be none all the same, when they ceased to match */
 };
 
 struct stats_row {

@@ -357,6 +357,27 @@ says "wrong list"
 expect 0 joblog retry "$fourth" --json
 json status pending
 expect 5 joblog retry "$fourth"
+expect 2 joblog cancel
+complains "needs ids, or a filter"
+expect 2 joblog retry 7 --queue mail
+complains "ids or a filter, not both"
+expect 2 joblog cancel 7 --dry-run
+expect 5 joblog cancel --failed
+complains "only pending and running jobs can be cancelled"
+for n in 1 2 3; do expect 0 joblog dispatch bulk --queue bulk --label "n=$n"; done
+expect 0 joblog cancel --queue bulk --dry-run
+says "3 jobs would be cancelled"
+expect 0 joblog cancel --queue bulk --limit 1 --json
+json matched 1
+json changed 1
+json dry_run false
+expect 0 joblog cancel --queue bulk --since 1h --reason "no more"
+says "2 jobs cancelled"
+expect 0 joblog retry --queue bulk --status cancelled --label n=2
+says "1 job put back"
+expect 0 joblog retry --queue bulk
+says "0 jobs put back"
+expect 0 joblog cancel --queue bulk
 expect 3 joblog cancel "$third" 123 "$fourth" --json
 [ "$("$bin/json_get" status <<<"$out" | sort | uniq -c | tr -s ' ')" = " 2 cancelled" ] || fail "the others are cancelled"
 

@@ -55,6 +55,8 @@ static const struct line {
     {"JobLogService/WaitJob", D | V, CANCELLED, false},
     {"JobLogService/CancelJob", D, PENDING, false},
     {"JobLogService/RetryJob", D, CANCELLED, false},
+    {"JobLogService/CancelJobs", D, NOTHING, false},
+    {"JobLogService/RetryJobs", D, NOTHING, false},
     {"JobLogService/ListJobStatuses", KNOWN, NOTHING, false},
     {"JobLogService/GetJobStats", D | V, NOTHING, false},
     {"WorkerService/Work", W, NOTHING, false},
@@ -249,10 +251,13 @@ static ProtobufCMessage *request_of(const struct crpc_method *method, struct mad
     static Joblog__V1__CompleteWrite complete;
     static Joblog__V1__FailWrite fail;
     static Joblog__V1__JobError error;
+    static Joblog__V1__JobFilter elsewhere;
     ProtobufCMessage *m = new_message(method->input);
     void **part;
     spec = spec_of("mail", "q");
     spec.owner = (char *)"me";
+    joblog__v1__job_filter__init(&elsewhere);
+    elsewhere.batch = (char *)"of nobody";
     joblog__v1__worker_hello__init(&hello);
     hello.name = (char *)"w";
     joblog__v1__progress_write__init(&progress);
@@ -277,6 +282,8 @@ static ProtobufCMessage *request_of(const struct crpc_method *method, struct mad
         *part = &fail;
     if ((part = field_of(m, "export_type")) != NULL)
         *part = (void *)"lanes";
+    if ((part = field_of(m, "filter")) != NULL && field_of(m, "dry_run"))
+        *part = &elsewhere;
     if ((part = field_of(m, "list_services")) != NULL) {
         *part = (void *)"";
         ((Grpc__Reflection__V1__ServerReflectionRequest *)m)->message_request_case =

@@ -78,6 +78,7 @@ static void load(struct job *jobs, size_t n, bool more)
     list->jobs = jobs;
     list->n_jobs = n;
     list->more = more;
+    list->next_before_id = more ? jobs[n - 1].id : 0;
     fake_store_done(NULL);
 }
 

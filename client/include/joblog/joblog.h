@@ -19,6 +19,7 @@
 #define JOBLOG_JOBLOG_H
 
 #include "joblog/access.h"
+#include "joblog/bulk.h"
 #include "joblog/client.h"
 #include "joblog/error.h"
 #include "joblog/export.h"
