@@ -261,10 +261,10 @@ void daemon_log_refused(const struct daemon *d)
         return;
     limits_read(d->limit_calls.limits, &n);
     log_info("refused since the start connections=%" PRIu64 " cut=%" PRIu64 " max_calls=%" PRIu64 " rate=%" PRIu64
-             " calls=%" PRIu64 " streams=%" PRIu64 " sessions=%" PRIu64 " overload=%" PRIu64
+             " calls=%" PRIu64 " streams=%" PRIu64 " sessions=%" PRIu64 " overload=%" PRIu64 " turns=%" PRIu64
              " now connections=%u calls=%u callers=%zu",
              crpc_server_connections_refused(d->server), crpc_server_cut(d->server), crpc_server_shed(d->server),
-             n.rate, n.calls, n.streams, n.sessions, n.overload, crpc_server_connections(d->server),
+             n.rate, n.calls, n.streams, n.sessions, n.overload, n.turns, crpc_server_connections(d->server),
              crpc_server_calls(d->server), n.callers);
 }
 

@@ -20,6 +20,8 @@
 enum { PARTS = 16, CALLERS_MAX = 4096 };
 /* One line a caller in this time, with how often it was refused meanwhile. */
 enum { LOG_PAUSE_US = 10 * 1000 * 1000 };
+/* How many turns one end gives when nobody else calls any more, so that not all come at once. */
+enum { TURNS_ALONE = 4 };
 enum { SECOND_US = 1000000, BUSY_RETRY_MS = 1000, HARD_FACTOR = 4 };
 
 struct user {
@@ -28,7 +30,9 @@ struct user {
     int64_t filled_us, logged_us;
     uint64_t refused; /* since the last line */
     bool logged;
-    int64_t under_way[LIMITS_KINDS];
+    int64_t under_way[LIMITS_KINDS]; /* with those that wait for their turn */
+    int64_t waiting;
+    struct limits_turn *turns, **turns_end;
     size_t key_len;
     char key[];
 };
@@ -43,7 +47,8 @@ struct limits {
     struct part parts[PARTS];
     /* Unary calls under way, and callers that have some. */
     atomic_llong n_calls, n_busy;
-    atomic_ullong refused[LIMITS_KINDS], refused_rate, refused_overload;
+    atomic_llong shared_us; /* when several callers last had some */
+    atomic_ullong refused[LIMITS_KINDS], refused_rate, refused_overload, turns;
 };
 
 struct limits *limits_new(const struct limits_rules *rules)
@@ -135,6 +140,7 @@ static struct user *get(const struct limits *limits, struct part *part, struct s
         return NULL;
     memcpy(u->key, key.data, key.len);
     u->key_len = key.len;
+    u->turns_end = &u->turns;
     u->tokens = (double)limits->rules.burst;
     u->filled_us = now_us;
     HASH_ADD_KEYPTR(hh, part->users, u->key, key.len, u);
@@ -223,16 +229,65 @@ static void note_refused(struct user *u, const struct err *err, int64_t now_us)
     u->refused = 0;
 }
 
-static void begin(struct limits *limits, struct user *u, enum limits_kind kind)
+static void begin(struct limits *limits, struct user *u, enum limits_kind kind, int64_t now_us)
 {
     if (u->under_way[kind]++ == 0 && kind == LIMITS_CALL)
         atomic_fetch_add_explicit(&limits->n_busy, 1, memory_order_relaxed);
-    if (kind == LIMITS_CALL)
-        atomic_fetch_add_explicit(&limits->n_calls, 1, memory_order_relaxed);
+    if (kind != LIMITS_CALL)
+        return;
+    atomic_fetch_add_explicit(&limits->n_calls, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&limits->n_busy, memory_order_relaxed) > 1)
+        atomic_store_explicit(&limits->shared_us, now_us, memory_order_relaxed);
+}
+
+bool limits_are_shared(const struct limits *limits, int64_t now_us)
+{
+    int64_t at = atomic_load_explicit(&limits->shared_us, memory_order_relaxed);
+    return atomic_load_explicit(&limits->n_busy, memory_order_relaxed) > 1 || (at != 0 && now_us - at < SECOND_US);
+}
+
+/* How many of a caller's calls are served at a time. */
+static int64_t at_once(const struct limits *limits)
+{
+    int64_t busy = atomic_load_explicit(&limits->n_busy, memory_order_relaxed);
+    int64_t each = LIMITS_AT_ONCE / (busy > 2 ? busy : 2);
+    return each > LIMITS_AT_LEAST ? each : LIMITS_AT_LEAST;
+}
+
+/* The call has begun. Is it to wait? With the lock. */
+static bool waits(struct limits *limits, struct user *u, struct limits_turn *turn, int64_t now_us)
+{
+    if (u->under_way[LIMITS_CALL] - u->waiting <= at_once(limits) || !limits_are_shared(limits, now_us))
+        return false;
+    turn->next = NULL;
+    *u->turns_end = turn;
+    u->turns_end = &turn->next;
+    u->waiting++;
+    atomic_fetch_add_explicit(&limits->turns, 1, memory_order_relaxed);
+    return true;
+}
+
+/* With the lock. The turns, to be posted without it. */
+static struct limits_turn *take_turns(struct limits *limits, struct user *u, int64_t now_us)
+{
+    int64_t served = u->under_way[LIMITS_CALL] - u->waiting, n = at_once(limits) - served;
+    if (!limits_are_shared(limits, now_us))
+        n = TURNS_ALONE;
+    struct limits_turn *taken = NULL, **end = &taken;
+    for (; n > 0 && u->turns; n--) {
+        *end = u->turns;
+        end = &u->turns->next;
+        u->turns = u->turns->next;
+        u->waiting--;
+    }
+    *end = NULL;
+    if (!u->turns)
+        u->turns_end = &u->turns;
+    return taken;
 }
 
 int limits_enter(struct limits *limits, struct span key, enum limits_kind kind, bool eases, int64_t wait_ms,
-                 int64_t now_us, bool *ret_light, struct err *ret_err)
+                 int64_t now_us, struct limits_turn *turn, bool *ret_light, struct err *ret_err)
 {
     int64_t all;
     struct part *part = part_of(limits, key);
@@ -245,19 +300,22 @@ int limits_enter(struct limits *limits, struct span key, enum limits_kind kind, 
     if (u && (rc = check_count(limits, u, kind, &err)) == 0 && (rc = check_rate(limits, u, now_us, &err)) == 0 &&
         (eases || (rc = check_load(limits, u, wait_ms, &err)) == 0)) {
         *ret_light = u->under_way[LIMITS_CALL] < share(limits, &all) / 2;
-        begin(limits, u, kind);
+        begin(limits, u, kind, now_us);
+        if (kind == LIMITS_CALL && turn && waits(limits, u, turn, now_us))
+            rc = LIMITS_WAIT;
     }
-    if (u && rc != 0)
+    if (u && rc < 0)
         note_refused(u, &err, now_us);
     pthread_mutex_unlock(&part->lock);
-    if (rc != 0 && ret_err)
+    if (rc < 0 && ret_err)
         *ret_err = err;
     return rc;
 }
 
-void limits_leave(struct limits *limits, struct span key, enum limits_kind kind)
+void limits_leave(struct limits *limits, struct span key, enum limits_kind kind, int64_t now_us)
 {
     struct part *part = part_of(limits, key);
+    struct limits_turn *turns = NULL;
     pthread_mutex_lock(&part->lock);
     struct user *u = find(part, key);
     if (u && u->under_way[kind] > 0) {
@@ -266,7 +324,14 @@ void limits_leave(struct limits *limits, struct span key, enum limits_kind kind)
         if (kind == LIMITS_CALL)
             atomic_fetch_sub_explicit(&limits->n_calls, 1, memory_order_relaxed);
     }
+    if (u && u->turns)
+        turns = take_turns(limits, u, now_us);
     pthread_mutex_unlock(&part->lock);
+    while (turns) {
+        struct tag *tag = turns->tag;
+        turns = turns->next; /* which may be gone after the post */
+        tag_post(tag, true);
+    }
 }
 
 void limits_read(struct limits *limits, struct limits_counts *ret)
@@ -275,7 +340,8 @@ void limits_read(struct limits *limits, struct limits_counts *ret)
                                   .calls = atomic_load(&limits->refused[LIMITS_CALL]),
                                   .streams = atomic_load(&limits->refused[LIMITS_STREAM]),
                                   .sessions = atomic_load(&limits->refused[LIMITS_SESSION]),
-                                  .overload = atomic_load(&limits->refused_overload)};
+                                  .overload = atomic_load(&limits->refused_overload),
+                                  .turns = atomic_load(&limits->turns)};
     for (size_t i = 0; i < PARTS; i++) {
         pthread_mutex_lock(&limits->parts[i].lock);
         ret->callers += HASH_COUNT(limits->parts[i].users);

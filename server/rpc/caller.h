@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/span.h"
+#include "core/limits.h"
 #include "core/rights.h"
 #include "crpc/call.h"
 #include "store/store.h"
@@ -16,6 +17,7 @@ struct caller {
     struct span actor;         /* for the audit trail: "token:gateway", or "token:gateway for alice" */
     struct span owner;         /* whose jobs and exports are its own, and to whom belongs what it makes */
     struct job_scope scope;    /* what it may see and touch; keeps pointers into identity */
+    struct limits_turn turn;   /* while the call waits for it */
     bool light;                /* has less under way than others: its writes need not wait behind theirs */
 };
 

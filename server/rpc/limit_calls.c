@@ -57,8 +57,12 @@ static int limit_before(struct crpc_call *call, void *user, struct err *ret_err)
         caller->light = true;
     if (!key_of(call, &key))
         return 0;
-    return limits_enter(l->limits, key, kind_of(method), begins_with(method->path, "/joblog.v1.WorkerService/"),
-                        store_wait_ms(l->store, reads(method)), clock_mono_us(), &caller->light, ret_err);
+    int64_t now_us = clock_mono_us();
+    bool eases = begins_with(method->path, "/joblog.v1.WorkerService/");
+    caller->turn.tag = !eases && limits_are_shared(l->limits, now_us) ? crpc_call_hold(call) : NULL;
+    int rc = limits_enter(l->limits, key, kind_of(method), eases, store_wait_ms(l->store, reads(method)), now_us,
+                          caller->turn.tag ? &caller->turn : NULL, &caller->light, ret_err);
+    return rc == LIMITS_WAIT ? CRPC_HELD : rc;
 }
 
 static void limit_after(struct crpc_call *call, void *user, const struct err *status, int64_t duration_us)
@@ -68,7 +72,7 @@ static void limit_after(struct crpc_call *call, void *user, const struct err *st
     (void)status;
     (void)duration_us;
     if (key_of(call, &key))
-        limits_leave(l->limits, key, kind_of(crpc_call_method(call)));
+        limits_leave(l->limits, key, kind_of(crpc_call_method(call)), clock_mono_us());
 }
 
 struct crpc_interceptor limit_calls_interceptor(struct limit_calls *limit_calls)

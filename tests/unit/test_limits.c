@@ -20,7 +20,7 @@ static int enter(struct limits *l, struct span key, enum limits_kind kind, int64
 {
     bool light;
     *err = ERR_NONE;
-    return limits_enter(l, key, kind, false, wait_ms, now, &light, err);
+    return limits_enter(l, key, kind, false, wait_ms, now, NULL, &light, err);
 }
 
 static void test_rate(void **state)
@@ -32,7 +32,7 @@ static void test_rate(void **state)
     int64_t now = 5 * SECOND;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, now, &err), 0);
-        limits_leave(l, ANN, LIMITS_CALL);
+        limits_leave(l, ANN, LIMITS_CALL, 0);
     }
     assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, now, &err), -ERR_RESOURCE_EXHAUSTED);
     assert_string_equal(err.reason, "RATE_LIMITED");
@@ -69,7 +69,7 @@ static void test_under_way(void **state)
         assert_int_equal(enter(l, ANN, (enum limits_kind)kind, 0, 0, &err), -ERR_RESOURCE_EXHAUSTED);
         assert_string_equal(err.reason, reasons[kind]);
         assert_int_equal(err.retry_after_ms, 1000);
-        limits_leave(l, ANN, (enum limits_kind)kind);
+        limits_leave(l, ANN, (enum limits_kind)kind, 0);
         assert_int_equal(enter(l, ANN, (enum limits_kind)kind, 0, 0, &err), 0);
         assert_int_equal(enter(l, ANN, (enum limits_kind)kind, 0, 0, &err), -ERR_RESOURCE_EXHAUSTED);
         assert_int_equal(enter(l, BOB, (enum limits_kind)kind, 0, 0, &err), 0);
@@ -91,7 +91,7 @@ static void test_refused_takes_nothing(void **state)
     for (int i = 0; i < 10; i++)
         assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, 0, &err), -ERR_RESOURCE_EXHAUSTED);
     assert_string_equal(err.reason, "TOO_MANY_CALLS");
-    limits_leave(l, ANN, LIMITS_CALL);
+    limits_leave(l, ANN, LIMITS_CALL, 0);
     assert_int_equal(enter(l, ANN, LIMITS_CALL, 0, 0, &err), 0); /* the second token is still there */
     limits_free(l);
 }
@@ -107,7 +107,7 @@ static void test_overload(void **state)
     for (int i = 0; i < LIMITS_FEW; i++)
         assert_int_equal(enter(l, ANN, LIMITS_CALL, 100000, 0, &err), 0);
     for (int i = 0; i < LIMITS_FEW; i++)
-        limits_leave(l, ANN, LIMITS_CALL);
+        limits_leave(l, ANN, LIMITS_CALL, 0);
     /* Ann floods while there is no load. */
     for (int i = 0; i < 1000; i++)
         assert_int_equal(enter(l, ANN, LIMITS_CALL, 100, 0, &err), 0);
@@ -121,7 +121,7 @@ static void test_overload(void **state)
     assert_int_equal(enter(l, ANN, LIMITS_CALL, 399, 0, &err), -ERR_RESOURCE_EXHAUSTED);
     /* When it is far too much, nobody, but for what eases the load. */
     assert_int_equal(enter(l, BOB, LIMITS_CALL, 401, 0, &err), -ERR_RESOURCE_EXHAUSTED);
-    assert_int_equal(limits_enter(l, BOB, LIMITS_SESSION, true, 100000, 0, &light, &err), 0);
+    assert_int_equal(limits_enter(l, BOB, LIMITS_SESSION, true, 100000, 0, NULL, &light, &err), 0);
     /* It goes down: all is well again. */
     assert_int_equal(enter(l, ANN, LIMITS_CALL, 50, 0, &err), 0);
     limits_read(l, &counts);
@@ -137,13 +137,90 @@ static void test_light(void **state)
     struct err err;
     bool light;
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(limits_enter(l, ANN, LIMITS_CALL, false, 0, 0, &light, &err), 0);
+        assert_int_equal(limits_enter(l, ANN, LIMITS_CALL, false, 0, 0, NULL, &light, &err), 0);
         assert_false(light);
     }
     for (int i = 0; i < 30; i++) { /* a quarter of all, which grow */
-        assert_int_equal(limits_enter(l, BOB, LIMITS_CALL, false, 0, 0, &light, &err), 0);
+        assert_int_equal(limits_enter(l, BOB, LIMITS_CALL, false, 0, 0, NULL, &light, &err), 0);
         assert_true(light == (i == 0 || i < (100 + i) / 4));
     }
+    limits_free(l);
+}
+
+/* ---- turns ---- */
+
+struct turn {
+    struct tag tag;
+    struct limits_turn turn;
+    int n; /* posts */
+};
+
+static void turn_post(struct tag *tag, bool ok)
+{
+    assert_true(ok);
+    ((struct turn *)(void *)tag)->n++;
+}
+
+static int enter_in_turn(struct limits *l, struct span key, struct turn *t, int64_t now)
+{
+    bool light;
+    *t = (struct turn){.tag.post = turn_post, .turn.tag = &t->tag};
+    return limits_enter(l, key, LIMITS_CALL, false, 0, now, &t->turn, &light, NULL);
+}
+
+static void test_turns(void **state)
+{
+    (void)state;
+    enum { HALF = LIMITS_AT_ONCE / 2, MANY = 3 * HALF };
+    static struct turn turns[MANY + 10], bobs[HALF + 1];
+    struct limits *l = limits_new(&(struct limits_rules){.calls = 0});
+    struct limits_counts counts;
+    int64_t now = 5 * SECOND;
+    /* Who is alone never waits. */
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(enter_in_turn(l, ANN, &turns[i], now), 0);
+    assert_false(limits_are_shared(l, now));
+    /* Bob comes: he is served, she waits from now on. */
+    assert_int_equal(enter_in_turn(l, BOB, &bobs[0], now), 0);
+    assert_true(limits_are_shared(l, now));
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(enter_in_turn(l, ANN, &turns[MANY + i], now), LIMITS_WAIT);
+    /* Until she has less than her half under way; then each end gives one turn, in order. */
+    for (int i = 0; i < MANY - HALF; i++)
+        limits_leave(l, ANN, LIMITS_CALL, now);
+    assert_int_equal(turns[MANY].n, 0);
+    for (int i = 0; i < 3; i++) {
+        limits_leave(l, ANN, LIMITS_CALL, now);
+        assert_int_equal(turns[MANY + i].n, 1);
+        assert_int_equal(turns[MANY + i + 1].n, 0);
+    }
+    /* Bob's many wait like hers. */
+    for (int i = 1; i < HALF; i++)
+        assert_int_equal(enter_in_turn(l, BOB, &bobs[i], now), 0);
+    assert_int_equal(enter_in_turn(l, BOB, &bobs[HALF], now), LIMITS_WAIT);
+    for (int i = 0; i <= HALF; i++)
+        limits_leave(l, BOB, LIMITS_CALL, now);
+    assert_int_equal(bobs[HALF].n, 1);
+    /* He has gone, for a second she is still held back; then her ends give turns to all. */
+    limits_leave(l, ANN, LIMITS_CALL, now + SECOND / 2);
+    assert_int_equal(turns[MANY + 3].n, 1);
+    assert_int_equal(turns[MANY + 4].n, 0);
+    now += 2 * SECOND;
+    assert_false(limits_are_shared(l, now));
+    limits_leave(l, ANN, LIMITS_CALL, now);
+    limits_leave(l, ANN, LIMITS_CALL, now);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(turns[MANY + i].n, 1);
+    limits_read(l, &counts);
+    assert_int_equal(counts.turns, 11);
+    /* Of very many callers each has some. */
+    char name[32];
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(enter_in_turn(l, span_of(name, (size_t)snprintf(name, sizeof name, "c%d", i)), &turns[0], now),
+                         0);
+    for (int i = 0; i < LIMITS_AT_LEAST; i++)
+        assert_int_equal(enter_in_turn(l, SPAN_LIT("new"), &turns[0], now), 0);
+    assert_int_equal(enter_in_turn(l, SPAN_LIT("new"), &turns[0], now), LIMITS_WAIT);
     limits_free(l);
 }
 
@@ -160,7 +237,7 @@ static void test_many_callers(void **state)
     for (int i = 0; i < MANY; i++) {
         struct span key = span_of(name, (size_t)snprintf(name, sizeof name, "ipv4:10.%d", i));
         assert_int_equal(enter(l, key, LIMITS_CALL, 0, i, &err), 0);
-        limits_leave(l, key, LIMITS_CALL);
+        limits_leave(l, key, LIMITS_CALL, 0);
     }
     limits_read(l, &counts);
     assert_true(counts.callers <= 65536);
@@ -192,10 +269,10 @@ static void test_short_memory(void **state)
         allowed = n;
         mem_set_gate(gate);
         struct limits *l = limits_new(&(struct limits_rules){.calls = 1});
-        if (l && (rc = limits_enter(l, ANN, LIMITS_CALL, false, 0, 0, &(bool){false}, &err)) != 0)
+        if (l && (rc = limits_enter(l, ANN, LIMITS_CALL, false, 0, 0, NULL, &(bool){false}, &err)) != 0)
             assert_int_equal(rc, -ERR_RESOURCE_EXHAUSTED);
         if (rc == 0)
-            limits_leave(l, ANN, LIMITS_CALL);
+            limits_leave(l, ANN, LIMITS_CALL, 0);
         mem_set_gate(NULL);
         limits_free(l);
         assert_true(n < 20);
@@ -210,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_refused_takes_nothing),
         cmocka_unit_test(test_overload),
         cmocka_unit_test(test_light),
+        cmocka_unit_test(test_turns),
         cmocka_unit_test(test_many_callers),
         cmocka_unit_test(test_short_memory),
     };

@@ -299,11 +299,15 @@ void call_end(struct crpc_call *call, const struct err *err, const ProtobufCMess
 static int run_before(struct crpc_call *call, struct err *ret_err)
 {
     const struct crpc_server_options *o = &call->server->options;
-    if (o->n_interceptors)
+    if (o->n_interceptors && !call->start_us)
         call->start_us = clock_mono_us();
     for (; call->n_before < o->n_interceptors; call->n_before++) {
         const struct crpc_interceptor *i = &o->interceptors[call->n_before];
         int rc = i->before ? i->before(call, i->user, ret_err) : 0;
+        if (rc == CRPC_HELD) {
+            call->n_before++;
+            return rc;
+        }
         if (rc != 0) {
             if (ret_err->code == ERR_OK)
                 ret_err->code = (enum err_code) - rc;
@@ -350,13 +354,9 @@ static void start_arenas(struct crpc_call *call)
     call->charge.quota = call->recv_charge.quota = &call->server->decoded;
 }
 
-/* 0 when the handler may run. */
-static int prepare(struct crpc_call *call, grpc_byte_buffer *payload, const struct err *refusal, struct err *ret_err)
+/* 0 when the handler may run, or CRPC_HELD. */
+static int prepare(struct crpc_call *call, grpc_byte_buffer *payload, struct err *ret_err)
 {
-    if (refusal) {
-        *ret_err = *refusal;
-        return -(int)refusal->code;
-    }
     int rc = run_before(call, ret_err);
     if (rc != 0)
         return rc;
@@ -365,6 +365,61 @@ static int prepare(struct crpc_call *call, grpc_byte_buffer *payload, const stru
         return rc;
     call->state = arena_zalloc(&call->arena, call->method->handler->state_size);
     return call->state ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+}
+
+/* From the interceptors that are still to be asked to the handler's beginning. Takes payload. */
+static void call_proceed(struct crpc_call *call, grpc_byte_buffer *payload)
+{
+    const struct crpc_handler *h = call->method->handler;
+    struct err err = ERR_NONE;
+    int rc = prepare(call, payload, &err);
+    if (rc == CRPC_HELD) {
+        call->held = true;
+        call->hold->payload = payload;
+        crpc_event_arm(call, &call->hold->event);
+        return;
+    }
+    if (rc != 0) {
+        call_end(call, &err, NULL);
+    } else {
+        call->started = true;
+        if (h->simple)
+            run_simple(call);
+        else
+            chain_start(call, h->first);
+    }
+    if (payload)
+        grpc_byte_buffer_destroy(payload);
+}
+
+static void call_released(struct crpc_event *ev, bool ok)
+{
+    (void)ok;
+    struct crpc_call *call = ev->call;
+    grpc_byte_buffer *payload = call->hold->payload;
+    struct err err;
+    call->held = false;
+    if (!call->cancelled && crpc_call_time_left_ms(call) > 0) {
+        call_proceed(call, payload);
+        return;
+    }
+    err_set(&err, ERR_DEADLINE_EXCEEDED, NULL, "the deadline passed");
+    call_end(call, &err, NULL); /* nobody sees it but after() */
+    if (payload)
+        grpc_byte_buffer_destroy(payload);
+}
+
+struct tag *crpc_call_hold(struct crpc_call *call)
+{
+    if (!call->hold)
+        call->hold = arena_zalloc(&call->arena, sizeof *call->hold);
+    if (!call->hold)
+        return NULL;
+    /* It may be posted before it is armed, but that only arrives afterwards. */
+    crpc_event_arm(call, &call->hold->event);
+    crpc_event_disarm(&call->hold->event);
+    call->hold->event.on_done = call_released;
+    return &call->hold->event.tag;
 }
 
 void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_buffer *payload,
@@ -388,19 +443,14 @@ void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_b
         call_batch(call, &op, 1, &call->op_close);
     }
 
-    struct err err = ERR_NONE;
-    if (prepare(call, payload, refusal, &err) != 0) {
-        call_end(call, &err, NULL);
+    if (refusal) {
+        call_end(call, refusal, NULL);
+        if (payload)
+            grpc_byte_buffer_destroy(payload);
     } else {
         assert(h); /* a call without a method has a refusal */
-        call->started = true;
-        if (h->simple)
-            run_simple(call);
-        else
-            chain_start(call, h->first);
+        call_proceed(call, payload);
     }
-    if (payload)
-        grpc_byte_buffer_destroy(payload);
     worker_ready(call->worker, &call->ready);
 }
 

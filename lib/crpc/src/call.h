@@ -15,6 +15,12 @@ struct method;
 
 enum wait { LANE_OFF, LANE_READY, LANE_RECV, LANE_SEND, LANE_EVENT, LANE_SIGNAL };
 
+/* While an interceptor holds a call. */
+struct hold {
+    struct crpc_event event;
+    grpc_byte_buffer *payload;
+};
+
 /* One chain. */
 struct lane {
     enum wait wait;
@@ -46,6 +52,7 @@ struct crpc_call {
     bool received_compressed;
     bool close_late;                     /* RECV_CLOSE_ON_SERVER goes with the status */
     bool closed;                         /* done() has run; only signals can hold the call */
+    bool held;                           /* by an interceptor */
     enum crpc_compression compression;   /* as the handler set it */
     grpc_compression_algorithm encoding; /* settled with the first message */
     int close_cancelled;                 /* written by core */
@@ -57,6 +64,7 @@ struct crpc_call {
     void *context; /* the interceptors' */
     struct crpc_signal *signals;
     struct crpc_peer_identity *identity; /* in the arena, once asked for */
+    struct hold *hold;                   /* in the arena, once asked for */
     grpc_metadata *initial, *trailing;   /* CALL_METADATA_MAX and one each, in the arena */
     size_t n_initial, n_trailing;
     char *peer;

@@ -162,7 +162,7 @@ void call_run(struct ready *ready)
     for (size_t i = 0; i < CALL_LANES; i++)
         if (call->lanes[i].wait != LANE_OFF)
             return;
-    if (!crpc_call_ended(call)) {
+    if (!crpc_call_ended(call) && !call->held) {
         struct err err;
         err_set(&err, ERR_INTERNAL, "NO_STATUS", "the handler ended without an answer");
         call_end(call, &err, NULL);
