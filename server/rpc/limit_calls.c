@@ -53,8 +53,9 @@ static int limit_before(struct crpc_call *call, void *user, struct err *ret_err)
     const struct crpc_method *method = crpc_call_method(call);
     struct caller *caller = crpc_call_context(call);
     struct span key;
-    if (caller)
-        caller->light = true;
+    if (!caller)
+        return 0;
+    caller->light = true;
     if (!key_of(call, &key))
         return 0;
     int64_t now_us = clock_mono_us();
