@@ -123,10 +123,7 @@ static void streams_end_with_their_credentials(void **state)
 {
     struct crpc_channel *all = caller("all", (struct identity){.owner = L("all"),
                                                                .roles = ROLE_DISPATCHER | ROLE_VIEWER | ROLE_EXPORTER}),
-                        *works = caller("works", (struct identity){.owner = L("w"), .roles = ROLE_WORKER}),
-                        *brief = caller("brief", (struct identity){.owner = L("b"),
-                                                                   .roles = ROLE_VIEWER,
-                                                                   .expire_us = clock_wall_us() + 3000000});
+                        *works = caller("works", (struct identity){.owner = L("w"), .roles = ROLE_WORKER});
     int64_t later = dispatch(admin, "later", "nobody-works-here", "");
     struct err err = ERR_NONE;
     (void)state;
@@ -141,8 +138,10 @@ static void streams_end_with_their_credentials(void **state)
     int64_t id = must_dispatch(admin, &spec);
     struct test_lease lease = worker_lease(w);
     assert_int_equal(lease.job_id, id);
-    struct crpc_stream *download = begin_download(all),
-                       *streams[] = {must_watch(all, later, 0, false), watch_all(all),
+    struct crpc_stream *download = begin_download(all);
+    struct crpc_channel *brief = caller(
+        "brief", (struct identity){.owner = L("b"), .roles = ROLE_VIEWER, .expire_us = clock_wall_us() + 3000000});
+    struct crpc_stream *streams[] = {must_watch(all, later, 0, false), watch_all(all),
                                      watch_export(all, start_export(all, "slow")), must_watch(brief, later, 0, true)};
     for (size_t i = 0; i < 4; i++) {
         ProtobufCMessage *message = NULL;

@@ -16,7 +16,7 @@ struct method;
 enum wait { LANE_OFF, LANE_READY, LANE_RECV, LANE_SEND, LANE_EVENT, LANE_SIGNAL };
 
 /* While an interceptor holds a call. */
-struct hold {
+struct call_hold {
     struct crpc_event event;
     grpc_byte_buffer *payload;
 };
@@ -64,7 +64,7 @@ struct crpc_call {
     void *context; /* the interceptors' */
     struct crpc_signal *signals;
     struct crpc_peer_identity *identity; /* in the arena, once asked for */
-    struct hold *hold;                   /* in the arena, once asked for */
+    struct call_hold *hold;              /* in the arena, once asked for */
     grpc_metadata *initial, *trailing;   /* CALL_METADATA_MAX and one each, in the arena */
     size_t n_initial, n_trailing;
     char *peer;

@@ -19,7 +19,7 @@ enum {
     LOOK_MS = 20,
     BUSY_LOOK_MS = 5, /* while there is something to be seen */
     BUSY_US = 5000,   /* of processor time without a turn: connections are looked at */
-    STUCK_US = 25000, /* who has sent GREEDY_BYTES meanwhile is cut off */
+    STUCK_US = 60000, /* who has sent GREEDY_BYTES meanwhile is cut off */
     STUCK_MORE = 10,  /* times as long: who has most to be read */
     GREEDY_BYTES = 128 * 1024,
     QUIET_LOOKS = 20, /* then it sleeps; less may be the machine that is short of processors */

@@ -29,8 +29,8 @@ struct crpc_handler {
 enum { CRPC_HELD = 1 };
 /* A turn of a call that its interceptor makes wait. In before(), which then may return CRPC_HELD: the call stands still
  * with its request undecoded until the tag is posted, exactly once, by any thread (at once if it likes), and goes on
- * with the next interceptor; or ends, when the client is gone or the deadline has passed. When before() returns anything
- * else, the tag must not be posted. NULL: out of memory. */
+ * with the next interceptor; or ends, when the client is gone or the deadline has passed. When before() returns
+ * anything else, the tag must not be posted. NULL: out of memory. */
 struct tag *crpc_call_hold(struct crpc_call *call);
 
 /* Around every call of a method that is served, on its worker; not around those that max_calls refuses. */
