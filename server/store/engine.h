@@ -344,8 +344,6 @@ struct writer {
     int64_t cancel_seen_us;
     int64_t *expired; /* sessions that the table shows as expired, with leases */
     size_t n_expired;
-    int64_t *stale; /* the same, without leases */
-    size_t n_stale;
     unsigned claim_turn;
     bool asks_requests;  /* this batch asks who holds its request ids instead of taking them for new */
     int64_t purge_block; /* of the request ids: where the next look for old ones begins */

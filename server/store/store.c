@@ -52,7 +52,6 @@ static void writer_free(struct writer *w)
     pg_close(w->pg);
     mem_free(w->units);
     mem_free(w->expired);
-    mem_free(w->stale);
     mem_free(w);
 }
 

@@ -6,11 +6,13 @@ enum {
     WRITE_PROGRESS_US = 200 * 1000, /* and the batch that is under way: within 250 ms */
     LOOK_US = 250 * 1000,
     TICK_US = 1000 * 1000,
+    AFTER_END_US = 10 * 1000, /* so that many that end together are found together */
     SEEN_US = 30 * 1000 * 1000,
     PARTITIONS_US = 600 * 1000 * 1000,
     PURGE_US = 10 * 1000 * 1000,
     ORPHANS_US = 60 * 1000 * 1000,
     HINT_US = 20 * 1000,
+    SESSIONS_KEPT_US = 60 * 1000 * 1000, /* a process that was held up for so long looks at its sessions first */
     CHANGES_US = 5 * 1000 * 1000,
     CHANGES_KEPT_US = 900 * 1000 * 1000
 };
@@ -47,7 +49,7 @@ bool upkeep_due(struct writer *w, int64_t now_us)
         return false;
     if (pg_lost(w->pg))
         return true; /* to mend it */
-    if (w->due_sched_us <= now_us || w->due_deadline_us <= now_us || w->n_expired || w->n_stale || w->unknown)
+    if (w->due_sched_us <= now_us || w->due_deadline_us <= now_us || w->n_expired || w->unknown)
         return true;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US <= now_us)
         return true;
@@ -115,9 +117,7 @@ void upkeep_prepare(struct writer *w)
         put_lost_session(w, 0); /* no session; asks even when there are none */
     for (size_t i = 0; i < w->n_expired; i++)
         put_lost_session(w, w->expired[i]);
-    for (size_t i = 0; i < w->n_stale; i++)
-        put_session_gone(w, w->stale[i]);
-    w->n_expired = w->n_stale = 0;
+    w->n_expired = 0;
     if (w->due_sched_us <= b->now_us)
         b->sent_promote = true;
 }
@@ -306,15 +306,11 @@ static void read_expired(struct writer *w, int64_t now_us)
     pg_params_clear(&w->params);
     pg_add_time(&w->params, now_us);
     r = pg_run(w->pg, sql_name(SQL_SESSION_EXPIRED), &w->params, &err);
-    w->n_expired = w->n_stale = 0;
+    w->n_expired = 0;
     for (int i = 0; r && i < pg_rows(r); i++) {
         int64_t id = pg_int(r, i, 0);
-        if (is_own_session(w, id))
-            continue;
-        if (pg_int(r, i, 1))
+        if (!is_own_session(w, id))
             push_id(&w->expired, &w->n_expired, id);
-        else
-            push_id(&w->stale, &w->n_stale, id);
     }
     pg_free(r);
 }
@@ -344,6 +340,22 @@ static void read_lone_leases(struct writer *w, int64_t now_us)
     /* 0 is no session: it makes the batch ask. */
     if (r && pg_int(r, 0, 0))
         push_id(&w->expired, &w->n_expired, 0);
+    pg_free(r);
+}
+
+/* What ends before the next tick is looked at when it ends. That of live workers will have been renewed by then. */
+static void read_next_end(struct writer *w, int64_t now_us)
+{
+    struct err err;
+    struct pg_result *r;
+    int64_t end_us;
+
+    pg_params_clear(&w->params);
+    pg_add_time(&w->params, now_us);
+    r = pg_run(w->pg, sql_name(SQL_LEASE_NEXT), &w->params, &err);
+    end_us = r ? pg_time(r, 0, 0) : 0;
+    if (end_us && end_us + AFTER_END_US < w->due_tick_us)
+        w->due_tick_us = end_us + AFTER_END_US;
     pg_free(r);
 }
 
@@ -381,6 +393,9 @@ static void run_rarely(struct writer *w, int64_t now_us)
         pg_params_clear(&w->params);
         pg_add_time(&w->params, now_us);
         pg_free(pg_run(w->pg, sql_name(SQL_UNIQUE_PURGE), &w->params, &err));
+        pg_params_clear(&w->params);
+        pg_add_time(&w->params, now_us - SESSIONS_KEPT_US - lease_timeout_us(w));
+        pg_free(pg_run(w->pg, sql_name(SQL_SESSION_PURGE), &w->params, &err));
     }
     if (w->due_orphans_us <= now_us) {
         w->due_orphans_us = now_us + ORPHANS_US;
@@ -410,6 +425,7 @@ void upkeep_tick(struct writer *w, int64_t now_us)
     read_cancels(w, now_us);
     read_expired(w, now_us);
     read_lone_leases(w, now_us);
+    read_next_end(w, now_us);
     leases_check(w, now_us);
     run_rarely(w, now_us);
 }

@@ -76,7 +76,7 @@ static void test_touched_worker_keeps_its_leases(void **state)
     id = dispatch_ok(s, a_job("mail"));
     worker_lease(&w, &token);
     /* Three time-outs long; the pauses are the worker's heartbeat. */
-    for (until = clock_mono_us() + 3 * LEASE_MS * 1000; clock_mono_us() < until;) {
+    for (until = clock_mono_us() + INT64_C(3) * LEASE_MS * 1000; clock_mono_us() < until;) {
         store_session_touch(w.session);
         nanosleep(&pause, NULL);
     }
@@ -128,6 +128,35 @@ static void test_close_keeps_until_the_time_out(void **state)
     assert_int_equal(finish(s, ids[0], tokens[0], ATTEMPT_COMPLETED).status, JOB_COMPLETED);
     wait_status(s, ids[1], JOB_FAILED);
     assert_counters_exact();
+    store_close(s);
+}
+
+/* Sessions of workers that are gone, whoever they were connected to, are judged when they end, not some time later:
+ * here they end at four moments of a second, of which a look once a second would miss one by 750 ms. */
+static void test_ends_are_seen_when_they_come(void **state)
+{
+    enum { N = 4 };
+    struct store *s = store_fresh(NULL);
+    int64_t ids[N], token;
+
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        struct worker w = worker_open(s, "w", "q");
+        worker_credit(&w, 1);
+        dispatch_ok(s, a_job("mail"));
+        ids[i] = worker_lease(&w, &token);
+        worker_close(&w, true);
+    }
+    sql_value("create table public.due as select l.job_id, clock_timestamp() + interval '1.2 s' +"
+              " interval '250 ms' * row_number() over () as t from joblog.lease l");
+    sql_value("update joblog.session s set expire_time = t from joblog.lease l join public.due using (job_id)"
+              " where s.session_id = l.session_id");
+    for (int i = 0; i < N; i++)
+        wait_status(s, ids[i], JOB_FAILED);
+    assert_int_equal(sql_int("select count(*) from joblog.attempt join public.due using (job_id) where end_time >= t"),
+                     N);
+    assert_true(sql_int("select extract(epoch from max(end_time - t)) * 1000 from joblog.attempt join public.due"
+                        " using (job_id)") < 600);
     store_close(s);
 }
 
@@ -202,7 +231,7 @@ static void test_jobs_go_round(void **state)
 
 static void test_restart_with_leases_held(void **state)
 {
-    struct store *s = store_fresh(&quick);
+    struct store *s = store_fresh(NULL);
     struct worker w = worker_open(s, "w1", "q");
     int64_t ids[3], tokens[3], waiting;
     struct arena a;
@@ -218,7 +247,7 @@ static void test_restart_with_leases_held(void **state)
     /* The process ends without a word to the session. */
     store_close(s);
     waiter_free(w.wake);
-    s = store_again(&quick);
+    s = store_again(NULL);
     assert_int_equal(get_ok(s, ids[0]).status, JOB_RUNNING);
     assert_int_equal(finish(s, ids[0], tokens[0], ATTEMPT_COMPLETED).status, JOB_COMPLETED);
     struct store_progress p = {.cmd.op = STORE_PROGRESS,
@@ -229,6 +258,7 @@ static void test_restart_with_leases_held(void **state)
                                .arena = &a};
     assert_int_equal(run_cmd(s, &p.cmd), 0);
     assert_int_equal(finish(s, ids[1], tokens[1], ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    sql_value("update joblog.session set expire_time = now()");
     wait_status(s, ids[2], JOB_FAILED);
     struct worker again = worker_open(s, "w2", "q");
     worker_credit(&again, 1);
@@ -249,7 +279,7 @@ static void test_started_job_needs_progress_to_live(void **state)
     struct store_progress p = {.cmd.op = STORE_PROGRESS, .job_id = id, .token = token};
 
     (void)state;
-    for (until = clock_mono_us() + 3 * LEASE_MS * 1000; clock_mono_us() < until;) {
+    for (until = clock_mono_us() + INT64_C(3) * LEASE_MS * 1000; clock_mono_us() < until;) {
         assert_int_equal(run_cmd(s, &p.cmd), 0);
         nanosleep(&pause, NULL);
     }
@@ -318,6 +348,31 @@ static void test_two_stores_share(void **state)
     store_close(a);
 }
 
+/* A replica that is late in writing a sign of life is not one that is dead: its session stays in the table, or nobody
+ * would know of the leases that it gives. */
+static void test_late_session_is_not_forgotten(void **state)
+{
+    struct store *a = store_fresh(NULL), *b = store_again(NULL);
+    struct worker w = worker_open(b, "w1", "q");
+    int64_t id, token, until = clock_mono_us() + 20000000;
+    struct timespec pause = {.tv_nsec = 20000000};
+
+    (void)state;
+    worker_credit(&w, 1);
+    sql_value("update joblog.session set expire_time = now() - interval '1 s'");
+    sql_value("insert into joblog.session values (7, now() - interval '1 h', now() - interval '2 h', 9, 1, 'gone')");
+    while (sql_int("select count(*) from joblog.session where session_id = 7") == 1 && clock_mono_us() < until)
+        nanosleep(&pause, NULL);
+    assert_int_equal(sql_int("select count(*) from joblog.session"), 1);
+    id = dispatch_ok(b, a_job("mail"));
+    assert_int_equal(worker_lease(&w, &token), id);
+    store_close(b); /* without a word to the session */
+    waiter_free(w.wake);
+    wait_status(a, id, JOB_FAILED);
+    assert_counters_exact();
+    store_close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,12 +380,14 @@ int main(void)
         cmocka_unit_test(test_touched_worker_keeps_its_leases),
         cmocka_unit_test(test_close_releases),
         cmocka_unit_test(test_close_keeps_until_the_time_out),
+        cmocka_unit_test(test_ends_are_seen_when_they_come),
         cmocka_unit_test(test_draining_gets_nothing),
         cmocka_unit_test(test_names_and_queues_choose),
         cmocka_unit_test(test_jobs_go_round),
         cmocka_unit_test(test_restart_with_leases_held),
         cmocka_unit_test(test_started_job_needs_progress_to_live),
         cmocka_unit_test(test_two_stores_share),
+        cmocka_unit_test(test_late_session_is_not_forgotten),
     };
 
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
