@@ -98,6 +98,8 @@
     X(batch_max, INT, "batch-max", "1000", 1, 10000, START, "N", "Most commands that share one commit.")               \
     X(request_id_ttl_hours, INT, "request-id-ttl-hours", "24", 1, 8760, START, "HOURS",                                \
       "How long a request id protects against a second execution.")                                                    \
+    X(job_log_kilobytes, INT, "job-log-kilobytes", "1024", 0, 1048576, START, "KIB",                                   \
+      "Log text kept of a job, over all its attempts; what comes after is counted, not kept. 0: none.")                \
     X(export_ttl_hours, INT, "export-ttl-hours", "168", 1, 87600, START, "HOURS",                                      \
       "How long a finished export can be downloaded.")                                                                 \
     X(export_workers, INT, "export-workers", "2", 1, 16, START, "N", "Exports that are written at a time.")            \

@@ -58,6 +58,7 @@ static int start_store(struct daemon *d, struct err *ret_err)
                                     .poll_only = !cfg->change_hints,
                                     .batch_max = (unsigned)cfg->batch_max,
                                     .lease_timeout_ms = cfg->lease_timeout_ms,
+                                    .log_bytes = cfg->job_log_kilobytes * 1024,
                                     .request_ttl_ms = cfg->request_id_ttl_hours * HOUR_MS};
     d->service.store = store_open(&options, ret_err);
     return d->service.store ? 0 : -(int)ret_err->code;

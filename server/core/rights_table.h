@@ -22,12 +22,14 @@
     X(RIGHTS_LOG "CancelJobs", ROLE_DISPATCHER)                                                                        \
     X(RIGHTS_LOG "RetryJobs", ROLE_DISPATCHER)                                                                         \
     X(RIGHTS_LOG "GetJobStats", ROLE_DISPATCHER | ROLE_VIEWER)                                                         \
+    X(RIGHTS_LOG "GetJobLog", ROLE_DISPATCHER | ROLE_VIEWER)                                                           \
     X(RIGHTS_LOG "ListJobStatuses", RIGHT_ANY)                                                                         \
     X(RIGHTS_WORKER "Work", ROLE_WORKER)                                                                               \
     X(RIGHTS_WORKER "StartJob", ROLE_WORKER)                                                                           \
     X(RIGHTS_WORKER "ReportProgress", ROLE_WORKER)                                                                     \
     X(RIGHTS_WORKER "CompleteJob", ROLE_WORKER)                                                                        \
     X(RIGHTS_WORKER "FailJob", ROLE_WORKER)                                                                            \
+    X(RIGHTS_WORKER "WriteJobLog", ROLE_WORKER)                                                                        \
     X(RIGHTS_EXPORT "StartExport", ROLE_EXPORTER)                                                                      \
     X(RIGHTS_EXPORT "GetExport", ROLE_EXPORTER)                                                                        \
     X(RIGHTS_EXPORT "ListExports", ROLE_EXPORTER)                                                                      \

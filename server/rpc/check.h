@@ -13,7 +13,7 @@
 #include "joblog/v1/job_log.pb-c.h"
 #include "joblog/v1/worker.pb-c.h"
 #include "rpc/convert.h"
-#include "store/store.h"
+#include "store/job_log.h"
 
 enum {
     NAME_MAX_BYTES = 200, /* names, ids of sources, owners, batches, label values */
@@ -23,7 +23,10 @@ enum {
     PAGE_MAX = 1000,
     PAGE_DEFAULT = 50,
     FILTER_VALUES_MAX = 100,
-    HELLO_VALUES_MAX = 1000
+    HELLO_VALUES_MAX = 1000,
+    LOG_LINES_MAX = 1000,
+    LOG_TEXT_MAX_BYTES = 16 * 1024,
+    LOG_BYTES_MAX = 256 * 1024
 };
 
 /* At most max bytes; ret may be NULL. */
@@ -74,6 +77,12 @@ int check_progress(const Joblog__V1__ProgressWrite *write, const char *prefix, s
 /* write NULL: no result. */
 int check_complete(const Joblog__V1__CompleteWrite *write, const char *prefix, struct span *ret_result,
                    struct err *ret_err);
+/* write NULL: no lines. */
+int check_log(const Joblog__V1__LogWrite *write, const char *prefix, struct err *ret_err);
+/* A line of a write that has passed; its text points into the message. */
+struct log_line check_log_line(const Joblog__V1__LogLine *line);
+/* What is to be read: 0 stands for every level. */
+int check_log_level(Joblog__V1__LogLevel level, const char *prefix, const char *name, struct err *ret_err);
 /* A stack trace over 64 KiB is cut. */
 int check_fail(const Joblog__V1__FailWrite *write, const char *prefix, struct job_error *ret_error,
                struct err *ret_err);

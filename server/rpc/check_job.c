@@ -214,6 +214,48 @@ int check_complete(const Joblog__V1__CompleteWrite *m, const char *prefix, struc
     return m ? check_json(m->result, false, prefix, "result", ret_result, ret_err) : 0;
 }
 
+int check_log_level(Joblog__V1__LogLevel level, const char *prefix, const char *name, struct err *ret_err)
+{
+    if ((int)level >= 0 && (int)level <= LOG_LINE_ERROR)
+        return 0;
+    return check_bad(ret_err, prefix, name, "is no LogLevel: %d", (int)level);
+}
+
+int check_log(const Joblog__V1__LogWrite *m, const char *prefix, struct err *ret_err)
+{
+    size_t bytes = 0;
+    if (m && m->n_lines > LOG_LINES_MAX)
+        return check_bad(ret_err, prefix, "lines", "must hold at most %d values, holds %zu", LOG_LINES_MAX, m->n_lines);
+    for (size_t i = 0; m && i < m->n_lines; i++) {
+        char field[48];
+        int64_t time_us;
+        size_t len = strlen(m->lines[i]->text);
+        int rc;
+        snprintf(field, sizeof field, "lines[%zu].text", i);
+        if ((rc = check_text(m->lines[i]->text, LOG_TEXT_MAX_BYTES, prefix, field, NULL, ret_err)) != 0)
+            return rc;
+        snprintf(field, sizeof field, "lines[%zu].level", i);
+        if ((rc = check_log_level(m->lines[i]->level, prefix, field, ret_err)) != 0)
+            return rc;
+        snprintf(field, sizeof field, "lines[%zu].time", i);
+        if ((rc = check_time(m->lines[i]->time, prefix, field, &time_us, ret_err)) != 0)
+            return rc;
+        bytes += len;
+    }
+    if (bytes > LOG_BYTES_MAX)
+        return check_bad(ret_err, prefix, "lines", "must hold at most %d bytes of text together, holds %zu",
+                         LOG_BYTES_MAX, bytes);
+    return 0;
+}
+
+struct log_line check_log_line(const Joblog__V1__LogLine *m)
+{
+    struct log_line line = {.level = m->level ? (enum log_line_level)m->level : LOG_LINE_INFO,
+                            .text = span_str(m->text)};
+    check_time(m->time, "", "time", &line.time_us, NULL);
+    return line;
+}
+
 int check_fail(const Joblog__V1__FailWrite *m, const char *prefix, struct job_error *ret_error, struct err *ret_err)
 {
     struct job_error e = {.type = {NULL, 0}};

@@ -17,12 +17,14 @@ extern const struct crpc_handler cancel_jobs_handler;
 extern const struct crpc_handler retry_jobs_handler;
 extern const struct crpc_handler get_job_stats_handler;
 extern const struct crpc_handler list_job_statuses_handler;
+extern const struct crpc_handler get_job_log_handler;
 
 extern const struct crpc_handler work_handler;
 extern const struct crpc_handler start_job_handler;
 extern const struct crpc_handler report_progress_handler;
 extern const struct crpc_handler complete_job_handler;
 extern const struct crpc_handler fail_job_handler;
+extern const struct crpc_handler write_job_log_handler;
 
 extern const struct crpc_handler create_token_handler;
 extern const struct crpc_handler list_tokens_handler;

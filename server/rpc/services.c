@@ -23,7 +23,8 @@ int job_log_service_mount(struct crpc_server *server, struct service *service, s
                                                            .retry_jobs = retry_jobs_handler,
                                                            .retry_job = retry_job_handler,
                                                            .get_job_stats = get_job_stats_handler,
-                                                           .list_job_statuses = list_job_statuses_handler};
+                                                           .list_job_statuses = list_job_statuses_handler,
+                                                           .get_job_log = get_job_log_handler};
     return joblog_v1_job_log_service_mount(server, &handlers, service, ret_err);
 }
 
@@ -34,7 +35,8 @@ int worker_service_mount(struct crpc_server *server, struct service *service, st
                                                           .start_job = start_job_handler,
                                                           .report_progress = report_progress_handler,
                                                           .complete_job = complete_job_handler,
-                                                          .fail_job = fail_job_handler};
+                                                          .fail_job = fail_job_handler,
+                                                          .write_job_log = write_job_log_handler};
     return joblog_v1_worker_service_mount(server, &handlers, service, ret_err);
 }
 

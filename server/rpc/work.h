@@ -11,7 +11,7 @@
 #include "crpc/server.h"
 #include "joblog/v1/worker.crpc.h"
 #include "rpc/drain.h"
-#include "store/store.h"
+#include "store/job_log.h"
 
 enum {
     CREDIT_MAX = 10000,        /* outstanding, as worker.proto says */
@@ -36,6 +36,7 @@ struct work_write {
         struct store_cmd cmd;
         struct store_finish finish;
         struct store_progress progress;
+        struct store_log_write log;
     };
     struct work_call *work;
     struct work_write *next; /* of the answers */

@@ -122,7 +122,7 @@ static int read_write(const struct work_call *w, const Joblog__V1__WorkerWrite *
 {
     struct progress_write progress;
     int rc = 0;
-    memset(&proto->finish, 0, sizeof proto->finish);
+    memset(&proto->finish, 0, sizeof proto->finish); /* the largest of the union */
     switch (m->write_case) {
     case JOBLOG__V1__WORKER_WRITE__WRITE_PROGRESS:
         if ((rc = check_progress(m->progress, "progress.", &progress, ret_err)) != 0)
@@ -154,6 +154,14 @@ static int read_write(const struct work_call *w, const Joblog__V1__WorkerWrite *
         if (*m->snooze->reason)
             rc = check_text(m->snooze->reason, REASON_MAX_BYTES, "snooze.", "reason", &proto->finish.reason, ret_err);
         break;
+    case JOBLOG__V1__WORKER_WRITE__WRITE_LOG:
+        if ((rc = check_log(m->log, "log.", ret_err)) != 0)
+            return rc;
+        proto->log = (struct store_log_write){.cmd = {.op = STORE_LOG_WRITE},
+                                              .job_id = m->job_id,
+                                              .token = m->lease_token,
+                                              .scope = &caller_of(w->call)->scope};
+        return 0;
     default:
         proto->finish.outcome = ATTEMPT_RELEASED;
         break;
@@ -163,6 +171,38 @@ static int read_write(const struct work_call *w, const Joblog__V1__WorkerWrite *
     proto->finish.token = m->lease_token;
     proto->finish.scope = &caller_of(w->call)->scope;
     return rc;
+}
+
+static struct work_write *keep(struct work_call *w, struct work_write *write, const struct work_write *head,
+                               size_t bytes)
+{
+    *write = *head;
+    write->work = w;
+    write->bytes = bytes;
+    w->n_writes++;
+    w->write_bytes += bytes;
+    return write;
+}
+
+/* Its own copy of a write of log lines: the lines, then their texts. NULL: out of memory. */
+static struct work_write *keep_log(struct work_call *w, const struct work_write *proto, const Joblog__V1__LogWrite *m)
+{
+    size_t bytes = sizeof *proto + m->n_lines * sizeof(struct log_line);
+    for (size_t i = 0; i < m->n_lines; i++)
+        bytes += strlen(m->lines[i]->text);
+    struct work_write *write = mem_alloc(bytes);
+    if (!write)
+        return NULL;
+    struct log_line *lines = (struct log_line *)(void *)write->texts;
+    char *at = write->texts + m->n_lines * sizeof *lines;
+    for (size_t i = 0; i < m->n_lines; i++) {
+        lines[i] = check_log_line(m->lines[i]);
+        keep_text(&at, &lines[i].text);
+    }
+    keep(w, write, proto, bytes);
+    write->log.lines = lines;
+    write->log.n_lines = m->n_lines;
+    return write;
 }
 
 /* Its own copy of the write, with the texts. NULL: out of memory. */
@@ -190,14 +230,7 @@ static struct work_write *keep_write(struct work_call *w, const struct work_writ
     char *at = write->texts;
     for (size_t i = 0; i < n; i++)
         keep_text(&at, texts[i]);
-    head.bytes = sizeof *write + bytes;
-    head.work = w;
-    *write = head;
-    if (write->cmd.op == STORE_PROGRESS)
-        write->progress.arena = NULL;
-    w->n_writes++;
-    w->write_bytes += write->bytes;
-    return write;
+    return keep(w, write, &head, sizeof *write + bytes);
 }
 
 enum handed { HANDED, STORE_FULL, NO_MEMORY };
@@ -208,7 +241,8 @@ static enum handed work_hand_write(struct work_call *w, const Joblog__V1__Worker
     struct work_write proto = {.write_id = m->write_id, .job_id = m->job_id};
     struct err err = ERR_NONE;
     bool good = read_write(w, m, &proto, &err) == 0;
-    struct work_write *write = keep_write(w, &proto);
+    struct work_write *write =
+        good && proto.cmd.op == STORE_LOG_WRITE ? keep_log(w, &proto, m->log) : keep_write(w, &proto);
     if (!write)
         return NO_MEMORY;
     if (!good) {

@@ -1,8 +1,7 @@
 /* The batch: commands become one transaction, and its effects are applied after the commit; see engine.h. Writer
  * thread. */
-#include <string.h>
-#include <time.h>
-
+#include "store/commit.h"
+#include "store/plan_log.h"
 #include "store/replay.h"
 
 /* ---- parts ---- */
@@ -32,13 +31,20 @@ struct job *batch_job(struct writer *w, const struct job *job)
     return copy;
 }
 
+static bool batch_owns(struct writer *w, int64_t job_id)
+{
+    struct busy_id *busy = NULL;
+
+    HASH_FIND(hh, w->batch.busy, &job_id, sizeof job_id, busy);
+    return busy != NULL;
+}
+
 bool batch_own(struct writer *w, int64_t job_id)
 {
     struct batch *b = &w->batch;
-    struct busy_id *busy = NULL;
+    struct busy_id *busy;
 
-    HASH_FIND(hh, b->busy, &job_id, sizeof job_id, busy);
-    if (busy)
+    if (batch_owns(w, job_id))
         return false;
     busy = arena_zalloc(&b->arena, sizeof *busy);
     if (!busy) {
@@ -67,6 +73,7 @@ void batch_done(struct batch *b)
 {
     HASH_CLEAR(hh, b->busy);
     HASH_CLEAR(hh, b->by_request);
+    HASH_CLEAR(hh, b->logs);
     pg_free(b->loaded);
     pg_free(b->ended);
     pg_free(b->removed);
@@ -172,6 +179,9 @@ static void apply(struct writer *w, struct effect *e)
         buf_clear(&l->patches);
         l->expire_written_us = l->expire_us;
         break;
+    case EFFECT_LOGGED:
+        log_applied(w, e->cmd);
+        break;
     case EFFECT_TOUCHED:
         e->session->expire_written_us = e->time_us;
         match_revive(e->session);
@@ -231,6 +241,8 @@ bool batch_takes(struct writer *w, const struct store_cmd *cmd)
         return batch_own(w, ((const struct store_finish *)cmd)->job_id);
     case STORE_PROGRESS:
         return batch_own(w, ((const struct store_progress *)cmd)->job_id);
+    case STORE_LOG_WRITE:
+        return !batch_owns(w, ((const struct store_log_write *)cmd)->job_id); /* others of the job may follow */
     case STORE_CANCEL:
         return batch_own(w, ((const struct store_cancel *)cmd)->job_id);
     case STORE_RETRY:
@@ -253,6 +265,9 @@ static void prepare(struct writer *w, struct unit *u)
     case STORE_FINISH:
     case STORE_PROGRESS:
         finish_prepare(w, u);
+        break;
+    case STORE_LOG_WRITE:
+        log_prepare(w, u);
         break;
     case STORE_CANCEL:
     case STORE_RETRY:
@@ -279,6 +294,9 @@ static void plan(struct writer *w, struct unit *u)
         break;
     case STORE_PROGRESS:
         progress_plan(w, u);
+        break;
+    case STORE_LOG_WRITE:
+        log_plan(w, u);
         break;
     case STORE_CANCEL:
         cancel_plan(w, u);
@@ -366,106 +384,18 @@ static void ask(struct writer *w, bool upkeep)
     claim_read(w);
 }
 
-/* What was asked changes rows too; a batch that only reads needs no mark. */
-static void send_mark(struct writer *w)
-{
-    struct pg_params *p = &w->params;
-
-    note_changes(w);
-
-    pg_params_clear(p);
-    pg_add_int4(p, w->replica);
-    pg_add_int8(p, w->batch_number + 1);
-    pg_add_int8(p, id_make(&w->ids, w->batch.now_us));
-    pg_add_time(p, w->batch.now_us);
-    pg_add_text_or_null(p, buf_span(&w->changes));
-    p->v[p->n - 1].buf.failed |= w->changes.failed;
-    pg_send(w->pg, sql_name(SQL_REPLICA_PUT), p);
-}
-
-/* The connection is gone and the fate of the batch unknown: connects again under the same replica number, which is free
- * only when the former connection has ended at the server, and looks for the batch's mark. Returns 1 when the batch was
- * committed, 0 when not, -code when the database stayed away. */
-static int recover(struct writer *w, bool in_flight, struct err *ret_err)
-{
-    enum { CLOSING_MS = 3000 };
-    int64_t start = clock_mono_us(), wait_ms = 20, marked = w->batch_number + 1;
-    int number = w->replica;
-    int rc;
-
-    atomic_store_explicit(&w->store->batch_since_us, 0, memory_order_relaxed); /* that is not too much load */
-    while ((rc = writer_connect(w, in_flight, ret_err)) < 0) {
-        int64_t patience_ms = w->options->reconnect_ms;
-        if (atomic_load(&w->store->hurried) && patience_ms > CLOSING_MS)
-            patience_ms = CLOSING_MS;
-        if (clock_mono_us() - start > patience_ms * 1000)
-            return rc;
-        struct timespec pause = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
-        nanosleep(&pause, NULL);
-        wait_ms = wait_ms * 2 > 1000 ? 1000 : wait_ms * 2;
-    }
-    return in_flight && w->replica == number && w->batch_number == marked;
-}
-
-static int set_reconnected(struct err *ret_err)
-{
-    return err_set(ret_err, ERR_ABORTED, "DATABASE_RECONNECTED", "the connection to the database was lost, try again");
-}
-
-static int commit(struct writer *w, struct err *ret_err)
-{
-    int rc;
-
-    if (w->batch.failed_memory) {
-        pg_rollback(w->pg);
-        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-    }
-    if (w->batch.spoilt) {
-        pg_rollback(w->pg);
-        return err_set(ret_err, ERR_FAILED_PRECONDITION, NULL, "a job of this batch has timed out");
-    }
-    if (!pg_failed(w->pg)) {
-        rows_send(w);
-        counters_send(w);
-        if (w->batch.n_sent == 0)
-            return 0;
-        send_mark(w);
-    }
-    rc = pg_commit(w->pg, ret_err);
-    if (rc == 0) {
-        w->batch_number++;
-        counters_commit(w);
-        return 0;
-    }
-    if (!pg_lost(w->pg))
-        return rc;
-    rc = recover(w, true, ret_err);
-    if (rc > 0) {
-        /* The counters were read again with the connection. */
-        counters_drop(w);
-        return 0;
-    }
-    if (rc < 0) {
-        /* Perhaps it was committed all the same: nobody can say. */
-        w->unknown = true;
-        return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE",
-                       "the database cannot be reached; what was asked may or may not have been done");
-    }
-    return set_reconnected(ret_err);
-}
-
 int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struct err *ret_err)
 {
     int rc;
 
-    if (pg_lost(w->pg) && recover(w, false, ret_err) < 0)
+    if (pg_lost(w->pg) && batch_recover(w, false, ret_err) < 0)
         return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
     /* After that: the counters were read for the minute of the reconnect. */
     batch_start(w);
     if (!dispatch_lanes(w, units, n, ret_err))
-        return pg_lost(w->pg) ? set_reconnected(ret_err) : -(int)ret_err->code;
+        return pg_lost(w->pg) ? batch_reconnected(ret_err) : -(int)ret_err->code;
     if (!steer_look_up(w, units, n, ret_err))
-        return pg_lost(w->pg) ? set_reconnected(ret_err) : -(int)ret_err->code;
+        return pg_lost(w->pg) ? batch_reconnected(ret_err) : -(int)ret_err->code;
     for (size_t i = 0; i < n; i++)
         prepare(w, &units[i]);
     if (upkeep)
@@ -481,7 +411,7 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
         /* Releases of closed sessions come this way too. */
         upkeep_plan(w, upkeep);
     }
-    rc = commit(w, ret_err);
+    rc = batch_commit(w, ret_err);
     if (rc == 0 && upkeep && w->batch.sent_lost)
         w->unknown = false;
     if (rc == 0) {

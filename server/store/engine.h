@@ -27,7 +27,6 @@ struct writer;
 struct lease;
 
 /* ---- lanes: (queue, job name) pairs ---- */
-
 /* More (queue, job name) pairs than this are a caller's mistake, such as ids in names; each costs about 2 KiB here. */
 enum { LANES_MAX = 100000 };
 
@@ -224,6 +223,7 @@ enum effect_kind {
     EFFECT_CANCEL_ASKED, /* lease, job with the request */
     EFFECT_ADOPTED,      /* lease, session: its new one */
     EFFECT_WRITTEN,      /* lease: its progress */
+    EFFECT_LOGGED,       /* cmd: a store_log_write */
     EFFECT_TOUCHED,      /* session, time_us: its new expiry */
     EFFECT_SESSION       /* cmd: open or close */
 };
@@ -281,6 +281,7 @@ struct batch {
     /* What is asked first, in the order of sending. */
     struct pg_result *loaded, *ended;
     struct busy_id *busy;
+    struct log_mark *logs; /* what its jobs log (plan_log.h) */
     struct request_mark *requests, *by_request;
     struct claim *claims, **claims_end;
     struct lane *behind; /* what claim_is_behind found, once knows_behind */
@@ -357,7 +358,6 @@ static inline int64_t lease_timeout_us(const struct writer *w)
 {
     return w->options->lease_timeout_ms * 1000;
 }
-
 /* Connects, prepares, takes a replica number, loads what is kept in memory. A process that had a number before gets it
  * again if it is free, and when keep_number is set no other. */
 int writer_connect(struct writer *w, bool keep_number, struct err *ret_err);

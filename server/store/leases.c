@@ -1,6 +1,6 @@
 /* The leases of this process in memory: the job as it was when the attempt began, and what has changed since. Progress
  * lives here and is written later. Writer thread. */
-#include "store/engine.h"
+#include "store/plan_log.h"
 #include <assert.h>
 
 /* A lease carries the payload: with all else it must fit into the 4 MiB that a client of gRPC takes by default. */
@@ -244,34 +244,51 @@ static int merge_payload(struct lease *l, struct span patch, struct err *ret_err
     return 0;
 }
 
-int lease_progress(struct writer *w, struct lease *l, struct store_progress *cmd, struct err *ret_err)
+/* A sign of life, and with news what is to be written and told. */
+static void reported(struct writer *w, struct lease *l, bool news)
 {
     int64_t now = clock_wall_us();
     struct job job;
+
+    if (!l->session)
+        l->expire_us = now + lease_timeout_us(w);
+    if (news)
+        l->revision = job_revision_progress(l->revision);
+    /* A renewal alone is written when a third of its time has gone. */
+    if (news || (!l->session && l->expire_us - l->expire_written_us > lease_timeout_us(w) / 3))
+        set_dirty(w, l, now);
+    if (!news)
+        return;
+    lease_job(l, &job);
+    l->told_us = clock_mono_us();
+    tell(w, &job, NULL, false);
+}
+
+static void give_cancel(const struct lease *l, struct arena *arena, struct cancel_request *ret_cancel)
+{
+    *ret_cancel = l->cancel;
+    if (arena && l->cancel.time_us) {
+        ret_cancel->actor = arena_span(arena, l->cancel.actor);
+        ret_cancel->reason = arena_span(arena, l->cancel.reason);
+    }
+}
+
+void lease_logged(struct writer *w, struct lease *l, struct store_log_write *cmd)
+{
+    reported(w, l, cmd->n_lines > 0);
+    give_cancel(l, cmd->arena, &cmd->cancel);
+}
+
+int lease_progress(struct writer *w, struct lease *l, struct store_progress *cmd, struct err *ret_err)
+{
     int rc = cmd->payload_patch.len ? merge_payload(l, cmd->payload_patch, ret_err) : 0;
 
     if (rc != 0)
         return rc;
-    if (cmd->has_progress && !set_progress(l, &cmd->progress, now))
+    if (cmd->has_progress && !set_progress(l, &cmd->progress, clock_wall_us()))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-    if (!l->session)
-        l->expire_us = now + lease_timeout_us(w);
-    if (cmd->has_progress || cmd->payload_patch.len)
-        l->revision = job_revision_progress(l->revision);
-    /* A renewal alone is written when a third of its time has gone. */
-    if (cmd->has_progress || cmd->payload_patch.len ||
-        (!l->session && l->expire_us - l->expire_written_us > lease_timeout_us(w) / 3))
-        set_dirty(w, l, now);
-    lease_job(l, &job);
-    if (cmd->has_progress || cmd->payload_patch.len) {
-        l->told_us = clock_mono_us();
-        tell(w, &job, NULL, false);
-    }
-    cmd->cancel = l->cancel;
-    if (cmd->arena && l->cancel.time_us) {
-        cmd->cancel.actor = arena_span(cmd->arena, l->cancel.actor);
-        cmd->cancel.reason = arena_span(cmd->arena, l->cancel.reason);
-    }
+    reported(w, l, cmd->has_progress || cmd->payload_patch.len);
+    give_cancel(l, cmd->arena, &cmd->cancel);
     return 0;
 }
 

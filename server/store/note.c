@@ -35,6 +35,7 @@ void note_changes(struct writer *w)
             lease_job(e->lease, &job);
             note_change(w, &job, false);
             break;
+        case EFFECT_LOGGED: /* its lease is written soon, and noted then */
         case EFFECT_ADOPTED:
         case EFFECT_TOUCHED:
         case EFFECT_SESSION:

@@ -2,7 +2,7 @@
  * given by another one, or before a restart) is read from the database first. Writer thread. */
 #include <inttypes.h>
 
-#include "store/engine.h"
+#include "store/plan_log.h"
 
 static struct store_finish *finish_of(const struct unit *u)
 {
@@ -89,17 +89,23 @@ struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
     return lease;
 }
 
+bool lease_ask(struct writer *w, int64_t job_id, int64_t token)
+{
+    const struct lease *lease = leases_find(w, job_id);
+
+    /* One of another process's session may have changed there. */
+    if (lease && lease->token == token && (lease->session || !lease->session_id))
+        return false;
+    ask_for(w, job_id);
+    return true;
+}
+
 void finish_prepare(struct writer *w, struct unit *u)
 {
     int64_t id = u->cmd->op == STORE_FINISH ? finish_of(u)->job_id : progress_of(u)->job_id;
     int64_t token = u->cmd->op == STORE_FINISH ? finish_of(u)->token : progress_of(u)->token;
-    struct lease *lease = leases_find(w, id);
 
-    /* One of another process's session may have changed there. */
-    if (lease && lease->token == token && (lease->session || !lease->session_id))
-        return;
-    ask_for(w, id);
-    if (u->cmd->op == STORE_FINISH)
+    if (lease_ask(w, id, token) && u->cmd->op == STORE_FINISH)
         ask_how_ended(w, id, token);
 }
 
@@ -108,10 +114,8 @@ bool lease_is_within(const struct lease *lease, const struct job_scope *scope)
     return !scope || job_scope_holds(scope, lease->lane->queue, lease->lane->name, lease->base->job.owner);
 }
 
-/* The lease of a command, from memory or from what was loaded. Tokens are hard to guess, but no secret: who may not see
- * the job has no lease on it. NULL: the command's error is set. */
-static struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, const struct job_scope *scope,
-                              struct err *err)
+/* Tokens are hard to guess, but no secret: who may not see the job has no lease on it. */
+struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, const struct job_scope *scope, struct err *err)
 {
     struct lease *lease = leases_find(w, job_id);
     int row;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "store/engine.h"
+#include "store/job_log.h"
 
 static void fail_unit(struct writer *w, struct unit *u, const struct err *err)
 {
@@ -28,10 +29,11 @@ static void fail_unit(struct writer *w, struct unit *u, const struct err *err)
 /* What memory says of a lease is no longer true: it is read again the next time. */
 static bool forget_stale(struct writer *w, const struct unit *u)
 {
-    int64_t id = u->cmd->op == STORE_FINISH     ? ((struct store_finish *)u->cmd)->job_id
-                 : u->cmd->op == STORE_PROGRESS ? ((struct store_progress *)u->cmd)->job_id
-                 : u->cmd->op == STORE_CANCEL   ? ((struct store_cancel *)u->cmd)->job_id
-                                                : 0;
+    int64_t id = u->cmd->op == STORE_FINISH      ? ((struct store_finish *)u->cmd)->job_id
+                 : u->cmd->op == STORE_PROGRESS  ? ((struct store_progress *)u->cmd)->job_id
+                 : u->cmd->op == STORE_LOG_WRITE ? ((struct store_log_write *)u->cmd)->job_id
+                 : u->cmd->op == STORE_CANCEL    ? ((struct store_cancel *)u->cmd)->job_id
+                                                 : 0;
     struct lease *l = id ? leases_find(w, id) : NULL;
 
     if (!l)

@@ -1,6 +1,7 @@
 /* The reader threads and their queue: queries are served in order of arrival by whichever reader is free. */
 #include <pthread.h>
 
+#include "store/job_log.h"
 #include "store/reader.h"
 
 struct readers {
@@ -36,6 +37,8 @@ static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err
         return read_statuses(r, (struct store_statuses *)cmd, ret_err);
     case STORE_CHANGES:
         return read_changes(r, (struct store_changes *)cmd, ret_err);
+    case STORE_LOG_READ:
+        return read_log(r, (struct store_log_read *)cmd, ret_err);
     case STORE_TOKEN_CREATE:
         return read_token_create(r, (struct store_token_create *)cmd, ret_err);
     case STORE_TOKEN_REVOKE:

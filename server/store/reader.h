@@ -19,6 +19,8 @@ int read_list(struct reader *r, struct store_list *cmd, struct err *ret_err);
 int read_stats(struct reader *r, struct store_stats *cmd, struct err *ret_err);
 int read_statuses(struct reader *r, struct store_statuses *cmd, struct err *ret_err);
 int read_changes(struct reader *r, struct store_changes *cmd, struct err *ret_err);
+struct store_log_read;
+int read_log(struct reader *r, struct store_log_read *cmd, struct err *ret_err);
 int read_token_create(struct reader *r, struct store_token_create *cmd, struct err *ret_err);
 int read_token_revoke(struct reader *r, struct store_token_revoke *cmd, struct err *ret_err);
 int read_token_list(struct reader *r, struct store_token_list *cmd, struct err *ret_err);

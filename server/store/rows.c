@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "core/extra.h"
-#include "store/engine.h"
+#include "store/plan_log.h"
 
 enum { EXTRA_PLACE = 18 }; /* among the parameters of job_insert_extra, from 0 */
 
@@ -425,6 +425,7 @@ void rows_send(struct writer *w)
         pg_add_int8(&r->patch, r->patch_hi);
         send(w, SQL_PAYLOAD_PATCH, &r->patch);
     }
+    log_send_rows(w);
     if (r->lease_gone.n) {
         pg_add_int4(&r->lease_gone, r->lease_gone.v[0].n);
         send(w, SQL_LEASE_DELETE, &r->lease_gone);

@@ -93,7 +93,7 @@ static int prepare_database(struct store *store, struct err *ret_err)
     if (rc == 0)
         rc = pg_exec(pg,
                      "select joblog.ensure_partitions((now() at time zone 'UTC')::date - 1,"
-                     " (now() at time zone 'UTC')::date + 10)",
+                     " (now() at time zone 'UTC')::date + 10), joblog.ensure_log_partitions()",
                      ret_err);
     pg_close(pg);
     return rc;

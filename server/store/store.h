@@ -56,6 +56,7 @@ struct store_options {
     unsigned queue_max;       /* commands that wait; more: RESOURCE_EXHAUSTED. 0: 100000 */
     int64_t lease_timeout_ms; /* 0: 30000 */
     int64_t request_ttl_ms;   /* how long request ids are kept; 0: 24 h */
+    int64_t log_bytes;        /* that are kept of a job's log; 0: none */
     bool poll_only;           /* no LISTEN and NOTIFY: for poolers; changes of other replicas show up to 200 ms later */
     int64_t reconnect_ms;     /* how long commands wait for a database that went away; then UNAVAILABLE. 0: 30000 */
 };
@@ -79,6 +80,7 @@ enum store_op {
     STORE_PROGRESS,
     STORE_CANCEL,
     STORE_RETRY,
+    STORE_LOG_WRITE, /* store/job_log.h */
     STORE_SESSION_OPEN,
     STORE_SESSION_CREDIT,
     STORE_SESSION_CLOSE,
@@ -87,6 +89,7 @@ enum store_op {
     STORE_STATS,
     STORE_STATUSES,
     STORE_CHANGES,
+    STORE_LOG_READ,     /* store/job_log.h */
     STORE_TOKEN_CREATE, /* store/access.h */
     STORE_TOKEN_REVOKE,
     STORE_TOKEN_LIST,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "store/engine.h"
+#include "store/job_log.h"
 
 /* Together with batch_max a bound on what one transaction sends. */
 enum { BATCH_BYTES_MAX = 16 << 20 };
@@ -145,6 +146,11 @@ static size_t weight(const struct store_cmd *cmd, uint32_t *ret_items)
     } else if (cmd->op == STORE_FINISH) {
         const struct store_finish *f = (const struct store_finish *)cmd;
         bytes += f->result.len + f->error.message.len + f->error.stack_trace.len;
+    } else if (cmd->op == STORE_LOG_WRITE) {
+        const struct store_log_write *l = (const struct store_log_write *)cmd;
+        for (size_t i = 0; i < l->n_lines; i++)
+            bytes += 100 + l->lines[i].text.len;
+        *ret_items += (uint32_t)l->n_lines / 16; /* a line is a sixteenth of the work of a job, about */
     }
     return bytes;
 }

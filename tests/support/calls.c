@@ -373,6 +373,28 @@ uint64_t worker_progress(struct test_worker *w, struct test_lease lease, int64_t
     return send_write(w, lease, &write);
 }
 
+uint64_t worker_log(struct test_worker *w, struct test_lease lease, const char *const *texts, size_t n)
+{
+    Joblog__V1__WorkerWrite write = JOBLOG__V1__WORKER_WRITE__INIT;
+    Joblog__V1__LogWrite log = JOBLOG__V1__LOG_WRITE__INIT;
+    Joblog__V1__LogLine *lines = calloc(n + 1, sizeof *lines), **pointers = calloc(n + 1, sizeof *pointers);
+    assert_non_null(lines);
+    assert_non_null(pointers);
+    for (size_t i = 0; i < n; i++) {
+        joblog__v1__log_line__init(&lines[i]);
+        lines[i].text = (char *)texts[i];
+        pointers[i] = &lines[i];
+    }
+    log.lines = pointers;
+    log.n_lines = n;
+    write.write_case = JOBLOG__V1__WORKER_WRITE__WRITE_LOG;
+    write.log = &log;
+    uint64_t id = send_write(w, lease, &write);
+    free(lines);
+    free(pointers);
+    return id;
+}
+
 uint64_t worker_release(struct test_worker *w, struct test_lease lease)
 {
     Joblog__V1__WorkerWrite write = JOBLOG__V1__WORKER_WRITE__INIT;

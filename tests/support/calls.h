@@ -61,6 +61,8 @@ uint64_t worker_fail(struct test_worker *w, struct test_lease lease, const char 
 uint64_t worker_followed_cancel(struct test_worker *w, struct test_lease lease);
 uint64_t worker_progress(struct test_worker *w, struct test_lease lease, int64_t done, int64_t total, const char *step,
                          const char *payload_patch);
+/* Lines of level info. */
+uint64_t worker_log(struct test_worker *w, struct test_lease lease, const char *const *texts, size_t n);
 uint64_t worker_release(struct test_worker *w, struct test_lease lease);
 void worker_draining(struct test_worker *w);
 /* Closes the writing half if close, reads to the end, frees. Code of the status; *ret_err may be NULL. */
