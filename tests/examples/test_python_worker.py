@@ -1,0 +1,161 @@
+#!/usr/bin/python3
+"""test_python_worker.py BIN TREE: client/examples/python/worker.py against a real joblogd, which is also killed and restarted.
+
+Written as a story: each part needs what the one before left.
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+
+BIN, TREE = sys.argv[1:]
+sys.path[:0] = [os.path.join(TREE, "tests", folder) for folder in ("integration", "campaign")]
+import cluster  # noqa: E402
+from export_fixture import Fixture  # noqa: E402
+
+for variable in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+    os.environ.pop(variable, None)
+PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = range(1, 6)
+LOST, RELEASED = 4, 5
+
+
+class Story:
+    def __init__(self):
+        # A lease outlives a restart of the server on a busy machine.
+        self.server = Fixture(BIN, "--lease-timeout-ms=60000")
+        stubs = cluster.make_stubs(TREE, self.server.dir)
+        sys.path.insert(0, stubs)
+        import grpc
+        from joblog.v1 import job_log_pb2, job_log_pb2_grpc, job_pb2
+        self.pb, self.job_pb = job_log_pb2, job_pb2
+        self.env = dict(self.server.env, PYTHONPATH=stubs)
+        token = open(self.env["JOBLOG_TOKEN_FILE"], encoding="ascii").read().strip()
+        self.who = [("authorization", "Bearer " + token)]
+        self.channel = grpc.insecure_channel(self.server.address)
+        self.stub = job_log_pb2_grpc.JobLogServiceStub(self.channel)
+        self.worker = None
+
+    def start_worker(self):
+        program = os.path.join(TREE, "client/examples/python/worker.py")
+        self.worker = subprocess.Popen(["/usr/bin/python3", "-B", program, "--server", self.server.address], env=self.env,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.await_ready()
+
+    def await_ready(self):
+        line = self.worker.stdout.readline()
+        assert line == "worker ready\n", (line, self.worker.stderr.read())
+
+    def dispatch(self, name, payload, attempts=1):
+        spec = self.job_pb.JobSpec(job_name=name, payload=json.dumps(payload))
+        spec.retry_policy.max_attempts = attempts
+        spec.retry_policy.initial_backoff.FromMilliseconds(10)
+        return self.call("DispatchJob", self.pb.DispatchJobRequest(job=spec)).id
+
+    def call(self, name, request):
+        return getattr(self.stub, name)(request, metadata=self.who, timeout=60, wait_for_ready=True)
+
+    def get(self, job):
+        return self.call("GetJob", self.pb.GetJobRequest(id=job, view=self.job_pb.JOB_VIEW_FULL))
+
+    def watch(self, job):
+        request = self.pb.WatchJobRequest(id=job, view=self.job_pb.JOB_VIEW_FULL)
+        return (event.job for event in self.stub.WatchJob(request, metadata=self.who, timeout=60))
+
+    def until(self, job, condition):
+        return next(seen for seen in self.watch(job) if condition(seen))
+
+    def end(self, job):
+        """The final record."""
+        return [seen for seen in self.watch(job)][-1]
+
+
+def check_progress_and_result(story):
+    job = story.dispatch("resize_images", {"images": 5})
+    seen = list(story.watch(job))
+    last = seen[-1]
+    assert (last.status, json.loads(last.result)) == (COMPLETED, {"images": 5}), last
+    assert (last.progress.done, last.progress.total, last.progress.unit) == (5, 5, "images"), last
+    assert json.loads(last.payload)["resized"] == 5 and last.attempt == 1, last
+
+
+def check_failure(story):
+    last = story.end(story.dispatch("resize_images", {}, attempts=2))
+    assert (last.status, last.attempt, last.error.type, last.error.message) == (FAILED, 2, "KeyError", "'images'"), last
+    assert "worker.py" in last.error.stack_trace and "resize_images" in last.error.stack_trace, last
+    path = os.path.join(story.server.dir, "catalogue")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("{")
+    last = story.end(story.dispatch("import_catalogue", {"file": path}, attempts=5))
+    assert (last.status, last.attempt, last.error.type) == (FAILED, 1, "FailForGood"), last
+
+
+def check_snooze(story):
+    path = os.path.join(story.server.dir, "later")
+    job = story.dispatch("import_catalogue", {"file": path})
+    put_off = story.until(job, lambda seen: len(seen.attempts) == 1 and seen.status == PENDING)
+    assert put_off.attempts[0].outcome == RELEASED and put_off.transitions[-1].reason == "the file is not there yet", put_off
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write("[1, 2, 3]")
+    os.rename(path + ".new", path)
+    last = story.end(job)
+    assert last.status == COMPLETED and json.loads(last.payload)["articles"] == 3, last
+
+
+def check_cancel(story):
+    job = story.dispatch("resize_images", {"images": 2, "ms": 60000})
+    story.until(job, lambda seen: seen.status == RUNNING)
+    story.call("CancelJob", story.pb.CancelJobRequest(id=job, reason="changed my mind"))
+    last = story.end(job)
+    assert last.status == CANCELLED and last.transitions[-1].reason == "changed my mind", last
+
+
+def check_resume(story):
+    """The server is killed while a job runs. The attempt goes on, and what it did meanwhile counts."""
+    job = story.dispatch("resize_images", {"images": 40, "ms": 50})
+    story.until(job, lambda seen: seen.progress.done >= 2)
+    story.server.server.kill()
+    story.server.server.wait()
+    story.server.start("--lease-timeout-ms=60000")
+    story.await_ready()
+    last = story.end(job)
+    assert (last.status, last.attempt, json.loads(last.payload)["resized"]) == (COMPLETED, 1, 40), last
+
+
+def check_drain(story):
+    """SIGTERM while a job runs: it ends, the next one is left alone, and the worker ends well."""
+    job = story.dispatch("resize_images", {"images": 10, "ms": 50})
+    story.until(job, lambda seen: seen.progress.done >= 1)
+    story.worker.send_signal(signal.SIGTERM)
+    assert story.end(job).status == COMPLETED
+    waits = story.dispatch("resize_images", {"images": 1})
+    assert story.worker.wait(60) == 0, story.worker.stderr.read()
+    assert story.get(waits).status == PENDING
+    story.start_worker()
+    assert story.end(waits).status == COMPLETED
+
+
+def check_refusal(story):
+    """A worker that nobody knows ends with the server's words."""
+    done = subprocess.run(["/usr/bin/python3", "-B", os.path.join(TREE, "client/examples/python/worker.py"), "--server",
+                           story.server.address], env={**story.env, "JOBLOG_TOKEN_FILE": "", "JOBLOG_TOKEN": "nonsense"},
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0 and "UNAUTHENTICATED" in done.stderr, done
+
+
+def main():
+    story = Story()
+    try:
+        story.start_worker()
+        for check in (check_progress_and_result, check_failure, check_snooze, check_cancel, check_resume, check_drain,
+                      check_refusal):
+            check(story)
+            print(check.__name__, "passed", flush=True)
+    finally:
+        if story.worker and story.worker.poll() is None:
+            story.worker.kill()
+        story.server.stop()
+
+
+if __name__ == "__main__":
+    main()
