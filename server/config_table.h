@@ -103,6 +103,8 @@
     X(export_ttl_hours, INT, "export-ttl-hours", "168", 1, 87600, START, "HOURS",                                      \
       "How long a finished export can be downloaded.")                                                                 \
     X(export_workers, INT, "export-workers", "2", 1, 16, START, "N", "Exports that are written at a time.")            \
+    X(export_attempts, INT, "export-attempts", "7", 1, 100, START, "N",                                                \
+      "How often an export is tried, 1, 2, 4 and so on, up to 60 seconds apart; 7 outlast a minute's outage.")         \
     X(export_directory, TEXT, "export-directory", "", 0, 0, START, "DIR",                                              \
       "Put files of exports there rather than into the database. All replicas need the same one.")                     \
     X(export_owner_running, INT, "export-owner-running", "20", 0, 1000000, START, "N",                                 \

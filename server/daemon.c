@@ -100,6 +100,8 @@ static int start_exports(struct daemon *d, struct err *ret_err)
                                      .types = d->types,
                                      .types_path = cfg->export_types,
                                      .directory = cfg->export_directory,
+                                     .is_embedded = cfg->embedded != NULL,
+                                     .n_attempts = (int32_t)cfg->export_attempts,
                                      .n_workers = (unsigned)cfg->export_workers,
                                      .ttl_ms = cfg->export_ttl_hours * HOUR_MS,
                                      .limits = {.running = cfg->export_owner_running,

@@ -7,6 +7,7 @@
 #include "text.h"
 #include "units.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 struct list_options {
@@ -103,26 +104,26 @@ static void print_export(const struct cli *cli, const struct joblog_export *expo
 {
     char text[UNITS_TEXT];
     const struct joblog_job *job = &export_->job;
-    printf("%-12s %lld\n%-12s ", "id", (long long)job->id, "type");
+    printf("%-14s %lld\n%-14s ", "id", (long long)job->id, "type");
     text_print(stdout, export_->export_type, 0);
-    printf("\n%-12s %s", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)));
+    printf("\n%-14s %s", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)));
     text_print(stdout, statuses_label(&cli->statuses, job->status), 0);
     printf("%s\n", term_reset(&cli->term));
-    printf("%-12s %.0f %%\n", "progress", job->percent);
+    printf("%-14s %.0f %%\n", "progress", job->percent);
     if (*job->error_message)
         text_print_block(stdout, job->error_message, "error        ");
     if (!export_->has_file) {
-        printf("%-12s %s\n", "file", export_->file_state);
+        printf("%-14s %s\n", "file", export_->file_state);
         return;
     }
-    printf("%-12s ", "file");
+    printf("%-14s ", "file");
     text_print(stdout, export_->file_name, 0);
-    printf("\n%-12s %s\n", "size", units_size(text, (double)export_->size));
-    printf("%-12s %s\n", "rows", units_count(text, export_->rows));
+    printf("\n%-14s %s\n", "size", units_size(text, (double)export_->size));
+    printf("%-14s %s\n", "rows", units_count(text, export_->rows));
     if (export_->cut_cells > 0)
-        printf("%-12s %s texts were too long for a cell and are cut\n", "cut", units_count(text, export_->cut_cells));
-    printf("%-12s %s\n", "sha256", export_->sha256);
-    printf("%-12s %s\n", "expires", units_local(text, export_->expire_us));
+        printf("%-14s %s texts were too long for a cell and are cut\n", "cut", units_count(text, export_->cut_cells));
+    printf("%-14s %s\n", "sha256", export_->sha256);
+    printf("%-14s %s\n", "expires", units_local(text, export_->expire_us));
 }
 
 static int run_show(struct cli *cli, const void *options, const struct operands *operands)
@@ -239,12 +240,49 @@ const struct command command_export_delete = {
 
 static void print_texts(const char *title, const char *const *texts, size_t n)
 {
-    printf("  %-9s", title);
+    printf("  %-14s", title);
     for (size_t i = 0; i < n; i++) {
         fputs(i ? ", " : "", stdout);
         text_print(stdout, texts[i], 0);
     }
     putchar('\n');
+}
+
+/* "id integer, note text (not sortable)": a name as it is used, and what is to be known of it. */
+static void print_columns(const struct joblog_export_type *type)
+{
+    printf("  %-14s", "columns");
+    for (size_t i = 0; i < type->n_columns; i++) {
+        const struct joblog_export_column *column = &type->column_types[i];
+        fputs(i ? ", " : "", stdout);
+        text_print(stdout, column->name, 0);
+        if (*column->value_type)
+            printf(" %s", column->value_type);
+        if (!column->sortable)
+            fputs(" (not sortable)", stdout);
+    }
+    putchar('\n');
+}
+
+static void print_type(const struct joblog_export_type *type)
+{
+    print_columns(type);
+    print_texts("filters", type->filters, type->n_filters);
+    if (type->n_order > 0)
+        printf("  %-14s", "order");
+    for (size_t i = 0; i < type->n_order; i++) {
+        fputs(i ? "," : "", stdout);
+        fputs(type->order[i].descending ? "-" : "", stdout);
+        text_print(stdout, type->order[i].column, 0);
+    }
+    if (type->n_order > 0)
+        putchar('\n');
+    print_texts("formats", type->formats, type->n_formats);
+    print_texts("compressions", type->compressions, type->n_compressions);
+    if (type->row_limit > 0)
+        printf("  %-14sat most %" PRId64 "%s\n", "rows", type->row_limit, type->own_rows_only ? ", your own only" : "");
+    else if (type->own_rows_only)
+        printf("  %-14syour own only\n", "rows");
 }
 
 static int run_types(struct cli *cli, const void *options, const struct operands *operands)
@@ -264,8 +302,7 @@ static int run_types(struct cli *cli, const void *options, const struct operands
         printf("%s%s%s  ", term_color(&cli->term, "bold"), types[i].name, term_reset(&cli->term));
         text_print(stdout, types[i].title, 0);
         putchar('\n');
-        print_texts("columns", types[i].column_names, types[i].n_columns);
-        print_texts("filters", types[i].filters, types[i].n_filters);
+        print_type(&types[i]);
     }
     if (!n && !cli->json)
         fputs("no export types: joblogd --export-types FILE declares them\n", stderr);
@@ -276,7 +313,7 @@ static int run_types(struct cli *cli, const void *options, const struct operands
 const struct command command_export_types = {
     .name = "export types",
     .arguments = "",
-    .summary = "what can be exported: columns and filters",
+    .summary = "what can be exported: columns, filters, order, formats",
     .examples = "joblog export types",
     .run = run_types,
 };

@@ -184,14 +184,54 @@ static json_t *json_of_texts(const char *const *texts, size_t n)
     return array;
 }
 
-json_t *json_of_export_type(const struct joblog_export_type *type)
+static json_t *json_of_column(const struct joblog_export_column *column)
 {
     json_t *object = json_object();
+    set_text(object, "name", column->name);
+    set_text(object, "title", column->title);
+    set_text(object, "value_type", column->value_type);
+    set_text(object, "format", column->format);
+    json_object_set_new(object, "sortable", json_boolean(column->sortable));
+    return object;
+}
+
+static json_t *json_of_filter_type(const struct joblog_export_filter_type *filter)
+{
+    json_t *object = json_object();
+    set_text(object, "field", filter->field);
+    set_text(object, "title", filter->title);
+    set_text(object, "value_type", filter->value_type);
+    json_object_set_new(object, "operators", json_of_texts(filter->operators, filter->n_operators));
+    return object;
+}
+
+/* "-created_at": descending, as the option --order takes it. */
+static json_t *json_of_order(const struct joblog_export_order *order)
+{
+    return json_sprintf("%s%s", order->descending ? "-" : "", order->column);
+}
+
+json_t *json_of_export_type(const struct joblog_export_type *type)
+{
+    json_t *object = json_object(), *columns = json_array(), *filters = json_array(), *order = json_array();
+    for (size_t i = 0; i < type->n_columns; i++)
+        json_array_append_new(columns, json_of_column(&type->column_types[i]));
+    for (size_t i = 0; i < type->n_filters; i++)
+        json_array_append_new(filters, json_of_filter_type(&type->filter_types[i]));
+    for (size_t i = 0; i < type->n_order; i++)
+        json_array_append_new(order, json_of_order(&type->order[i]));
     set_text(object, "name", type->name);
     set_text(object, "title", type->title);
     json_object_set_new(object, "columns", json_of_texts(type->columns, type->n_columns));
     json_object_set_new(object, "column_names", json_of_texts(type->column_names, type->n_columns));
     json_object_set_new(object, "filters", json_of_texts(type->filters, type->n_filters));
+    json_object_set_new(object, "column_types", columns);
+    json_object_set_new(object, "filter_types", filters);
+    json_object_set_new(object, "order", order);
+    json_object_set_new(object, "formats", json_of_texts(type->formats, type->n_formats));
+    json_object_set_new(object, "compressions", json_of_texts(type->compressions, type->n_compressions));
+    set_int(object, "row_limit", type->row_limit);
+    json_object_set_new(object, "own_rows_only", json_boolean(type->own_rows_only));
     return object;
 }
 

@@ -1,4 +1,4 @@
-/* Exports: start, get, list, cancel, types. One unary call each, on the caller's thread. */
+/* Exports: start, get, list, cancel. One unary call each, on the caller's thread. */
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -6,13 +6,12 @@
 #include "convert.h"
 #include "export_priv.h"
 
-static const char *const operators[] = {"",       "equals",  "in",     "contains", "at_least", "at_most",
-                                        "search", "between", "prefix", "greater",  "less"};
-enum { N_OPERATORS = sizeof operators / sizeof operators[0] };
+const char *const export_operators[EXPORT_OPERATORS] = {
+    "", "equals", "in", "contains", "at_least", "at_most", "search", "between", "prefix", "greater", "less"};
 
-/* Names by number; entry 0 stands for NULL and "" as well. */
-static const char *const formats[] = {"csv", "csv", "jsonl", "xlsx"};
-static const char *const compressions[] = {"none", "none", "gzip", "zstd"};
+/* Entry 0 stands for NULL and "" as well. */
+const char *const export_formats[EXPORT_FORMATS] = {"csv", "csv", "jsonl", "xlsx"};
+const char *const export_compressions[EXPORT_COMPRESSIONS] = {"none", "none", "gzip", "zstd"};
 static const char *const file_states[] = {"none", "none yet", "writing", "ready", "expired", "deleted", "none"};
 enum { N_FILE_STATES = sizeof file_states / sizeof file_states[0] };
 
@@ -72,9 +71,9 @@ static int put_filter(struct arena *a, const struct joblog_export_filter *from, 
         return error_no_memory(ret_err);
     joblog__v1__export_filter__init(m);
     int op = 0;
-    while (from->op && op < N_OPERATORS && strcmp(operators[op], from->op) != 0)
+    while (from->op && op < EXPORT_OPERATORS && strcmp(export_operators[op], from->op) != 0)
         op++;
-    if (op == N_OPERATORS)
+    if (op == EXPORT_OPERATORS)
         return err_field(ret_err, "filters.operator", "there is no operator %.50s", from->op);
     m->operator_ = (Joblog__V1__FilterOperator)op;
     m->field = text_for_message(from->field);
@@ -117,7 +116,8 @@ static int put_form(struct arena *a, const struct joblog_export_spec *spec, Jobl
 static int put_spec(struct arena *a, const struct joblog_export_spec *spec, Joblog__V1__StartExportRequest *request,
                     struct err *ret_err)
 {
-    int format = number_of(spec->format, formats), compression = number_of(spec->compression, compressions);
+    int format = number_of(spec->format, export_formats),
+        compression = number_of(spec->compression, export_compressions);
     if (format < 0)
         return err_field(ret_err, "format", "there is no format %.50s", spec->format);
     if (compression < 0)
@@ -265,71 +265,4 @@ int joblog_export_list_own(struct joblog_client *client, int page_size, const ch
 void joblog_export_list_free(struct joblog_export_list *list)
 {
     box_free(list);
-}
-
-/* "department (equals, in)" */
-static const char *filter_text(struct arena *a, const Joblog__V1__ExportFilterType *f)
-{
-    char text[400];
-    size_t len = (size_t)snprintf(text, sizeof text, "%.200s (", text_of(f->field));
-    for (size_t i = 0; i < f->n_operators && i < N_OPERATORS; i++) {
-        unsigned op = (unsigned)f->operators[i];
-        len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", i ? ", " : "",
-                                op < N_OPERATORS ? operators[op] : "?");
-    }
-    return arena_printf(a, "%s)", text);
-}
-
-static bool convert_type(struct arena *a, const Joblog__V1__ExportType *m, struct joblog_export_type *out)
-{
-    const char **columns = arena_alloc(a, m->n_columns * sizeof *columns);
-    const char **names = arena_alloc(a, m->n_columns * sizeof *names);
-    const char **filters = arena_alloc(a, m->n_filters * sizeof *filters);
-    if (!columns || !names || !filters)
-        return false;
-    for (size_t i = 0; i < m->n_columns; i++) {
-        columns[i] = text_of(m->columns[i]->title);
-        names[i] = text_of(m->columns[i]->name);
-    }
-    for (size_t i = 0; i < m->n_filters; i++) {
-        filters[i] = filter_text(a, m->filters[i]);
-        if (!filters[i])
-            return false;
-    }
-    *out = (struct joblog_export_type){.name = text_of(m->name),
-                                       .title = text_of(m->title),
-                                       .columns = columns,
-                                       .column_names = names,
-                                       .n_columns = m->n_columns,
-                                       .filters = filters,
-                                       .n_filters = m->n_filters};
-    return true;
-}
-
-int joblog_export_types(struct joblog_client *client, struct joblog_export_type **ret_types, size_t *ret_n,
-                        struct joblog_error *error)
-{
-    struct err e = ERR_NONE;
-    Joblog__V1__ListExportTypesRequest request = JOBLOG__V1__LIST_EXPORT_TYPES_REQUEST__INIT;
-    ProtobufCMessage *response = NULL;
-    if (call_unary(client, EXPORT_METHOD(LIST_EXPORT_TYPES), &request.base, NULL, &response, &e) < 0)
-        return error_give(error, &e);
-    Joblog__V1__ListExportTypesResponse *m = (Joblog__V1__ListExportTypesResponse *)response;
-    struct joblog_export_type *types = box_new(response, m->n_export_types * sizeof *types);
-    bool ok = types != NULL;
-    for (size_t i = 0; ok && i < m->n_export_types; i++)
-        ok = convert_type(box_arena(types), m->export_types[i], &types[i]);
-    if (!ok) {
-        box_free(types);
-        error_no_memory(&e);
-        return error_give(error, &e);
-    }
-    *ret_types = types;
-    *ret_n = m->n_export_types;
-    return 0;
-}
-
-void joblog_export_types_free(struct joblog_export_type *types)
-{
-    box_free(types);
 }

@@ -9,6 +9,12 @@
 #include "client_priv.h"
 #include "joblog/export.h"
 
+/* Names of the numbers on the wire. */
+enum { EXPORT_OPERATORS = 11, EXPORT_FORMATS = 4, EXPORT_COMPRESSIONS = 4 };
+extern const char *const export_operators[EXPORT_OPERATORS];
+extern const char *const export_formats[EXPORT_FORMATS];
+extern const char *const export_compressions[EXPORT_COMPRESSIONS];
+
 /* False when out of memory. */
 bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct joblog_export *ret_export);
 struct joblog_export *convert_export_box(ProtobufCMessage *message, const Joblog__V1__Export *m, struct err *ret_err);

@@ -30,8 +30,8 @@ struct export_ask_files {
     size_t n_files;
 };
 
-/* One chunk of a file. NOT_FOUND: not there, or not there yet; UNIMPLEMENTED: in a directory that this replica has not.
- */
+/* One chunk of a file. NOT_FOUND: not there, or not there yet; DATA_LOSS: it is not what was
+ * written; UNIMPLEMENTED: in a directory that this replica has not. */
 struct export_ask_chunk {
     struct export_ask ask;
     struct export_file file; /* job_id, token, storage, chunk_bytes */

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "core/id.h"
 #include "export/chunk_book.h"
 
@@ -96,7 +97,11 @@ static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct er
     if (!store->uri)
         return err_set(err, ERR_UNIMPLEMENTED, "EXPORT_ELSEWHERE",
                        "the file is in a directory that this server has not");
-    return store->read(store, a->pg, &owner, ask->seq, ask->file.chunk_bytes, &ask->chunk, err);
+    int rc = store->read(store, a->pg, &owner, ask->seq, ask->file.chunk_bytes, &ask->chunk, err);
+    if (rc != 0 || crc32c(0, ask->chunk.data.data, ask->chunk.data.len) == ask->chunk.crc32c)
+        return rc;
+    chunk_data_done(&ask->chunk);
+    return chunk_damaged(ask->seq, err);
 }
 
 static int answer_usage(struct asker *a, struct export_ask_usage *ask, struct err *err)

@@ -12,6 +12,7 @@
 #include "export/fields.h"
 #include "export/format.h"
 #include "export/pack.h"
+#include "export/polite.h"
 #include "export/query.h"
 #include "export/request.h"
 #include "export/words.h"
@@ -177,8 +178,11 @@ static int open_snapshot(struct export_attempt *a)
                                       .tick = tick,
                                       .user = a};
     export_worker_progress(a->worker, a->words->counting, 0, 0);
-    if (pg_copy_open(&options, &a->source, err) != 0 ||
-        pg_copy_exec(a->source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) != 0)
+    if (pg_copy_open(&options, &a->source, err) != 0)
+        return source_failed(a);
+    if (a->worker->exports->options.is_embedded && !a->type->database)
+        export_polite_process(pg_copy_backend_pid(a->source));
+    if (pg_copy_exec(a->source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) != 0)
         return source_failed(a);
     if (describe(a) != 0 || count(a) != 0)
         return -1;

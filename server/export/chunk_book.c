@@ -55,9 +55,45 @@ int chunk_book_begin(struct pg_conn *pg, const struct chunk_owner *owner, const 
     return rc;
 }
 
-int chunk_book_commit(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner,
-                      const struct export_file *file, struct span owner_name, struct err *ret_err)
+int chunk_over_quota(struct err *ret_err)
 {
+    return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "EXPORT_QUOTA",
+                   "your exports take as much room as they may: delete some, or ask for fewer rows");
+}
+
+/* Is there room for so many bytes more? Holds until the end of the transaction: files of one owner that become known at
+ * the same moment wait for each other. 0; -code: and it has been rolled back. */
+static int take_room(struct pg_conn *pg, struct pg_params *params, int64_t job_id, int64_t bytes,
+                     struct span owner_name, int64_t budget, struct err *ret_err)
+{
+    pg_params_clear(params);
+    pg_add_text(params, owner_name);
+    chunk_book_send(pg, EXPORT_SQL_OWNER_LOCK, params);
+    pg_params_clear(params);
+    pg_add_text(params, owner_name);
+    pg_add_int8(params, job_id);
+    chunk_book_send(pg, EXPORT_SQL_OWNER_BYTES, params);
+    pg_flush(pg);
+    pg_free(pg_read(pg));
+    struct pg_result *r = pg_read(pg);
+    if (!r)
+        return pg_commit(pg, ret_err); /* of a failed one: rolls back and says why */
+    bool fits = pg_int(r, 0, 0) + bytes <= budget;
+    pg_free(r);
+    if (fits)
+        return 0;
+    pg_rollback(pg);
+    return chunk_over_quota(ret_err);
+}
+
+int chunk_book_commit(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner,
+                      const struct export_file *file, struct span owner_name, int64_t budget, struct err *ret_err)
+{
+    if (budget > 0) {
+        int rc = take_room(pg, params, owner->job_id, file->size, owner_name, budget, ret_err);
+        if (rc != 0)
+            return rc;
+    }
     chunk_book_add_owner(params, owner);
     pg_add_text(params, file->name);
     pg_add_text(params, file->content_type);

@@ -15,7 +15,6 @@
 #include "export/files.h"
 
 struct pg_conn;
-struct pg_result;
 struct chunk_sink;
 
 /* Which attempt writes; its lease token fences the file. */
@@ -26,14 +25,17 @@ struct chunk_owner {
 /* A chunk that was read. */
 struct chunk_data {
     struct span data;
-    uint32_t crc32c; /* as it was when the chunk was written: check it against data */
-    /* private: what data borrows from */
-    struct pg_result *result;
-    char *heap;
+    uint32_t crc32c;              /* as it was when the chunk was written: check it against data */
+    void (*release)(void *owner); /* of what data borrows from; on any thread; NULL: nothing */
+    void *owner;
 };
 
 /* Gives back what data borrows from. May be called again. */
 void chunk_data_done(struct chunk_data *chunk);
+/* -RESOURCE_EXHAUSTED, reason EXPORT_QUOTA. */
+int chunk_over_quota(struct err *ret_err);
+/* -DATA_LOSS, reason EXPORT_DAMAGED. */
+int chunk_damaged(int32_t seq, struct err *ret_err);
 
 struct chunk_store {
     /* Gives *ret (close). description: name, content_type, chunk_bytes; owner_name: whose export it is; both borrowed.
@@ -45,8 +47,11 @@ struct chunk_store {
     /* What was written can be read from now on. */
     int (*publish)(struct chunk_sink *sink, struct err *ret_err);
     /* All chunks are written: makes the file known, on disk. 0; -FAILED_PRECONDITION (reason LEASE_LOST) when the
-     * attempt is no longer the job's; -code: the outcome may be unknown, call discard. */
-    int (*commit)(struct chunk_sink *sink, const struct export_file *file, struct span owner_name, struct err *ret_err);
+     * attempt is no longer the job's; -RESOURCE_EXHAUSTED (reason EXPORT_QUOTA) when all files of the owner would be
+     * more than budget bytes (0: no limit), also those that others make known at the same moment; -code: the outcome
+     * may be unknown, call discard. */
+    int (*commit)(struct chunk_sink *sink, const struct export_file *file, struct span owner_name, int64_t budget,
+                  struct err *ret_err);
     /* Takes NULL. */
     void (*close)(struct chunk_sink *sink);
     /* Removes what this attempt wrote, also after a commit of an unknown outcome, unless the attempt has completed the

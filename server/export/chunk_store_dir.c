@@ -127,7 +127,7 @@ static bool sync_directory(const char *dir)
 }
 
 /* On disk under its name first, then known. */
-static int sink_commit(struct chunk_sink *sink, const struct export_file *file, struct span owner_name,
+static int sink_commit(struct chunk_sink *sink, const struct export_file *file, struct span owner_name, int64_t budget,
                        struct err *ret_err)
 {
     char part[PATH_BYTES], whole[PATH_BYTES];
@@ -135,7 +135,7 @@ static int sink_commit(struct chunk_sink *sink, const struct export_file *file, 
         !make_path(whole, sink->store, &sink->owner, "data") || rename(part, whole) != 0 ||
         !sync_directory(sink->store->dir))
         return file_error(ret_err, "finishing");
-    return chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, ret_err);
+    return chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, budget, ret_err);
 }
 
 static int remove_file(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
@@ -217,7 +217,8 @@ static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const
         mem_free(data);
         return rc;
     }
-    *ret = (struct chunk_data){.data = span_of(data, head.len), .crc32c = head.crc32c, .heap = data};
+    *ret =
+        (struct chunk_data){.data = span_of(data, head.len), .crc32c = head.crc32c, .release = mem_free, .owner = data};
     return 0;
 }
 

@@ -3,20 +3,27 @@
  * connection of its own; on the thread that uses it. */
 #include "base/alloc.h"
 #include "export/chunk_book.h"
+#include "export/chunk_pack.h"
 
 struct chunk_sink {
     struct pg_conn *pg;
     struct chunk_owner owner;
     struct pg_params params;
+    struct chunk_packer *packer;
     int n_unread; /* chunks whose result was not read yet */
     bool lost;    /* a chunk was not taken: the attempt has been swept */
 };
 
 void chunk_data_done(struct chunk_data *chunk)
 {
-    pg_free(chunk->result);
-    mem_free(chunk->heap);
+    if (chunk->release)
+        chunk->release(chunk->owner);
     *chunk = (struct chunk_data){0};
+}
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
 }
 
 static void sink_close(struct chunk_sink *sink)
@@ -25,6 +32,7 @@ static void sink_close(struct chunk_sink *sink)
         return;
     pg_close(sink->pg);
     pg_params_done(&sink->params);
+    chunk_packer_free(sink->packer);
     mem_free(sink);
 }
 
@@ -33,8 +41,10 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
                      int64_t *ret_used_bytes, struct err *ret_err)
 {
     struct chunk_sink *sink = mem_zalloc(sizeof *sink);
-    if (!sink)
-        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    if (!sink || !(sink->packer = chunk_packer_new((size_t)description->chunk_bytes))) {
+        mem_free(sink);
+        return no_memory(ret_err);
+    }
     sink->owner = *owner;
     int rc = chunk_book_open(store->uri, "joblogd export files", &sink->pg, ret_err);
     if (rc == 0)
@@ -47,6 +57,11 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
     }
     *ret = sink;
     return 0;
+}
+
+int chunk_damaged(int32_t seq, struct err *ret_err)
+{
+    return err_set(ret_err, ERR_DATA_LOSS, "EXPORT_DAMAGED", "chunk %d of the file is damaged", seq);
 }
 
 /* Reads results until at most `left` are outstanding; so a failure is seen early and the pipeline stays short. */
@@ -72,10 +87,12 @@ static int failed(struct chunk_sink *sink, struct err *err)
 
 static int sink_write(struct chunk_sink *sink, int32_t seq, struct span data, uint32_t crc32c, struct err *ret_err)
 {
+    struct span packed = chunk_pack(sink->packer, data);
     chunk_book_add_owner(&sink->params, &sink->owner);
     pg_add_int4(&sink->params, seq);
-    pg_add_text(&sink->params, data);
+    pg_add_text(&sink->params, packed.len > 0 ? packed : data);
     pg_add_int8(&sink->params, crc32c);
+    pg_add_int4(&sink->params, packed.len > 0 ? (int32_t)data.len : 0);
     chunk_book_send(sink->pg, EXPORT_SQL_CHUNK_INSERT, &sink->params);
     pg_flush(sink->pg);
     sink->n_unread++;
@@ -89,13 +106,13 @@ static int sink_publish(struct chunk_sink *sink, struct err *ret_err)
     return pg_commit(sink->pg, ret_err);
 }
 
-static int sink_commit(struct chunk_sink *sink, const struct export_file *file, struct span owner_name,
+static int sink_commit(struct chunk_sink *sink, const struct export_file *file, struct span owner_name, int64_t budget,
                        struct err *ret_err)
 {
     int rc = sink_publish(sink, ret_err);
     if (rc == 0)
         rc = pg_exec(sink->pg, "SET synchronous_commit = on", ret_err);
-    return rc != 0 ? rc : chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, ret_err);
+    return rc != 0 ? rc : chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, budget, ret_err);
 }
 
 static int remove_chunks(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
@@ -133,12 +150,40 @@ static int discard(const struct chunk_store *store, const struct chunk_owner *ow
     return rc;
 }
 
+static void release_result(void *result)
+{
+    pg_free(result);
+}
+
+/* Of one row; takes r. */
+static int open_chunk(struct pg_result *r, int32_t seq, int32_t chunk_bytes, struct chunk_data *ret,
+                      struct err *ret_err)
+{
+    int64_t plain_bytes = pg_int(r, 0, 2);
+    struct span data = pg_text(r, 0, 0);
+    *ret =
+        (struct chunk_data){.data = data, .crc32c = (uint32_t)pg_int(r, 0, 1), .release = release_result, .owner = r};
+    if (plain_bytes == 0)
+        return 0;
+    char *plain = plain_bytes <= chunk_bytes ? mem_alloc((size_t)plain_bytes) : NULL;
+    bool ok = plain && chunk_unpack(data, plain, (size_t)plain_bytes);
+    uint32_t crc = ret->crc32c;
+    chunk_data_done(ret);
+    if (ok) {
+        *ret = (struct chunk_data){
+            .data = span_of(plain, (size_t)plain_bytes), .crc32c = crc, .release = mem_free, .owner = plain};
+        return 0;
+    }
+    int rc = !plain && plain_bytes <= chunk_bytes ? no_memory(ret_err) : chunk_damaged(seq, ret_err);
+    mem_free(plain);
+    return rc;
+}
+
 static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
                       int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err)
 {
     struct pg_params params = {0};
     (void)store;
-    (void)chunk_bytes;
     chunk_book_add_owner(&params, owner);
     pg_add_int4(&params, seq);
     struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_GET, &params, ret_err);
@@ -149,8 +194,7 @@ static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const
         pg_free(r);
         return err_set(ret_err, ERR_NOT_FOUND, "EXPORT_CHUNK_NOT_FOUND", "there is no chunk %d", seq);
     }
-    *ret = (struct chunk_data){.data = pg_text(r, 0, 0), .crc32c = (uint32_t)pg_int(r, 0, 1), .result = r};
-    return 0;
+    return open_chunk(r, seq, chunk_bytes, ret, ret_err);
 }
 
 struct chunk_store chunk_store_pg(const char *uri)

@@ -11,7 +11,8 @@
 #include "export/check.h"
 #include "export/keeper.h"
 
-enum { WORKERS_DEFAULT = 2 };
+/* Seven with 1, 2, 4 ... 32 seconds between them: a source that is away for a minute is outlasted. */
+enum { WORKERS_DEFAULT = 2, ATTEMPTS_DEFAULT = 7 };
 
 /* ---- types ---- */
 
@@ -48,6 +49,11 @@ int export_reload(struct exports *exports, struct err *ret_err)
     int rc = reload(exports, ret_err);
     pthread_mutex_unlock(&exports->reload_lock);
     return rc;
+}
+
+int32_t export_attempts(const struct exports *exports)
+{
+    return exports->options.n_attempts;
 }
 
 /* ---- limits ---- */
@@ -146,6 +152,8 @@ int export_start(const struct export_options *options, struct exports **ret, str
     pthread_mutex_init(&exports->reload_lock, NULL);
     if (exports->options.n_workers == 0)
         exports->options.n_workers = WORKERS_DEFAULT;
+    if (exports->options.n_attempts == 0)
+        exports->options.n_attempts = ATTEMPTS_DEFAULT;
     if (exports->options.ttl_ms == 0)
         exports->options.ttl_ms = INT64_C(7) * 24 * 3600 * 1000;
     int rc = export_types_check(exports->types, options->uri, ret_err);

@@ -3,6 +3,7 @@
 #ifndef EXPORT_EXPORT_H
 #define EXPORT_EXPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -24,6 +25,8 @@ struct export_options {
     struct export_types *types; /* taken; checked against the database here */
     const char *types_path;     /* where they came from, watched for changes; NULL: nowhere. Kept. */
     const char *directory;      /* where to put files; NULL: into the database. Kept. */
+    bool is_embedded;           /* the database is a child of this process */
+    int32_t n_attempts;         /* tries of an export, 0: 7 */
     unsigned n_workers;         /* exports written at a time; 0: 2 */
     int64_t ttl_ms;             /* how long a file is kept; 0: 7 days */
     struct export_limits limits;
@@ -37,6 +40,8 @@ int export_start(const struct export_options *options, struct exports **ret, str
 void export_stop(struct exports *exports);
 /* The types as they are now; one reference of the caller's (export_types_free). Any thread. */
 struct export_types *export_types_of(struct exports *exports);
+/* How often an export is to be tried. Any thread. */
+int32_t export_attempts(const struct exports *exports);
 /* Reads the file of types again and holds it against the database; on success it is in force at once. On failure
  * everything stays as it was, and *ret_err has a text for the operator. Any thread; blocks. */
 int export_reload(struct exports *exports, struct err *ret_err);

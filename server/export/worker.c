@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "export/attempt.h"
+#include "export/polite.h"
 #include "export/request.h"
 
 enum {
@@ -309,6 +310,7 @@ static void close_session(struct export_worker *w)
 static void *worker_main(void *user)
 {
     struct export_worker *w = user;
+    export_polite_thread();
     if (!open_session(w))
         return NULL;
     bool waiting = give_credit(w);

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
+#include "export/polite.h"
 
 struct chunk_list {
     struct export_chunk_buffer *first, *last;
@@ -33,6 +34,7 @@ struct export_writer {
     /* of the thread */
     int32_t seq;
     int64_t size, size_max; /* size_max 0: no limit */
+    int64_t budget;         /* of all files of the owner, likewise */
     bool unpublished;
     int64_t publish_us; /* when it was last done */
 };
@@ -68,8 +70,7 @@ static int write_chunk(struct export_writer *w, const struct export_chunk_buffer
         return err_set(err, ERR_INTERNAL, NULL, "SHA-256 failed");
     w->size += (int64_t)chunk->len;
     if (w->size_max > 0 && w->size > w->size_max)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "EXPORT_QUOTA",
-                       "your exports take as much room as they may: delete some, or ask for fewer rows");
+        return chunk_over_quota(err);
     int rc =
         w->store->write(w->sink, w->seq++, span_of(chunk->data, chunk->len), crc32c(0, chunk->data, chunk->len), err);
     w->unpublished = rc == 0;
@@ -94,12 +95,13 @@ static int commit(struct export_writer *w, struct err *err)
     w->file.size = w->size;
     w->file.chunk_bytes = EXPORT_CHUNK_BYTES;
     w->file.storage = w->store->storage;
-    return w->store->commit(w->sink, &w->file, w->owner_name, err);
+    return w->store->commit(w->sink, &w->file, w->owner_name, w->budget, err);
 }
 
 static void *writer_main(void *user)
 {
     struct export_writer *w = user;
+    export_polite_thread();
     pthread_mutex_lock(&w->lock);
     while (!w->abandon && !w->failed && !w->committed) {
         struct export_chunk_buffer *chunk = list_pop(&w->full);
@@ -166,6 +168,7 @@ int export_writer_new(const struct chunk_store *store, const struct chunk_owner 
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     w->store = store;
     w->owner_name = owner_name;
+    w->budget = budget;
     file.chunk_bytes = EXPORT_CHUNK_BYTES;
     file.storage = store->storage;
     bool ok = init_locks(w) && (w->sha = EVP_MD_CTX_new()) && EVP_DigestInit_ex(w->sha, EVP_sha256(), NULL) == 1;

@@ -305,6 +305,11 @@ int pg_copy_next(struct pg_copy *copy, struct span *ret_row, struct err *ret_err
     }
 }
 
+int pg_copy_backend_pid(const struct pg_copy *copy)
+{
+    return PQbackendPID(copy->c);
+}
+
 const char *pg_copy_sqlstate(const struct pg_copy *copy)
 {
     return copy->sqlstate;

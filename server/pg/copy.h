@@ -43,6 +43,8 @@ int pg_copy_start(struct pg_copy *copy, const char *sql, struct err *ret_err);
 /* 1 and the next row as it came, its line end included, valid until the next call; 0: that was all, and it went well;
  * -code or what tick gave. */
 int pg_copy_next(struct pg_copy *copy, struct span *ret_row, struct err *ret_err);
+/* Process that serves it, on the machine of the database. */
+int pg_copy_backend_pid(const struct pg_copy *copy);
 /* SQLSTATE of the last failure; "" for none. */
 const char *pg_copy_sqlstate(const struct pg_copy *copy);
 

@@ -4,16 +4,15 @@
  *   look: completed, or follows? --export--> found: bind to the file; is the offset in it?
  *     |     nothing to bind to yet: wait           | ask for the chunk at the offset
  *     |                                            v
- *     |                       +--> chunk (arrived): ask for the one after, send this one --> sent
+ *     |                       +--> chunk (arrived): ask for those after, send this one  --> sent
  *     |                       |      | not written yet: wait                                  |
  *     |                       +------+---------------- the one asked for <--------------------+ more
  *     +<-- signal -- wait                                                                     | that was all
  *                                               end with OK <-- last <-- the file's facts <---+
  *
- * Two chunks are in memory at a time: one on its way out, one on its way in. The next is sent when the last is out: a
- * slow reader holds up only its own download. A download is bound to one attempt: chunks are asked for by its token, so
- * that bytes of two attempts never meet. */
-#include "base/crc32c.h"
+ * A few chunks are in memory at a time: one on its way out, DOWNLOAD_AHEAD on their way in. The next is sent when the
+ * last is out: a slow reader holds up only its own download. A download is bound to one attempt: chunks are asked for
+ * by its token, so that bytes of two attempts never meet. */
 #include "export/attempt_number.h"
 #include "joblog/v1/export.crpc.h"
 #include "rpc/export_common.h"
@@ -86,7 +85,7 @@ static enum crpc_next download_export_loaded(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
     struct err err = ERR_NONE;
-    if (export_load_owned(&d->load, &err) != 0)
+    if (export_load_owned(&d->load, &err) != 0 || export_load_granted(call, &d->load, &err) != 0)
         return crpc_finish(call, &err);
     d->status = d->load.get.job.status;
     d->run = d->load.get.job.attempt;
@@ -197,12 +196,13 @@ static enum crpc_next download_export_found(struct crpc_call *call)
         return crpc_finish(call, &err);
     }
     if (!writing && d->offset == d->file.size)
-        return download_send(call, (struct span){0}, 0, &LAST);
+        return download_send(call, NULL, 0, &LAST);
     return download_await_chunk(call, &CHUNK);
 }
 
 /* ---- chunks ---- */
 
+/* Its bytes have been held against its checksum. */
 static int check_chunk(const struct download_export *d, const struct export_ask_chunk *ask, struct err *err)
 {
     struct span data = ask->chunk.data;
@@ -210,17 +210,13 @@ static int check_chunk(const struct download_export *d, const struct export_ask_
     bool whole = d->file.state == EXPORT_FILE_THERE;
     if (whole && d->file.size - start < most)
         most = d->file.size - start;
-    if ((whole && (int64_t)data.len != most) || (int64_t)data.len > most ||
-        crc32c(0, data.data, data.len) != ask->chunk.crc32c)
-        return err_set(err, ERR_DATA_LOSS, "EXPORT_DAMAGED", "chunk %d of export %lld is damaged", ask->seq,
-                       (long long)d->load.id);
-    return 0;
+    return (whole && (int64_t)data.len != most) || (int64_t)data.len > most ? chunk_damaged(ask->seq, err) : 0;
 }
 
 static enum crpc_next download_export_chunk(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
-    struct chunk_slot *slot = &d->slots[d->current];
+    struct chunk_slot *slot = download_slot(d);
     struct err err = slot->ask.ask.err;
     size_t skip = (size_t)(d->offset % d->file.chunk_bytes);
     bool whole = d->file.state == EXPORT_FILE_THERE;
@@ -234,12 +230,11 @@ static enum crpc_next download_export_chunk(struct crpc_call *call)
         return wait_for_more(call);
     if (check_chunk(d, &slot->ask, &err) != 0)
         return crpc_finish(call, &err);
-    struct span data = span_of(slot->ask.chunk.data.data + skip, slot->ask.chunk.data.len - skip);
-    uint32_t crc = skip ? crc32c(0, data.data, data.len) : slot->ask.chunk.crc32c;
-    d->current = !d->current;
-    if (whole && d->offset + (int64_t)data.len < d->file.size)
-        download_ask_ahead(call, slot->ask.seq + 1);
-    return download_send(call, data, crc, &SENT);
+    struct chunk_data chunk = slot->ask.chunk;
+    slot->ask.chunk = (struct chunk_data){0};
+    if (whole)
+        download_ask_ahead(call);
+    return download_send(call, &chunk, skip, &SENT);
 }
 
 static enum crpc_next download_export_sent(struct crpc_call *call)
@@ -254,7 +249,7 @@ static enum crpc_next download_export_sent(struct crpc_call *call)
         return d->offset % d->file.chunk_bytes ? crpc_goto(call, &LOOK) : download_await_chunk(call, &CHUNK);
     if (d->offset < d->file.size)
         return download_await_chunk(call, &CHUNK);
-    return d->complete_told ? crpc_finish(call, NULL) : download_send(call, (struct span){0}, 0, &LAST);
+    return d->complete_told ? crpc_finish(call, NULL) : download_send(call, NULL, 0, &LAST);
 }
 
 static enum crpc_next download_export_last(struct crpc_call *call)
@@ -266,7 +261,7 @@ static void download_export_done(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
     struct service *service = service_of(call);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < DOWNLOAD_AHEAD; i++)
         chunk_data_done(&d->slots[i].ask.chunk);
     hub_unwatch(service->hub, d->watch);
     drain_leave(&service->drain, &d->drain);

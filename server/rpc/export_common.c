@@ -47,6 +47,18 @@ int export_load_owned(const struct export_load *load, struct err *ret_err)
     return 0;
 }
 
+int export_load_granted(struct crpc_call *call, const struct export_load *load, struct err *ret_err)
+{
+    struct export_request request = export_request_of(crpc_call_arena(call), &load->get.job);
+    struct export_types *types = export_types_of(service_of(call)->exports);
+    const struct export_type *type = export_types_find(types, request.export_type);
+    bool granted = !type || export_type_allows(type, load->caller->identity->roles);
+    export_types_free(types);
+    return granted ? 0
+                   : err_set(ret_err, ERR_PERMISSION_DENIED, "EXPORT_TYPE_DENIED",
+                             "you have none of the roles that exports of this type are for");
+}
+
 enum crpc_next export_submit(struct crpc_call *call, struct export_ask *ask, struct crpc_event *event,
                              const struct crpc_step *next)
 {

@@ -4,6 +4,12 @@
 
 #include "rpc/export_common.h"
 
+enum {
+    /* Chunks of one download that are asked for or have come, next to the one that goes out: enough to keep both askers
+     * at work, and 2 MiB with that one. */
+    DOWNLOAD_AHEAD = 3
+};
+
 struct chunk_slot {
     struct crpc_event answered;
     struct export_ask_chunk ask;
@@ -34,15 +40,19 @@ struct download_export {
     int32_t bound_run; /* run, when that was looked at last */
     bool file_told, complete_told;
 
-    struct chunk_slot slots[2];
-    unsigned current;
+    struct chunk_slot slots[DOWNLOAD_AHEAD]; /* of chunk n: n % DOWNLOAD_AHEAD */
 };
 
 /* Waits for the chunk that holds the offset, then next; asks for it if nobody has. */
 enum crpc_next download_await_chunk(struct crpc_call *call, const struct crpc_step *next);
-/* Asks for a chunk that will be needed, into the current slot. A failure is no harm: it is asked for again. */
-void download_ask_ahead(struct crpc_call *call, int32_t seq);
-/* Sends data and moves the offset on; with the file's facts where they are due. */
-enum crpc_next download_send(struct crpc_call *call, struct span data, uint32_t crc, const struct crpc_step *next);
+/* The chunk at the offset. */
+struct chunk_slot *download_slot(struct download_export *download);
+/* Asks for the chunks after the one at the offset, as far as there are any. A failure is no harm: they are asked for
+ * again. */
+void download_ask_ahead(struct crpc_call *call);
+/* Sends what the chunk has from `skip` on, and moves the offset on; with the file's facts where they are due. Takes
+ * what is in chunk; NULL: no bytes. */
+enum crpc_next download_send(struct crpc_call *call, struct chunk_data *chunk, size_t skip,
+                             const struct crpc_step *next);
 
 #endif

@@ -17,7 +17,7 @@
 #include "rpc/check.h"
 #include "rpc/export_start.h"
 
-enum { EXPORT_ATTEMPTS = 3, FIRST_BACKOFF_US = 1000000, MAX_BACKOFF_US = 60000000 };
+enum { FIRST_BACKOFF_US = 1000000, MAX_BACKOFF_US = 60000000 };
 
 struct start_export {
     struct crpc_event stored;
@@ -99,7 +99,7 @@ static int fill_job(struct crpc_call *call, struct start_export *s, struct err *
     job->owner = s->caller.owner;
     job->name = span_str(EXPORT_JOB_NAME);
     job->queue = span_str(EXPORT_JOB_QUEUE);
-    job->retry = (struct retry_policy){.max_attempts = EXPORT_ATTEMPTS,
+    job->retry = (struct retry_policy){.max_attempts = export_attempts(service_of(call)->exports),
                                        .initial_backoff_us = FIRST_BACKOFF_US,
                                        .max_backoff_us = MAX_BACKOFF_US,
                                        .multiplier = 2,

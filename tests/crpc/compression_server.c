@@ -61,7 +61,12 @@ static enum crpc_next count_next(struct crpc_call *call)
     response.number = c->number;
     response.data.len = (size_t)request->size;
     response.data.data = arena_zalloc(crpc_call_arena(call), response.data.len);
-    return crpc_test_v1_echo_service_count_send(call, &response, &next);
+    if (!request->bytes)
+        return crpc_test_v1_echo_service_count_send(call, &response, &next);
+    struct crpc_bytes bytes = {.data = calloc(1, response.data.len), .len = response.data.len, .release = free};
+    bytes.user = (void *)bytes.data;
+    response.data.len = 0;
+    return crpc_send_bytes(call, &response.base, 2, &bytes, &next);
 }
 
 struct sum {

@@ -46,6 +46,7 @@ WAIT_FOR(tags, n_tags, "tags")
 WAIT_FOR(gone, n_gone, "cancels seen")
 WAIT_FOR(received, n_received, "messages received")
 WAIT_FOR(sent, n_sent, "messages sent")
+WAIT_FOR(released, n_released, "bytes given back")
 
 void echo_give_tag(struct echo *e, struct tag *tag)
 {

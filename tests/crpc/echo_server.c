@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #define PKG(name) Crpc__Test__V1__##name
@@ -188,10 +189,39 @@ static enum crpc_next count_sent(struct crpc_call *call)
 
 static const struct crpc_step COUNT_SENT = {"count_sent", count_sent};
 
+struct lent {
+    struct echo *e;
+    char data[];
+};
+
+static void lent_release(void *user)
+{
+    struct lent *lent = user;
+    echo_count_up(lent->e, &lent->e->n_released);
+    mem_free(lent);
+}
+
+/* The i-th byte of the n-th message is n + i. */
+static enum crpc_next count_send_bytes(struct crpc_call *call, struct count *c, size_t len)
+{
+    PKG(CountResponse) response = CRPC__TEST__V1__COUNT_RESPONSE__INIT;
+    struct lent *lent = mem_alloc(sizeof *lent + len);
+    if (!lent)
+        return no_memory(call);
+    lent->e = crpc_call_user(call);
+    response.number = ++c->number;
+    for (size_t i = 0; i < len; i++)
+        lent->data[i] = (char)(c->number + (int)i);
+    struct crpc_bytes bytes = {.data = lent->data, .len = len, .release = lent_release, .user = lent};
+    return crpc_send_bytes(call, &response.base, 2, &bytes, &COUNT_SENT);
+}
+
 static enum crpc_next count_send(struct crpc_call *call)
 {
     const PKG(CountRequest) *request = crpc_test_v1_echo_service_count_request(call);
     struct count *c = crpc_call_state(call);
+    if (request->bytes)
+        return count_send_bytes(call, c, (size_t)request->size);
     if (c->frame) {
         c->number++;
         return crpc_send_frame(call, c->frame, &COUNT_SENT);

@@ -33,6 +33,7 @@ struct echo {
     unsigned n_cancelled;        /* of those, cancelled */
     unsigned n_gone;             /* cancels seen by the second chain of Defer with an event */
     unsigned n_sent;             /* messages that went out of Count and Chat */
+    unsigned n_released;         /* bytes of crpc_send_bytes that were given back */
     unsigned n_received;         /* messages that came in, of Sum and Chat */
     unsigned n_ends;             /* ends of the client's stream, of Sum */
     unsigned n_said;             /* calls of Say */
@@ -54,6 +55,7 @@ void echo_wait_tags(struct echo *e, unsigned n);
 void echo_wait_gone(struct echo *e, unsigned n);
 void echo_wait_received(struct echo *e, unsigned n);
 void echo_wait_sent(struct echo *e, unsigned n);
+void echo_wait_released(struct echo *e, unsigned n);
 /* Posts to the i-th tag ever given; false when its call is gone. once: forgets it. */
 bool echo_post(struct echo *e, unsigned i, bool ok, bool once);
 

@@ -99,12 +99,13 @@ static int say(struct rig *r, struct err *err)
     return rc;
 }
 
-static int count(struct rig *r, struct err *err, bool frames)
+static int count(struct rig *r, struct err *err, bool frames, bool bytes)
 {
     Crpc__Test__V1__CountRequest q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
     q.upto = 3;
     q.size = 5000;
     q.frames = frames;
+    q.bytes = bytes;
     struct crpc_stream *s = crpc_test_v1_echo_service_count_open(r->echo.channel, &patient, &q, err);
     Crpc__Test__V1__CountResponse *response;
     int rc, n = 0;
@@ -118,12 +119,17 @@ static int count(struct rig *r, struct err *err, bool frames)
 
 static int count_messages(struct rig *r, struct err *err)
 {
-    return count(r, err, false);
+    return count(r, err, false, false);
 }
 
 static int count_frames(struct rig *r, struct err *err)
 {
-    return count(r, err, true);
+    return count(r, err, true, false);
+}
+
+static int count_bytes(struct rig *r, struct err *err)
+{
+    return count(r, err, false, true);
 }
 
 static char *long_text(void)
@@ -265,6 +271,7 @@ static void for_all_n(int (*run)(struct rig *r, struct err *err))
 TEST(say)
 TEST(count_messages)
 TEST(count_frames)
+TEST(count_bytes)
 TEST(sum)
 TEST(chat)
 TEST(unknown)
@@ -275,9 +282,11 @@ TEST(reflection)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_say),          cmocka_unit_test(test_count_messages), cmocka_unit_test(test_count_frames),
-        cmocka_unit_test(test_sum),          cmocka_unit_test(test_chat),           cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_health_check), cmocka_unit_test(test_health_watch),   cmocka_unit_test(test_reflection),
+        cmocka_unit_test(test_say),          cmocka_unit_test(test_count_messages),
+        cmocka_unit_test(test_count_frames), cmocka_unit_test(test_count_bytes),
+        cmocka_unit_test(test_sum),          cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_health_check),
+        cmocka_unit_test(test_health_watch), cmocka_unit_test(test_reflection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

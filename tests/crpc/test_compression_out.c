@@ -124,6 +124,20 @@ static void test_messages_of_a_stream_out(void **state)
     stop(&f);
 }
 
+static void test_bytes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    PKG(CountRequest) request = CRPC__TEST__V1__COUNT_REQUEST__INIT;
+    request.upto = 6;
+    request.size = 30000;
+    request.bytes = true;
+    start(&f, CRPC_COMPRESSION_GZIP);
+    count(&f, "gzip", &request, true);
+    count(&f, "identity", &request, false);
+    stop(&f);
+}
+
 static void test_shared_frames(void **state)
 {
     (void)state;
@@ -166,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_answers_as_the_server_is_told),
         cmocka_unit_test(test_messages_of_a_stream_out),
         cmocka_unit_test(test_shared_frames),
+        cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -530,8 +530,14 @@ says "Completado"
 expect 0 joblog export types
 says "functions"
 says "search"
+says "columns       oid integer, proname text, prosrc text"
+says "order         oid"
+says "formats       csv, jsonl, xlsx"
 expect 0 joblog export types --json
 json name functions
+json column_types.0.value_type integer
+json filter_types.1.operators.1 in
+json order.0 oid
 expect 0 joblog export list
 complains "no exports"
 expect 0 joblog export start functions --name all.csv --watch --output "$dir/all.csv"

@@ -71,6 +71,20 @@ static void test_export_and_download(void **state)
     assert_string_equal(types[1].name, "people");
     assert_int_equal(types[1].n_columns, 3);
     assert_string_equal(types[1].filters[0], "team (equals, in)");
+    assert_string_equal(types[1].column_types[0].name, types[1].column_names[0]);
+    assert_string_equal(types[1].column_types[0].value_type, "integer");
+    assert_true(types[1].column_types[0].sortable);
+    assert_string_equal(types[1].filter_types[0].field, "team");
+    assert_string_equal(types[1].filter_types[0].value_type, "text");
+    assert_int_equal(types[1].filter_types[0].n_operators, 2);
+    assert_string_equal(types[1].filter_types[0].operators[1], "in");
+    assert_int_equal(types[1].n_formats, 3);
+    assert_string_equal(types[1].formats[1], "jsonl");
+    assert_string_equal(types[1].compressions[2], "zstd");
+    assert_int_equal(types[1].n_order, 1);
+    assert_string_equal(types[1].order[0].column, "id");
+    assert_int_equal(types[1].row_limit, 1000000);
+    assert_false(types[1].own_rows_only);
     joblog_export_types_free(types);
 
     struct joblog_export_spec wrong = {.export_type = "people", .format = "papyrus"};
@@ -115,7 +129,7 @@ static const char types_json[] =
     " \"columns\": [{\"name\": \"id\", \"title\": \"Id\"}, {\"name\": \"name\", \"title\": \"Name\"},"
     " {\"name\": \"team\", \"title\": \"Team\"}],"
     " \"filters\": [{\"field\": \"team\", \"title\": \"Team\", \"operators\": [\"equals\", \"in\"]}],"
-    " \"order\": {\"column\": \"id\"}}]}";
+    " \"row_limit\": 1000000, \"order\": {\"column\": \"id\"}}]}";
 
 static int make_people(const char *uri)
 {

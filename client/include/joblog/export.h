@@ -78,6 +78,22 @@ JOBLOG_API int joblog_export_list_own(struct joblog_client *client, int page_siz
                                       struct joblog_export_list **ret_list, struct joblog_error *error);
 JOBLOG_API void joblog_export_list_free(struct joblog_export_list *list); /* takes NULL */
 
+/* The names of value types are "text", "integer", "number", "boolean", "date", "timestamp", "json"; "" while the server
+ * has not reached the database of the type. */
+struct joblog_export_column {
+    const char *name, *title;
+    const char *value_type;
+    const char *format; /* of a spreadsheet's cells, such as "#,##0.00"; "" */
+    bool sortable;      /* may stand in joblog_export_order */
+};
+
+struct joblog_export_filter_type {
+    const char *field, *title;
+    const char *value_type;       /* of the values */
+    const char *const *operators; /* as in joblog_export_filter; the first is the default */
+    size_t n_operators;
+};
+
 struct joblog_export_type {
     const char *name, *title;
     const char *const *columns; /* titles */
@@ -85,6 +101,15 @@ struct joblog_export_type {
     const char *const *filters; /* "search (search)", "department (equals, in)" */
     size_t n_filters;
     const char *const *column_names; /* n_columns of them */
+    /* What a form needs. */
+    const struct joblog_export_column *column_types;      /* n_columns of them */
+    const struct joblog_export_filter_type *filter_types; /* n_filters of them */
+    const struct joblog_export_order *order;              /* of the rows, unless another is asked for */
+    size_t n_order;
+    const char *const *formats, *const *compressions; /* as in joblog_export_spec */
+    size_t n_formats, n_compressions;
+    int64_t row_limit;  /* 0: none */
+    bool own_rows_only; /* callers get only the rows that belong to them */
 };
 /* Gives an array of *ret_n (joblog_export_types_free). */
 JOBLOG_API int joblog_export_types(struct joblog_client *client, struct joblog_export_type **ret_types, size_t *ret_n,

@@ -59,10 +59,38 @@ void bytes_put_message(grpc_byte_buffer *out, const ProtobufCMessage *msg)
     grpc_slice_buffer_add(&out->data.raw.slice_buffer, encode(msg));
 }
 
+static uint8_t *put_varint(uint8_t *at, uint64_t v)
+{
+    for (; v > 0x7f; v >>= 7)
+        *at++ = (uint8_t)(v | 0x80);
+    *at++ = (uint8_t)v;
+    return at;
+}
+
+/* The fields of a message may come in any order, so this one comes last. */
+void bytes_put_with(grpc_byte_buffer *out, const ProtobufCMessage *msg, uint32_t field, const struct crpc_bytes *bytes)
+{
+    enum { LENGTH_DELIMITED = 2, TAG_AND_LENGTH_MAX = 5 + 10 };
+    size_t len = protobuf_c_message_get_packed_size(msg);
+    uint8_t tail[TAG_AND_LENGTH_MAX];
+    uint8_t *end = put_varint(put_varint(tail, (uint64_t)field << 3 | LENGTH_DELIMITED), bytes->len);
+    grpc_slice head = grpc_slice_malloc(len + (size_t)(end - tail));
+    protobuf_c_message_pack(msg, GRPC_SLICE_START_PTR(head));
+    memcpy(GRPC_SLICE_START_PTR(head) + len, tail, (size_t)(end - tail));
+    grpc_slice_buffer_add(&out->data.raw.slice_buffer, head);
+    grpc_slice_buffer_add(&out->data.raw.slice_buffer,
+                          grpc_slice_new_with_user_data((void *)bytes->data, bytes->len, bytes->release, bytes->user));
+}
+
 void bytes_put_packed(grpc_byte_buffer *out, const ProtobufCMessage *msg, grpc_compression_algorithm algorithm)
 {
-    grpc_slice packed;
     bytes_put_message(out, msg);
+    bytes_pack(out, algorithm);
+}
+
+void bytes_pack(grpc_byte_buffer *out, grpc_compression_algorithm algorithm)
+{
+    grpc_slice packed;
     if (!codec_deflate(algorithm, &out->data.raw.slice_buffer, &packed))
         return;
     grpc_slice_buffer_reset_and_unref(&out->data.raw.slice_buffer);

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "crpc/call.h"
 #include "crpc/server.h"
 
 /* An empty buffer in place, for bytes_put_*; bytes_drop before the next use. */
@@ -17,6 +18,10 @@ void bytes_init(grpc_byte_buffer *out);
 void bytes_put_message(grpc_byte_buffer *out, const ProtobufCMessage *msg);
 /* Compressed, when that makes it shorter. */
 void bytes_put_packed(grpc_byte_buffer *out, const ProtobufCMessage *msg, grpc_compression_algorithm algorithm);
+/* msg without its field of that number, and bytes as that field; takes bytes. */
+void bytes_put_with(grpc_byte_buffer *out, const ProtobufCMessage *msg, uint32_t field, const struct crpc_bytes *bytes);
+/* Compresses what is in out, when that makes it shorter. */
+void bytes_pack(grpc_byte_buffer *out, grpc_compression_algorithm algorithm);
 /* The same for a frame (frame.c), which is compressed once for all that send it. */
 void bytes_put_frame(grpc_byte_buffer *out, const struct crpc_frame *frame);
 void bytes_put_packed_frame(grpc_byte_buffer *out, struct crpc_frame *frame, grpc_compression_algorithm algorithm);

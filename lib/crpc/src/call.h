@@ -111,6 +111,7 @@ void call_finalize(struct crpc_call *call);
 /* call_compression.c */
 /* Into call->out, compressed if the call is. */
 void call_put_message(struct crpc_call *call, const ProtobufCMessage *msg);
+void call_put_with(struct crpc_call *call, const ProtobufCMessage *msg, uint32_t field, const struct crpc_bytes *bytes);
 void call_put_frame(struct crpc_call *call, struct crpc_frame *frame);
 /* A message that came on the call: bytes_open and bytes_decode. */
 int call_open(struct crpc_call *call, grpc_byte_buffer *in, struct arena *arena, ProtobufCMessage **ret_msg,

@@ -61,6 +61,13 @@ void call_put_message(struct crpc_call *call, const ProtobufCMessage *msg)
         bytes_put_message(&call->out, msg);
 }
 
+void call_put_with(struct crpc_call *call, const ProtobufCMessage *msg, uint32_t field, const struct crpc_bytes *bytes)
+{
+    bytes_put_with(&call->out, msg, field, bytes);
+    if (packs(call))
+        bytes_pack(&call->out, call->encoding);
+}
+
 void call_put_frame(struct crpc_call *call, struct crpc_frame *frame)
 {
     if (packs(call))

@@ -58,6 +58,18 @@ enum crpc_next crpc_send(struct crpc_call *call, const ProtobufCMessage *msg, co
     return lane_set(call, LANE_SEND, NULL, step);
 }
 
+enum crpc_next crpc_send_bytes(struct crpc_call *call, const ProtobufCMessage *msg, uint32_t field,
+                               const struct crpc_bytes *bytes, const struct crpc_step *step)
+{
+    if (!may_send(call)) {
+        bytes->release(bytes->user);
+        return lane_set(call, LANE_READY, NULL, step);
+    }
+    call_put_with(call, msg, field, bytes);
+    call_send_out(call);
+    return lane_set(call, LANE_SEND, NULL, step);
+}
+
 enum crpc_next crpc_send_frame(struct crpc_call *call, struct crpc_frame *frame, const struct crpc_step *step)
 {
     if (!may_send(call))

@@ -47,6 +47,18 @@ enum crpc_next crpc_recv(struct crpc_call *call, const struct crpc_step *step);
  * during the call. The next send only from step: that is the back-pressure. */
 enum crpc_next crpc_send(struct crpc_call *call, const ProtobufCMessage *msg, const struct crpc_step *step);
 
+/* Bytes that go out as they lie, without being copied into a message. */
+struct crpc_bytes {
+    const void *data;
+    size_t len;
+    void (*release)(void *user); /* on any thread, once nobody reads the bytes any more */
+    void *user;
+};
+/* As crpc_send, of msg with one field more: that of number `field`, of type bytes, which msg leaves empty. For bytes so
+ * many that a copy of them counts. Takes bytes: they are released in any case, also when nothing is sent. */
+enum crpc_next crpc_send_bytes(struct crpc_call *call, const ProtobufCMessage *msg, uint32_t field,
+                               const struct crpc_bytes *bytes, const struct crpc_step *step);
+
 /* Ends the call: the answer of a unary or client-stream call, with OK. Borrows msg during the call. */
 enum crpc_next crpc_reply(struct crpc_call *call, const ProtobufCMessage *msg);
 

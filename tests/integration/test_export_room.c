@@ -1,0 +1,161 @@
+/* What files of exports take: the limit of an owner, also for those that are finished at the same moment, and chunks
+ * that are packed. Real PostgreSQL, no server. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/crc32c.h"
+#include "export/chunk_book.h"
+#include "export/writer.h"
+#include "support/chunk_fixture.h"
+
+/* The files of an owner have a limit together. */
+static void the_writer_keeps_to_a_budget(void **state)
+{
+    struct export_writer *writer;
+    struct export_chunk_buffer *chunk = NULL;
+    struct export_file file = file_of(0);
+    struct err err = ERR_NONE;
+    (void)state;
+    run_sql("INSERT INTO joblog.export_file (job_id, name, content_type, size, rows, sha256, chunk_bytes, token,"
+            " expire_time, owner) VALUES (6, 'f', 'text/csv', 1000, 1, '', 1, 1, now() + interval '1 day', 'ann')");
+    assert_int_equal(
+        export_writer_new(store, &(struct chunk_owner){7, 70}, &file, SPAN_LIT("ann"), 1010, &writer, &err), 0);
+    assert_int_equal(export_writer_take(writer, 10000, &chunk, &err), 1);
+    memset(chunk->data, 'x', chunk->len = 11);
+    export_writer_put(writer, chunk);
+    export_writer_finish(writer, &file);
+    assert_int_equal(export_writer_wait(writer, 10000, &file, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "EXPORT_QUOTA");
+    export_writer_free(writer);
+}
+
+/* Each of two attempts of one owner has room for its file when it begins, and one of them has when they end. */
+struct racer {
+    pthread_t thread;
+    pthread_barrier_t *start;
+    int64_t job_id;
+    struct chunk_sink *sink;
+    struct export_file file;
+    int rc;
+    struct err err;
+};
+
+static void *race(void *user)
+{
+    struct racer *r = user;
+    pthread_barrier_wait(r->start);
+    r->rc = store->commit(r->sink, &r->file, SPAN_LIT("ann"), 1000, &r->err);
+    return NULL;
+}
+
+static void files_that_are_finished_at_once_keep_to_a_budget(void **state)
+{
+    enum { RACERS = 2, ROUNDS = 5 };
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct racer racers[RACERS] = {{.job_id = 7}, {.job_id = 8}};
+        pthread_barrier_t start;
+        int n_fit = 0;
+        if (round > 0)
+            store == &stores[EXPORT_IN_DATABASE] ? use_database(NULL) : use_directory(NULL);
+        run_sql("INSERT INTO joblog.lease SELECT (jsonb_populate_record(l, '{\"job_id\": 8}')).* FROM joblog.lease l");
+        pthread_barrier_init(&start, NULL, RACERS);
+        for (int i = 0; i < RACERS; i++) {
+            struct racer *r = &racers[i];
+            int64_t used;
+            r->start = &start;
+            r->file = file_of(600);
+            r->file.job_id = r->job_id;
+            r->file.storage = store->storage;
+            assert_int_equal(store->open(store, &(struct chunk_owner){r->job_id, 70}, &r->file, SPAN_LIT("ann"),
+                                         &r->sink, &used, &r->err),
+                             0);
+            assert_int_equal(used, 0);
+            assert_int_equal(store->write(r->sink, 0, SPAN_LIT("a"), crc32c(0, "a", 1), &r->err), 0);
+        }
+        for (int i = 0; i < RACERS; i++)
+            assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+        for (int i = 0; i < RACERS; i++) {
+            pthread_join(racers[i].thread, NULL);
+            store->close(racers[i].sink);
+            n_fit += racers[i].rc == 0;
+            if (racers[i].rc != 0)
+                assert_string_equal(racers[i].err.reason, "EXPORT_QUOTA");
+        }
+        pthread_barrier_destroy(&start);
+        assert_int_equal(n_fit, 1);
+        assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 1);
+    }
+}
+
+/* Chunks that get shorter lie packed in the database; all come back as they were, and what is damaged is told. */
+static void packed_chunks(void **state)
+{
+    enum { LEN = 100000 };
+    static char text[LEN], noise[LEN];
+    struct chunk_owner owner = {7, 70};
+    struct export_file file = file_of(2 * LEN);
+    struct chunk_sink *sink;
+    struct chunk_data chunk = {0};
+    struct pg_conn *pg;
+    struct err err = ERR_NONE;
+    int64_t used;
+    (void)state;
+    file.chunk_bytes = LEN;
+    unsigned x = 1;
+    for (int i = 0; i < LEN; i++) {
+        text[i] = (char)('a' + i / 7 % 26);
+        x = x * 1103515245 + 12345;
+        noise[i] = (char)(x >> 16);
+    }
+    assert_int_equal(store->open(store, &owner, &file, SPAN_LIT("ann"), &sink, &used, &err), 0);
+    assert_int_equal(store->write(sink, 0, span_of(text, LEN), crc32c(0, text, LEN), &err), 0);
+    assert_int_equal(store->write(sink, 1, span_of(noise, LEN), crc32c(0, noise, LEN), &err), 0);
+    assert_int_equal(store->commit(sink, &file, SPAN_LIT("ann"), 0, &err), 0);
+    store->close(sink);
+    if (store->storage == EXPORT_IN_DATABASE) {
+        assert_int_equal(ask("SELECT plain_bytes FROM joblog.export_chunk WHERE seq = 0"), LEN);
+        assert_int_equal(ask("SELECT (length(data) < 10000)::int FROM joblog.export_chunk WHERE seq = 0"), 1);
+        assert_int_equal(ask("SELECT plain_bytes FROM joblog.export_chunk WHERE seq = 1"), 0);
+    }
+    assert_int_equal(chunk_book_open(uri, "test", &pg, &err), 0);
+    for (int seq = 0; seq < 2; seq++) {
+        assert_int_equal(store->read(store, pg, &owner, seq, LEN, &chunk, &err), 0);
+        assert_int_equal(chunk.data.len, LEN);
+        assert_memory_equal(chunk.data.data, seq == 0 ? text : noise, LEN);
+        assert_int_equal(chunk.crc32c, crc32c(0, chunk.data.data, LEN));
+        chunk_data_done(&chunk);
+    }
+    if (store->storage == EXPORT_IN_DATABASE) {
+        static const char *const harms[] = {"data = substr(data, 1, 50)", "data = ''", "plain_bytes = plain_bytes - 1",
+                                            "plain_bytes = 2000000000"};
+        for (size_t i = 0; i < sizeof harms / sizeof *harms; i++) {
+            char sql[200];
+            snprintf(sql, sizeof sql, "BEGIN; UPDATE joblog.export_chunk SET %s WHERE seq = 0; COMMIT", harms[i]);
+            run_sql("DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM joblog.export_chunk");
+            run_sql(sql);
+            assert_int_equal(store->read(store, pg, &owner, 0, LEN, &chunk, &err), -ERR_DATA_LOSS);
+            assert_string_equal(err.reason, "EXPORT_DAMAGED");
+            run_sql(
+                "DELETE FROM joblog.export_chunk; INSERT INTO joblog.export_chunk SELECT * FROM kept; DROP TABLE kept");
+        }
+    }
+    pg_close(pg);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(the_writer_keeps_to_a_budget),
+        BOTH(files_that_are_finished_at_once_keep_to_a_budget),
+        BOTH(packed_chunks),
+    };
+    return cmocka_run_group_tests(tests, chunk_fixture_start, chunk_fixture_stop);
+}
