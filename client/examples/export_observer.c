@@ -85,7 +85,7 @@ int main(int argc, char **argv)
         puts("observing");
         fflush(stdout);
         rc = observe(client, watch, argc > 1 ? atoi(argv[1]) : 0, &error);
-        pthread_kill(thread, SIGTERM); /* also when no signal came */
+        pthread_kill(thread, SIGINT); /* also when no signal came */
         pthread_join(thread, NULL);
     }
     if (rc < 0)
