@@ -5,6 +5,7 @@
 #include "heap.h"
 #include "interrupt.h"
 #include "text.h"
+#include "units.h"
 #include "worker_line.h"
 
 #include <errno.h>
@@ -24,7 +25,7 @@ struct worker_options {
 static const struct option_row rows[] = {
     {"exec", 'e', OPTION_TEXT, "COMMAND", offsetof(struct worker_options, exec), "what sh -c runs for each job", 0, 0},
     {"queue", 'q', OPTION_TEXTS, "NAME", offsetof(struct worker_options, queues),
-     "serve this queue (default; again for more)", 0, 0},
+     "serve this queue (default; again for more); NAME=3 gives it a weight", 0, 0},
     {"name", 'n', OPTION_TEXTS, "JOBNAME", offsetof(struct worker_options, names),
      "take only this job name (all; again for more)", 0, 0},
     {"concurrency", 'c', OPTION_NUMBER, "N", offsetof(struct worker_options, concurrency), "jobs at once (1)", 1, 1000},
@@ -84,6 +85,7 @@ static void on_line(void *user, char *text, size_t len, bool error)
         joblog_job_snooze(job->context, line.snooze_ms, line.step);
         break;
     case WORKER_LINE_TEXT:
+        joblog_job_log(job->context, error ? JOBLOG_LOG_WARNING : JOBLOG_LOG_INFO, "%s", text);
         if (job->shell->options->quiet)
             break;
         FILE *out = error ? stderr : stdout;
@@ -229,6 +231,41 @@ static void say_lost(void *user, const struct joblog_error *error)
     funlockfile(stderr);
 }
 
+/* Queues that were given as NAME or NAME=WEIGHT. */
+struct queue_list {
+    char **names;
+    int *weights;
+    size_t n;
+};
+
+static void queues_done(struct queue_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->names[i]);
+    free(list->names);
+    free(list->weights);
+}
+
+/* 0, or EXIT_USAGE with a message. */
+static int queues_parse(const struct cli *cli, const struct option_texts *texts, struct queue_list *ret)
+{
+    ret->names = heap_new(texts->n + 1, sizeof *ret->names);
+    ret->weights = heap_new(texts->n + 1, sizeof *ret->weights);
+    for (size_t i = 0; i < texts->n; i++) {
+        int64_t weight = 1;
+        char *equals;
+        ret->names[ret->n++] = heap_copy(texts->values[i]);
+        equals = strrchr(ret->names[i], '=');
+        if (!equals)
+            equals = ret->names[i] + strlen(ret->names[i]);
+        else if (units_parse_int(equals + 1, &weight) < 0 || weight < 1 || weight > 1000)
+            return cli_usage(cli, "--queue NAME=WEIGHT needs a weight from 1 to 1000, not \"%s\"", equals + 1);
+        *equals = '\0';
+        ret->weights[i] = (int)weight;
+    }
+    return EXIT_OK;
+}
+
 static int run_worker(struct cli *cli, const void *values, const struct operands *operands)
 {
     (void)operands;
@@ -236,12 +273,19 @@ static int run_worker(struct cli *cli, const void *values, const struct operands
     struct joblog_error error = {0};
     if (!shell.options->exec)
         return cli_usage(cli, "worker needs --exec COMMAND");
+    struct queue_list queues = {NULL};
+    int rc = queues_parse(cli, &shell.options->queues, &queues);
+    if (rc) {
+        queues_done(&queues);
+        return rc;
+    }
     signal(SIGPIPE, SIG_IGN);
     struct joblog_worker_options settings = {
         .name = shell.options->worker,
         .version = "joblog " JOBLOG_VERSION,
-        .queues = (const char *const *)shell.options->queues.values,
-        .n_queues = shell.options->queues.n,
+        .queues = (const char *const *)queues.names,
+        .n_queues = queues.n,
+        .queue_weights = queues.weights,
         .concurrency = (int)shell.options->concurrency,
         .prefetch = -1, /* commands take long; a job taken ahead would wait here while another worker is free */
         .on_finished = finished,
@@ -250,10 +294,11 @@ static int run_worker(struct cli *cli, const void *values, const struct operands
         .hook_user = &shell,
     };
     shell.worker = joblog_worker_new(cli->client, &settings, &error);
+    queues_done(&queues);
     if (!shell.worker)
         return cli_error(&error);
     const struct option_texts *names = &shell.options->names;
-    int rc = names->n ? 0 : joblog_worker_handle(shell.worker, NULL, run_job, &shell, &error);
+    rc = names->n ? 0 : joblog_worker_handle(shell.worker, NULL, run_job, &shell, &error);
     for (size_t i = 0; i < names->n && rc >= 0; i++)
         rc = joblog_worker_handle(shell.worker, names->values[i], run_job, &shell, &error);
     if (rc >= 0) {
@@ -277,7 +322,9 @@ const struct command command_worker = {
         "  ::progress 40 reading           40 percent, at the step \"reading\"\n"
         "  ::progress 300/1000 rows        done and total, and a unit after them\n"
         "  ::result {\"rows\": 1000}         the job's result, a JSON value; the last one counts\n"
-        "Other lines are passed on. Exit code 0 completes the job; another fails the attempt, with the last 4 KiB of\n"
+        "Other lines become the job's log (joblog logs), those of standard error with the level warning, and are "
+        "passed\n"
+        "on. Exit code 0 completes the job; another fails the attempt, with the last 4 KiB of\n"
         "standard error as the message. A cancel sends SIGTERM to the command's process group, SIGKILL after 10 s.\n"
         "SIGINT or SIGTERM: the worker takes no more jobs and ends when what runs has ended; a second one stops it.",
     .examples =

@@ -8,6 +8,7 @@ extern const struct command command_dispatch;
 extern const struct command command_list;
 extern const struct command command_show;
 extern const struct command command_watch;
+extern const struct command command_logs;
 extern const struct command command_cancel;
 extern const struct command command_retry;
 extern const struct command command_stats;

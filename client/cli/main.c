@@ -12,19 +12,15 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &command_dispatch,      &command_list,
-    &command_show,          &command_watch,
-    &command_cancel,        &command_retry,
-    &command_stats,         &command_statuses,
-    &command_worker,        &command_export_start,
-    &command_export_list,   &command_export_show,
-    &command_export_watch,  &command_export_download,
-    &command_export_cancel, &command_export_delete,
-    &command_export_types,  &command_login,
-    &command_logout,        &command_whoami,
-    &command_token_create,  &command_token_list,
-    &command_token_revoke,  &command_help,
-    &command_version,       NULL,
+    &command_dispatch,      &command_list,          &command_show,
+    &command_watch,         &command_logs,          &command_cancel,
+    &command_retry,         &command_stats,         &command_statuses,
+    &command_worker,        &command_export_start,  &command_export_list,
+    &command_export_show,   &command_export_watch,  &command_export_download,
+    &command_export_cancel, &command_export_delete, &command_export_types,
+    &command_login,         &command_logout,        &command_whoami,
+    &command_token_create,  &command_token_list,    &command_token_revoke,
+    &command_help,          &command_version,       NULL,
 };
 
 const struct option_row common_options[] = {

@@ -1,6 +1,6 @@
 /* What a handler may do with its job. Runs on the handler's thread; context_cancel and context_take on others. Nothing
  * here talks to the server. */
-#include "context.h"
+#include "context_log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,8 +10,10 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
-bool context_init(struct joblog_context *context, void (*changed)(struct joblog_context *context))
+bool context_init(struct joblog_context *context, struct joblog_client *client,
+                  void (*changed)(struct joblog_context *context))
 {
+    context->client = client;
     context->changed = changed;
     pthread_condattr_t attr;
     if (pthread_condattr_init(&attr) != 0)
@@ -37,6 +39,9 @@ void context_clear(struct joblog_context *context)
     context->progress.unit[0] = context->progress.step[0] = '\0';
     json_decref(context->patch);
     context->patch = NULL;
+    log_clear(context);
+    context->n_children = 0;
+    context->key[0] = '\0';
     if (context->result) {
         mem_free(context->result);
         context->result = NULL;
@@ -96,7 +101,7 @@ static void text_make_valid(char *s, size_t len)
     }
 }
 
-static char *text_copy(const char *s, size_t max)
+char *context_text(const char *s, size_t max)
 {
     size_t len = text_fit(s, max);
     char *copy = mem_alloc(len + 1);
@@ -246,8 +251,8 @@ void context_fail(struct joblog_context *context, const char *type, const char *
         mem_free(context->stack_trace);
     }
     context->failed = true;
-    context->error_type = text_copy(type && *type ? type : "Error", ERROR_TYPE_MAX);
-    context->error_message = text_copy(message, ERROR_MESSAGE_MAX);
+    context->error_type = context_text(type && *type ? type : "Error", ERROR_TYPE_MAX);
+    context->error_message = context_text(message, ERROR_MESSAGE_MAX);
     context->stack_trace = stack_trace; /* names of files are not always UTF-8 */
     if (stack_trace)
         text_make_valid(stack_trace, strlen(stack_trace));
@@ -304,12 +309,34 @@ int joblog_job_snooze(struct joblog_context *context, int64_t delay_ms, const ch
         mem_free(context->snooze_reason);
     context->snoozed = true;
     context->snooze_ms = delay_ms > SNOOZE_MAX_MS ? SNOOZE_MAX_MS : delay_ms < 0 ? 0 : delay_ms;
-    context->snooze_reason = text_copy(reason ? reason : "", SNOOZE_REASON_MAX);
+    context->snooze_reason = context_text(reason ? reason : "", SNOOZE_REASON_MAX);
     return -1;
+}
+
+int64_t joblog_job_deadline_us(const struct joblog_context *context)
+{
+    return context->job.run_timeout_ms ? context->job.start_us + context->job.run_timeout_ms * 1000 : 0;
+}
+
+const char *joblog_job_key(const struct joblog_context *context)
+{
+    return context->key;
+}
+
+int joblog_job_dispatch(struct joblog_context *context, const struct joblog_spec *spec, int64_t *ret_id,
+                        struct joblog_error *error)
+{
+    struct joblog_spec child = *spec;
+    char request_id[64];
+    snprintf(request_id, sizeof request_id, "%s-%d", context->key, ++context->n_children);
+    if (!child.request_id)
+        child.request_id = request_id;
+    return joblog_dispatch(context->client, &child, ret_id, error);
 }
 
 bool context_run(struct joblog_context *context, joblog_handler *handler, void *user, int *ret_returned)
 {
+    snprintf(context->key, sizeof context->key, "joblog-%lld", (long long)context->job.id);
     int returned = handler(context, user);
     *ret_returned = returned;
     if (returned >= 0)

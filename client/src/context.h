@@ -33,8 +33,13 @@ struct context_progress {
     char unit[UNIT_SIZE], step[STEP_SIZE];
 };
 
+struct log_chunk;
+
 struct joblog_context {
     struct joblog_job job;
+    struct joblog_client *client;
+    char key[40];
+    int n_children; /* dispatched by this attempt */
     /* Something is to be reported. On the handler's thread, without the lock. */
     void (*changed)(struct joblog_context *context);
 
@@ -44,7 +49,9 @@ struct joblog_context {
     bool cancel_asked;    /* by a person, rather than the lease being lost */
     bool dirty;           /* progress has not been taken since it changed */
     struct context_progress progress;
-    json_t *patch; /* of the payload, not taken yet; NULL: none */
+    json_t *patch;         /* of the payload, not taken yet; NULL: none */
+    struct log_chunk *log; /* oldest first (context_log.h) */
+    int64_t log_bytes, log_dropped;
 
     /* The handler's thread only, until it has returned. */
     char *result;
@@ -55,8 +62,9 @@ struct joblog_context {
     char *error_type, *error_message, *stack_trace;
 };
 
-/* Once; context is zeroed memory. False when out of resources. */
-bool context_init(struct joblog_context *context, void (*changed)(struct joblog_context *context));
+/* Once; context is zeroed memory. Keeps client. False when out of resources. */
+bool context_init(struct joblog_context *context, struct joblog_client *client,
+                  void (*changed)(struct joblog_context *context));
 void context_done(struct joblog_context *context);
 /* Back to the state before a job: frees what the last one left. */
 void context_clear(struct joblog_context *context);
@@ -65,6 +73,9 @@ void context_clear(struct joblog_context *context);
 void context_cancel(struct joblog_context *context, bool asked);
 /* Calls the handler; true when the job is completed. When not, the error texts are set unless it was cancelled. */
 bool context_run(struct joblog_context *context, joblog_handler *handler, void *user, int *ret_returned);
+/* A copy of at most max bytes, cut where a character ends, bytes that are no UTF-8 turned into "?" (mem_free). NULL:
+ * out of memory. */
+char *context_text(const char *text, size_t max);
 /* Sets the error from outside the handler. */
 void context_fail(struct joblog_context *context, const char *type, const char *message, char *stack_trace);
 

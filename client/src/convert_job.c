@@ -130,6 +130,8 @@ bool convert_job(struct arena *a, const Joblog__V1__Job *message, struct joblog_
         .end_us = time_us_of(m->end_time),
         .wait_us = duration_us_of(m->wait_duration),
         .execution_us = duration_us_of(m->execution_duration),
+        .start_timeout_ms = duration_us_of(m->start_timeout) / 1000,
+        .run_timeout_ms = duration_us_of(m->run_timeout) / 1000,
         .revision = m->revision,
     };
     convert_parts(m, ret_job);

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "box.h"
-#include "context.h"
+#include "context_log.h"
 #include "convert.h"
 
 enum { DEFAULT_LEASE_MS = 30000, REPORT_INTERVAL_MS = 100, RETRY_INTERVAL_MS = 1000 };
@@ -35,6 +35,29 @@ static void run_changed(struct joblog_context *context)
         pthread_cond_signal(&run->wake);
     }
     pthread_mutex_unlock(&run->lock);
+}
+
+/* Sends the lines that wait, write by write. 0, or -code. */
+static int report_log(struct run *run, struct err *ret_err)
+{
+    struct log_message m;
+    int rc = 0;
+    while (rc == 0 && log_take(&run->context, 1, &m)) {
+        Joblog__V1__WriteJobLogRequest request = JOBLOG__V1__WRITE_JOB_LOG_REQUEST__INIT;
+        ProtobufCMessage *response = NULL;
+        request.job_id = run->context.job.id;
+        request.lease_token = run->lease_token;
+        request.log = &m.write;
+        rc = call_unary_within(run->client, WORKER_METHOD(WRITE_JOB_LOG), &request.base, run->lease_ms, NULL, &response,
+                               ret_err);
+        log_message_done(&m);
+        log_answered(&run->context, 1, rc < 0 && call_may_pass(ret_err));
+        if (rc == 0 && ((Joblog__V1__WriteJobLogResponse *)response)->cancel_request)
+            context_cancel(&run->context, true);
+        if (rc == 0)
+            crpc_message_free(response);
+    }
+    return rc;
 }
 
 /* Sends what is new and renews the lease. 0, or -code. */
@@ -100,7 +123,9 @@ static void *keep_alive(void *user)
     int64_t not_before_ms = 0, due_ms = clock_mono_ms() + run->lease_ms / 3;
     while (wait_for_report(run, not_before_ms, due_ms)) {
         struct err e = ERR_NONE;
-        int rc = report(run, false, &e);
+        int rc = report_log(run, &e);
+        if (rc == 0)
+            rc = report(run, false, &e);
         int64_t now = clock_mono_ms();
         not_before_ms = now + (rc < 0 ? RETRY_INTERVAL_MS : REPORT_INTERVAL_MS);
         due_ms = rc < 0 ? not_before_ms : now + run->lease_ms / 3;
@@ -191,10 +216,9 @@ static struct joblog_job *end_job(struct run *run, bool completed, struct err *r
 /* All that is left to report. */
 static int report_last(struct run *run, struct err *ret_err)
 {
-    int rc;
-    do
-        rc = report(run, true, ret_err);
-    while (rc == 0 && context_has_patch(&run->context));
+    int rc = report_log(run, ret_err);
+    while (rc == 0 && (rc = report(run, true, ret_err)) == 0 && context_has_patch(&run->context))
+        ;
     return rc;
 }
 
@@ -264,7 +288,7 @@ int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *sp
     pthread_cond_init(&run.wake, &attr);
     pthread_condattr_destroy(&attr);
     int rc = -ERR_RESOURCE_EXHAUSTED;
-    if (convert_job(&arena, m->job, &run.context.job) && context_init(&run.context, run_changed)) {
+    if (convert_job(&arena, m->job, &run.context.job) && context_init(&run.context, client, run_changed)) {
         rc = run_and_end(&run, callback, user, ret_job, &e);
         json_decref(run.unsent_patch);
         context_done(&run.context);

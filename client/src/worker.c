@@ -50,7 +50,13 @@ static bool copy_options(struct joblog_worker *worker, const struct joblog_worke
         return false;
     worker->concurrency = o->concurrency ? o->concurrency : 1;
     worker->prefetch = o->prefetch > PREFETCH_MAX ? PREFETCH_MAX : o->prefetch;
-    worker->on_finished = o->on_finished;
+    worker->hooks.on_started = o->on_started;
+    worker->hooks.on_finished = o->on_finished;
+    worker->hooks.on_completed = o->on_completed;
+    worker->hooks.on_failed = o->on_failed;
+    worker->hooks.on_cancelled = o->on_cancelled;
+    worker->hooks.on_retried = o->on_retried;
+    worker->waits = o->on_finished || o->on_completed || o->on_failed || o->on_cancelled || o->on_retried;
     worker->on_ready = o->on_ready;
     worker->on_lost = o->on_lost;
     worker->hook_user = o->hook_user;

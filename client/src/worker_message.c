@@ -23,6 +23,7 @@ struct write_cell {
             Joblog__V1__JobError error;
         } fail;
         Joblog__V1__ReleaseWrite release;
+        struct log_message log;
         struct {
             Joblog__V1__SnoozeWrite write;
             Google__Protobuf__Duration delay;
@@ -129,6 +130,21 @@ static size_t put_end(struct joblog_worker *worker, struct worker_job *job, stru
     return 32;
 }
 
+/* The next lines of its log. 0: there are none, or no memory. */
+static size_t put_log(struct joblog_worker *worker, struct worker_job *job, struct write_cell *cell)
+{
+    Joblog__V1__WorkerWrite *w = &cell->write;
+    size_t bytes = 64;
+    w->write_id = next_id(worker, job);
+    if (!log_take(&job->context, w->write_id, &cell->log))
+        return 0;
+    w->write_case = JOBLOG__V1__WORKER_WRITE__WRITE_LOG;
+    w->log = &cell->log.write;
+    for (size_t i = 0; i < w->log->n_lines; i++)
+        bytes += 32 + strlen(w->log->lines[i]->text);
+    return bytes;
+}
+
 static void cell_begin(struct write_cell *cell, const struct worker_job *job)
 {
     joblog__v1__worker_write__init(&cell->write);
@@ -141,21 +157,32 @@ size_t message_fill(struct joblog_worker *worker, Joblog__V1__WorkRequest *reque
     struct write_cell *cells = worker->cells;
     Joblog__V1__WorkerWrite **writes = (Joblog__V1__WorkerWrite **)(void *)(cells + WRITES_MAX);
     size_t n = 0, bytes = 0;
-    /* A job takes up to two: its last progress, its end. */
-    while (worker->write_now && n + 2 <= WRITES_MAX && bytes < WRITE_BYTES_MAX) {
+    /* A job takes up to three: its last progress, lines of its log, its end. */
+    while (worker->write_now && n + 3 <= WRITES_MAX && bytes < WRITE_BYTES_MAX) {
         struct worker_job *job = worker->write_now;
         DL_DELETE2(worker->write_now, job, prev_listed, next_listed);
         job->in_list = LIST_NONE;
         bool end = job->end_ready, touch = job->touch;
+        size_t before = n;
         job->touch = false;
         cell_begin(&cells[n], job);
         size_t size = put_progress(worker, job, &cells[n], touch && !end);
         if (size > 0)
             writes[n] = &cells[n].write, n++;
         bytes += size;
-        if (context_has_patch(&job->context)) { /* too long for one write: the rest, then the end */
+        do {
+            cell_begin(&cells[n], job);
+            size = put_log(worker, job, &cells[n]);
+            if (size > 0)
+                writes[n] = &cells[n].write, n++;
+            bytes += size;
+        } while (size > 0 && n + 1 < WRITES_MAX && bytes < WRITE_BYTES_MAX);
+        /* Too much for one message, or for one write: the rest, then the end. */
+        if (n == WRITES_MAX || context_has_patch(&job->context) || log_waits(&job->context)) {
             job->in_list = LIST_NOW;
             DL_APPEND2(worker->write_now, job, prev_listed, next_listed);
+            if (n == before)
+                break; /* out of memory: the next message tries again */
         } else if (end) {
             job->end_sent = true; /* before put_end's lock: once sent, the job is the reader's */
             cell_begin(&cells[n], job);
@@ -174,5 +201,7 @@ void message_clear(struct joblog_worker *worker, size_t n_writes)
         struct write_cell *cell = &worker->cells[i];
         if (cell->write.write_case == JOBLOG__V1__WORKER_WRITE__WRITE_PROGRESS)
             free(cell->progress.patch);
+        else if (cell->write.write_case == JOBLOG__V1__WORKER_WRITE__WRITE_LOG)
+            log_message_done(&cell->log);
     }
 }

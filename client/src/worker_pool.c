@@ -29,7 +29,7 @@ static struct worker_job *job_new(struct joblog_worker *worker)
     struct worker_job *job = mem_zalloc(sizeof *job);
     if (!job)
         return NULL;
-    if (!context_init(&job->context, progress_changed)) {
+    if (!context_init(&job->context, worker->client, progress_changed)) {
         mem_free(job);
         return NULL;
     }
@@ -69,7 +69,7 @@ static void job_recycle(struct joblog_worker *worker, struct worker_job *job)
 void pool_job_over(struct joblog_worker *worker, struct worker_job *job)
 {
     worker->ending--;
-    if (worker->on_finished && job->end != END_RELEASE) {
+    if (worker->waits && job->end != END_RELEASE) {
         pthread_mutex_lock(&job->context.lock);
         job->answered = true;
         pthread_cond_broadcast(&job->context.wake);
@@ -189,6 +189,12 @@ static struct worker_job *queue_wait(struct joblog_worker *worker)
     return job;
 }
 
+static void call_hook(const struct joblog_worker *worker, joblog_hook *hook, const struct worker_job *job)
+{
+    if (hook)
+        hook(worker->hook_user, &job->context.job, job->status);
+}
+
 static void job_run(struct joblog_worker *worker, struct worker_job *job)
 {
     struct joblog_context *context = &job->context;
@@ -200,6 +206,9 @@ static void job_run(struct joblog_worker *worker, struct worker_job *job)
     job->end = END_FAIL;
     /* Cancelled, or its lease lost, while it waited for a thread: over before it begins. */
     bool over = joblog_job_cancelled(context);
+    job->status = JOBLOG_RUNNING;
+    if (!over)
+        call_hook(worker, worker->hooks.on_started, job);
     if (!over && !h)
         context_fail(context, "NoHandler", "the worker has no handler for this job name", NULL);
     else if (!over && context_run(context, h->handler, h->user, &returned))
@@ -213,6 +222,27 @@ static void job_run(struct joblog_worker *worker, struct worker_job *job)
     pthread_mutex_unlock(&context->lock);
 }
 
+static void call_hooks(const struct joblog_worker *worker, const struct worker_job *job)
+{
+    call_hook(worker, worker->hooks.on_finished, job);
+    switch (job->status) {
+    case JOBLOG_COMPLETED:
+        call_hook(worker, worker->hooks.on_completed, job);
+        break;
+    case JOBLOG_FAILED:
+        call_hook(worker, worker->hooks.on_failed, job);
+        break;
+    case JOBLOG_STATUS_CANCELLED:
+        call_hook(worker, worker->hooks.on_cancelled, job);
+        break;
+    case JOBLOG_PENDING:
+        call_hook(worker, worker->hooks.on_retried, job);
+        break;
+    default:
+        break;
+    }
+}
+
 /* Waits for the answer, calls the hook unless the lease was lost, recycles. */
 static void job_finish(struct joblog_worker *worker, struct worker_job *job)
 {
@@ -224,7 +254,7 @@ static void job_finish(struct joblog_worker *worker, struct worker_job *job)
     bool lost = job->lost;
     pthread_mutex_unlock(&worker->lock);
     if (!lost)
-        worker->on_finished(worker->hook_user, &job->context.job, job->status);
+        call_hooks(worker, job);
     pthread_mutex_lock(&worker->lock);
     job_recycle(worker, job);
     pthread_mutex_unlock(&worker->lock);
@@ -245,10 +275,10 @@ static void *pool_thread(void *user)
         job->state = JOB_ENDING;
         job->lost |= worker->over;
         job->answered = worker->over;
-        struct worker_job *next = worker->on_finished ? NULL : queue_pop(worker);
+        struct worker_job *next = worker->waits ? NULL : queue_pop(worker);
         pthread_mutex_unlock(&worker->lock);
         work_push(worker, &job->end_item);
-        if (worker->on_finished)
+        if (worker->waits)
             job_finish(worker, job);
         job = next ? next : queue_wait(worker);
     }

@@ -15,7 +15,7 @@
 #include <uthash.h>
 
 #include "base/mpsc.h"
-#include "context.h"
+#include "context_log.h"
 
 enum {
     CONCURRENCY_MAX = 1000,
@@ -98,7 +98,10 @@ struct joblog_worker {
     size_t n_queues;
     Joblog__V1__QueueWeight *weights, **weight_list; /* of the queues; NULL: none were given */
     int concurrency, prefetch;
-    joblog_hook *on_finished;
+    struct {
+        joblog_hook *on_started, *on_finished, *on_completed, *on_failed, *on_cancelled, *on_retried;
+    } hooks;
+    bool waits; /* for the answer to an end, since a hook wants to know */
     void (*on_ready)(void *user);
     void (*on_lost)(void *user, const struct joblog_error *error);
     void *hook_user;

@@ -69,6 +69,18 @@ static void take_progress_result(struct worker_job *job, const Joblog__V1__Write
     }
 }
 
+/* The answer to lines of the log. With the worker's lock. */
+static void take_log_result(struct worker_job *job, const Joblog__V1__WriteResult *result)
+{
+    bool again = !result->accepted && is_transient(result->code);
+    if (!log_answered(&job->context, result->write_id, again))
+        return;
+    if (!result->accepted && (result->code == ERR_FAILED_PRECONDITION || result->code == ERR_NOT_FOUND))
+        lose(job);
+    else if (again && job->state != JOB_ENDING)
+        job->context.changed(&job->context);
+}
+
 /* A report without an id was refused: only the job's id tells which. */
 static void take_anonymous_result(struct joblog_worker *worker, const Joblog__V1__WriteResult *result)
 {
@@ -103,6 +115,8 @@ static void take_results(struct joblog_worker *worker, const Joblog__V1__WorkRes
             work_push(worker, &job->end_item);
         else if (is_progress && !is_end)
             take_progress_result(job, result);
+        else if (!is_end)
+            take_log_result(job, result);
     }
     pthread_mutex_unlock(&worker->lock);
     worker_wake(worker); /* a drained worker waits for the last answer */

@@ -114,6 +114,7 @@ static void resume(struct joblog_worker *worker, int64_t now)
             pool_job_over(worker, job);
         } else if (!job->lost) {
             context_put_back(&job->context, &job->unsent_patch);
+            log_put_back(&job->context);
             job->touch = !job->end_ready;
             write_now(worker, job);
         }

@@ -79,7 +79,7 @@ expect 2 joblog nonsense
 complains 'there is no command "nonsense"'
 expect 2 joblog export
 complains "export start"
-for command in dispatch list show watch cancel retry stats statuses worker "export start" "export list" "export show" \
+for command in dispatch list show watch logs cancel retry stats statuses worker "export start" "export list" "export show" \
     "export watch" "export download" "export cancel" "export types" help version; do
     # shellcheck disable=SC2086
     expect 0 joblog $command --help
@@ -121,6 +121,10 @@ complains '"finished" is no status'
 expect 2 joblog watch --until-final
 expect 2 joblog watch 1 --queue a
 expect 2 joblog worker
+expect 2 joblog worker --queue mail=0 --exec true
+complains "weight from 1 to 1000"
+expect 2 joblog logs
+expect 2 joblog logs 1 --level loud
 complains "--exec"
 expect 2 joblog export start users --filters '[1]'
 complains "JSON object"
@@ -419,7 +423,7 @@ later)
 esac
 SH
 # What the worker's own environment says of another job does not reach the command.
-JOBLOG_QUEUE=outer JOBLOG_ATTEMPT=9 "$bin/joblog" worker --queue work --concurrency 2 --worker shell-1 --exec "sh $dir/job" >"$dir/worker.log" 2>&1 3<&- &
+JOBLOG_QUEUE=outer JOBLOG_ATTEMPT=9 "$bin/joblog" worker --queue work=3 --queue other --concurrency 2 --worker shell-1 --exec "sh $dir/job" >"$dir/worker.log" 2>&1 3<&- &
 worker=$!
 expect 0 joblog dispatch good --queue work --payload '{"list": 7}' --wait
 id=$out
@@ -430,6 +434,12 @@ json progress.step nearly
 json attempts.0.worker shell-1
 json attempts.0.outcome completed
 [[ $(<"$dir/worker.log") == *"[$id good] hello from attempt 1"* ]] || fail "the command's output was not passed on"
+expect 0 joblog logs "$id"
+says "hello from attempt 1"
+expect 0 joblog logs "$id" --json --tail 1
+json level info
+json text "hello from attempt 1"
+json attempt 1
 expect 0 joblog dispatch good --queue work --watch
 says "Completed"
 says "100 %"
@@ -449,6 +459,11 @@ json transitions.2.reason "no paper"
 expect 1 joblog dispatch bad --queue work --wait
 complains "is failed, ExitCode: exit code 3: first no such list: ?"
 id=$out
+expect 0 joblog logs "$id" --follow --level warning --times
+says "warning first"
+says "no such list: ?"
+expect 0 joblog logs "$id" --level error
+[ -z "$out" ] || fail "there is no line of level error: $out"
 expect 0 joblog show "$id" --json
 json error.type ExitCode
 json attempts.0.outcome failed

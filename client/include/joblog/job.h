@@ -125,6 +125,7 @@ struct joblog_job {
     size_t n_attempts;
     const struct joblog_transition *transitions; /* FULL view */
     size_t n_transitions;
+    int64_t start_timeout_ms, run_timeout_ms; /* as dispatched; 0: none */
 };
 
 /* Takes NULL. */

@@ -24,6 +24,7 @@
 #include "joblog/error.h"
 #include "joblog/export.h"
 #include "joblog/job.h"
+#include "joblog/log.h"
 #include "joblog/query.h"
 #include "joblog/watch.h"
 #include "joblog/worker.h"

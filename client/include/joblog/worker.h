@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "joblog/job.h"
+#include "joblog/log.h"
 
 JOBLOG_BEGIN_DECLS
 
@@ -24,6 +25,21 @@ JOBLOG_API void joblog_job_set_percent(struct joblog_context *context, double pe
  * the server refuses what would make the payload longer than 1 MiB, and the payload stays as it is. */
 JOBLOG_API int joblog_job_merge_payload(struct joblog_context *context, const char *json_object,
                                         struct joblog_error *error);
+/* Adds a line to the log of the job, with the present time. It is sent soon, with others, and always before the end of
+ * the job. A line over 16 KiB is cut; when the server takes them so slowly that 1 MiB waits, lines are dropped, and one
+ * that says how many takes their place. Any thread, until the handler returns. */
+JOBLOG_API void joblog_job_log(struct joblog_context *context, enum joblog_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* When the attempt times out (microseconds since 1970); 0: never. */
+JOBLOG_API int64_t joblog_job_deadline_us(const struct joblog_context *context);
+/* A text that is the job's own and the same in each of its attempts: for systems that take an idempotency key, so that
+ * an attempt that follows another does not do again what that one has done. Borrowed from the context. */
+JOBLOG_API const char *joblog_job_key(const struct joblog_context *context);
+/* Dispatches a job on behalf of this one, from the handler. Without a request_id in the spec the n-th child of each
+ * attempt has the same one: a later attempt that dispatches the same children in the same order gets those of before.
+ */
+JOBLOG_API int joblog_job_dispatch(struct joblog_context *context, const struct joblog_spec *spec, int64_t *ret_id,
+                                   struct joblog_error *error);
 /* A cancel was asked for, or the lease is lost: stop soon and return joblog_job_fail(...) or any negative number. */
 JOBLOG_API bool joblog_job_cancelled(const struct joblog_context *context);
 /* Waits up to timeout_ms (-1: for ever), or until joblog_job_cancelled is true; returns joblog_job_cancelled. */
@@ -78,7 +94,10 @@ struct joblog_worker_options {
     /* Jobs taken ahead of a free thread. 0: as many as run in 10 ms, judged by the jobs that ran (so none for jobs that
      * take long), at most 1000. Negative: none. */
     int prefetch;
-    joblog_hook *on_finished; /* may be NULL. With it a thread waits for the server's answer before its next job */
+    /* Each may be NULL. on_started: on the thread that runs the job, before its handler; status is RUNNING. The others,
+     * with which a thread waits for the server's answer before its next job: on_finished after every end, then the one
+     * for what has become of the job. on_retried: the attempt failed, was snoozed, and the job runs again. */
+    joblog_hook *on_started, *on_finished, *on_completed, *on_failed, *on_cancelled, *on_retried;
     /* On the thread of joblog_worker_run; may be NULL. on_ready: the server has welcomed the worker, after each
      * connection. on_lost: the connection is gone or could not be made; the worker tries again by itself. */
     void (*on_ready)(void *user);
