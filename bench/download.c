@@ -72,7 +72,7 @@ static void next_event(grpc_completion_queue *cq, void *tag)
 /* All messages of one download; their bytes are added to *bytes. Until the end, or until `until`. */
 static void read_all(grpc_call *call, grpc_completion_queue *cq, double until, double *bytes)
 {
-    for (double t = 0; t < until; t = now()) {
+    while (now() < until) {
         grpc_byte_buffer *in = NULL;
         grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &in};
         if (grpc_call_start_batch(call, &op, 1, &in, NULL) != GRPC_CALL_OK)
@@ -93,7 +93,7 @@ static void download(const struct download *d, double until, double *bytes)
     grpc_metadata_array initial, trailing;
     grpc_metadata_array_init(&initial);
     grpc_metadata_array_init(&trailing);
-    grpc_status_code code;
+    grpc_status_code code = GRPC_STATUS_OK;
     grpc_slice text;
     char open_tag, status_tag;
     grpc_call *call =

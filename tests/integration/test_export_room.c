@@ -101,7 +101,7 @@ static void packed_chunks(void **state)
     enum { LEN = 100000 };
     static char text[LEN], noise[LEN];
     struct chunk_owner owner = {7, 70};
-    struct export_file file = file_of(2 * LEN);
+    struct export_file file = file_of(INT64_C(2) * LEN);
     struct chunk_sink *sink;
     struct chunk_data chunk = {0};
     struct pg_conn *pg;

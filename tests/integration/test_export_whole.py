@@ -144,8 +144,32 @@ def a_failed_attempt(fx):
     check("remains of the first attempt", 0, remains(fx))
 
 
+def postgres_answers(fx):
+    return subprocess.run(["psql", "-XqAt", "-h", fx.dir + "/data/run", "-U", "joblog", "-d", "joblog", "-c", "SELECT 1"],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def postgres_crashes(fx):
+    """And comes up again by itself, after it has put its files in order: the export runs again, the download begins again."""
+    path = fx.dir + "/crash"
+    fx.gate.shut()
+    saved = fx.popen("export", "start", "slow", "--output", path)
+    saved.stdout.readline()
+    until("the file has begun", has_begun(path))
+    pid = fx.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'joblogd export rows';")
+    os.kill(int(pid), 9)
+    fx.gate.end()
+    until("PostgreSQL is back", lambda: postgres_answers(fx))
+    fx.gate = Gate(fx)
+    out, err = saved.communicate()
+    del out
+    check("exit after the crash: " + err.decode(), 0, saved.returncode)
+    check("file after the crash", SLOW_FILE, open(path, "rb").read())
+    check("remains after the crash", 0, remains(fx))
+
+
 def every_connection_is_cut(fx):
-    """As when PostgreSQL is restarted: jobs and downloads go on."""
+    """Jobs and downloads go on."""
     path = fx.dir + "/outage"
     fx.gate.shut()
     saved = fx.popen("export", "start", "slow", "--output", path)
@@ -414,6 +438,7 @@ def main():
         following(fx)
         a_failed_attempt(fx)
         every_connection_is_cut(fx)
+        postgres_crashes(fx)
         deletion(fx, the_client_goes_away(fx))
         words_and_the_built_in_type(fx)
         a_name_that_is_an_option(fx)

@@ -49,8 +49,27 @@ static void pieces_and_offsets(void **state)
     }
 }
 
+/* Long runs are taken in three parts at once where the processor has the instruction. */
+static void long_runs(void **state)
+{
+    enum { BLOCK = 3 * 4096 };
+    static unsigned char data[3 * BLOCK + 100];
+    uint32_t x = 12345;
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++) {
+        x = x * 1103515245 + 12345;
+        data[i] = (unsigned char)(x >> 16);
+    }
+    for (size_t blocks = 1; blocks <= 3; blocks++)
+        for (size_t len = blocks * BLOCK - 9; len <= blocks * BLOCK + 9; len++)
+            for (size_t from = 0; from < 9; from += 4)
+                assert_int_equal(crc32c(from ? 77 : 0, data + from, len),
+                                 crc32c_portable(from ? 77 : 0, data + from, len));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rfc_3720_vectors), cmocka_unit_test(pieces_and_offsets)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rfc_3720_vectors), cmocka_unit_test(pieces_and_offsets),
+                                       cmocka_unit_test(long_runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
