@@ -21,6 +21,7 @@ import grpc  # noqa: E402
 from joblog.v1 import job_pb2, worker_pb2, worker_pb2_grpc  # noqa: E402
 
 SLOTS = 6
+NO_END = ("progress", "log")  # kinds of writes after which the attempt goes on
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100),
            ("grpc.min_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 300)]
 
@@ -170,7 +171,7 @@ class Worker:
             return
         self.record("answer", one.lease, kind=kind, id=result.write_id, ok=result.accepted, code=result.code,
                     status=result.status, message=result.message)
-        if kind != "progress" or (not result.accepted and self.random.random() < 0.5):
+        if kind not in NO_END or (not result.accepted and self.random.random() < 0.5):
             self.drop(one)  # else, of a lease that is lost, it goes on as if nothing was
 
     def drop(self, one):
@@ -184,7 +185,7 @@ class Worker:
         write = worker_pb2.WorkerWrite(write_id=self.last_id, job_id=one.lease.job.id, lease_token=one.lease.lease_token,
                                        **fields)
         self.unanswered[write.write_id] = (write, kind, one, time.monotonic())
-        if kind != "progress":
+        if kind not in NO_END:
             one.end = write
         self.record("write", one.lease, kind=kind, id=write.write_id)
         self.send(write)
@@ -195,6 +196,8 @@ class Worker:
     def begin(self, one):
         patch = json.dumps({"token": str(one.lease.lease_token)})
         self.write(one, "progress", progress=worker_pb2.ProgressWrite(payload_patch=patch))
+        line = job_pb2.LogLine(level=job_pb2.LOG_LEVEL_INFO, text=str(one.lease.lease_token))
+        self.write(one, "log", log=worker_pb2.LogWrite(lines=[line]))
         seconds = one.payload["ms"] / 1000
         if one.payload["how"] == "hang" and one.lease.job.attempt == 1:
             return  # until the campaign ends this worker

@@ -21,7 +21,8 @@ class GoodDatabase:
                      3: dict(row, n=13, status=4, attempt=1, max=1, token=301)}
         self.attempts = collections.defaultdict(list, {1: [4], 3: [2]})
         self.numbers = collections.defaultdict(list, {1: [1], 3: [1]})
-        self.bad_transitions = []
+        self.bad_transitions, self.log_gaps = [], []
+        self.logged = {(1, "102")}
         self.left_over = {"lease": 0}
         self.tally = {3: 2, 4: 1}
 
@@ -36,6 +37,7 @@ def good_records():
 
     return [of(1, "lease", 1, 101), *write(1.1, 1, 101, 1, "progress"),
             of(5, "lease", 1, 102), *write(5.1, 1, 102, 2, "progress"), *write(6, 1, 101, 3, "progress", ok=False),
+            *write(6.5, 1, 102, 7, "log"), *write(6.8, 1, 101, 8, "log", ok=False),
             *write(7, 1, 102, 4, "complete"), *write(8, 1, 101, 5, "complete", ok=False),
             {"t": 1, "worker": "lib", "e": "start", "job": 2, "attempt": 1, "status": 0},
             {"t": 2, "worker": "lib", "e": "ended", "job": 2, "attempt": 1, "status": 3},
@@ -80,6 +82,9 @@ SPOILED = [
     ("forbidden transitions", lambda w: w["db"].bad_transitions.append(["1", "3", "2"])),
     ("counters say", lambda w: w["db"].tally.update({3: 3})),
     ("was taken 1.000 s after another began", accept(3)),
+    ("is not in its log", lambda w: w["db"].logged.clear()),
+    ("lines of logs are missing", lambda w: w["db"].log_gaps.append(["1", "1", "2"])),
+    ("log of attempt 101 was taken 1.800 s after another began", accept(8)),
     ("completions of the attempts", accept(5)),
     ("the completion of attempt 102 was accepted", change(1, token=101)),
     ("the completion of attempt 102 was accepted", change(1, status=5)),

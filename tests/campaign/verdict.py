@@ -40,6 +40,9 @@ class Database:
         self.bad_transitions = cluster.sql(
             "SELECT job_id, from_status, to_status FROM joblog.transition t WHERE from_status <> 0 AND NOT EXISTS (SELECT"
             " FROM joblog.transition_rule r WHERE (r.from_status, r.to_status) = (t.from_status, t.to_status))")
+        self.logged = {(int(job), text) for job, text in cluster.sql("SELECT job_id, text FROM joblog.job_log")}
+        self.log_gaps = cluster.sql("SELECT job_id, count(*), max(sequence) FROM joblog.job_log GROUP BY 1"
+                                    " HAVING count(*) <> max(sequence) OR min(sequence) <> 1")
         self.left_over = {table: int(cluster.sql(f"SELECT count(*) FROM joblog.{table}")[0][0])
                           for table in ("lease", "waiting", "scheduled")}
         self.tally = dict((int(s), int(n)) for s, n in cluster.sql(
@@ -69,6 +72,8 @@ class Verdict:
         self.check_library()
         if self.db.bad_transitions:
             self.wrong.append(f"forbidden transitions: {self.db.bad_transitions[:5]}")
+        if self.db.log_gaps:
+            self.wrong.append(f"lines of logs are missing: {self.db.log_gaps[:5]}")
         if any(self.db.left_over.values()):
             self.wrong.append(f"rows left over: {self.db.left_over}")
         statuses = collections.Counter(job["status"] for job in self.db.jobs.values())
@@ -107,21 +112,25 @@ class Verdict:
             if r["code"] != LOST_CODE:
                 self.say(r["job"], f"a {kind} was refused with code {r['code']}: {r['message']}")
             return
-        if kind != "progress":
+        if kind == "log":
+            if (r["job"], str(r["token"])) not in self.db.logged:
+                self.say(r["job"], f"a line of attempt {r['token']} was accepted and is not in its log")
+            self.check_fence(r)
+        elif kind == "progress":
+            self.patched.add(r["token"])
+            self.check_fence(r)
+        else:
             self.accepted[r["job"]].setdefault(r["token"], set()).add(kind)
-            return
-        self.patched.add(r["token"])
-        self.check_fence(r)
 
     def check_fence(self, r):
-        """No progress is taken that was sent after another attempt had begun. Another replica than that of the new attempt
+        """Nothing is taken that was sent after another attempt had begun. With progress another replica than that of the new attempt
         finds out within a lease time-out; nothing of what it took is written (check_ends)."""
         sent = self.sent[r["worker"], r["id"], r["token"]]
         own = self.leased[r["job"]].get(r["token"], 0)
-        late = 0 if self.replicas == 1 else 2 * self.lease_s
+        late = 0 if self.replicas == 1 or r["kind"] != "progress" else 2 * self.lease_s
         later = [t for token, t in self.leased[r["job"]].items() if token != r["token"] and own < t < sent - late]
         if later:
-            self.say(r["job"], f"progress of attempt {r['token']} was taken {sent - max(later):.3f} s after another began")
+            self.say(r["job"], f"{r['kind']} of attempt {r['token']} was taken {sent - max(later):.3f} s after another began")
 
     def check_ends(self):
         for job, tokens in self.accepted.items():
