@@ -139,6 +139,13 @@ static inline int64_t job_revision_transition(int64_t revision)
 {
     return ((revision >> JOB_REVISION_SHIFT) + 1) << JOB_REVISION_SHIFT;
 }
+/* Of a running job that another process knew before this one: apart from the revisions that the other may have told of
+ * and not yet written, as long as there is room below the next transition. */
+static inline int64_t job_revision_apart(int64_t revision)
+{
+    int64_t next = (revision | ((1 << 14) - 1)) + 1;
+    return next % (1 << JOB_REVISION_SHIFT) == 0 ? revision : next;
+}
 /* After progress; stays below the next transition. */
 static inline int64_t job_revision_progress(int64_t revision)
 {

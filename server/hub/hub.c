@@ -18,11 +18,21 @@ struct hub_id {
     UT_hash_handle hh;
 };
 
+/* The last revision published of a job. */
+struct hub_told {
+    int64_t job_id, revision;
+    UT_hash_handle hh;
+};
+
+/* Those of the oldest jobs are dropped, 80 bytes each: of them a watcher may be told the same once more. */
+enum { HUB_TOLD_MAX = 50000 };
+
 struct hub {
     pthread_mutex_t lock;
     atomic_uint n_watches;
     struct hub_id *ids;      /* uthash */
     struct hub_watch *first; /* those without ids */
+    struct hub_told *told;   /* uthash, oldest first */
 };
 
 struct hub *hub_new(void)
@@ -33,10 +43,18 @@ struct hub *hub_new(void)
     return hub;
 }
 
+static void forget_told(struct hub *hub, struct hub_told *told)
+{
+    HASH_DEL(hub->told, told);
+    mem_free(told);
+}
+
 void hub_free(struct hub *hub)
 {
     if (!hub)
         return;
+    while (hub->told)
+        forget_told(hub, hub->told);
     pthread_mutex_destroy(&hub->lock);
     mem_free(hub);
 }
@@ -156,10 +174,13 @@ int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake
     return 0;
 }
 
-void hub_shown(struct hub *hub, struct hub_watch *w, int64_t job_id)
+void hub_shown(struct hub *hub, struct hub_watch *w, int64_t job_id, bool matched)
 {
     pthread_mutex_lock(&hub->lock);
-    watch_remember(w, job_id);
+    if (matched)
+        watch_remember(w, job_id);
+    else
+        watch_forget(w, job_id);
     pthread_mutex_unlock(&hub->lock);
 }
 
@@ -212,14 +233,41 @@ bool hub_wanted(void *user, const struct job *job)
     return hub_wanted_since(user, job, 0);
 }
 
+/* Is it newer than what has been published of the job? With several replicas a job's progress comes by two ways, from
+ * its lease and from the log of changes; a change of status may be told together with progress that followed it; and a
+ * replica takes a lease for good for a while after another one has ended it. */
+static bool is_news(struct hub *hub, const struct job *job, bool is_transition)
+{
+    struct hub_told *told;
+    HASH_FIND(hh, hub->told, &job->id, sizeof job->id, told);
+    if (told && job->revision <= told->revision &&
+        (!is_transition || job->revision >> JOB_REVISION_SHIFT == told->revision >> JOB_REVISION_SHIFT))
+        return false;
+    if (!told) {
+        if (HASH_COUNT(hub->told) >= HUB_TOLD_MAX)
+            forget_told(hub, hub->told);
+        if (!(told = mem_zalloc(sizeof *told)))
+            return true;
+        told->job_id = job->id;
+        HASH_ADD(hh, hub->told, job_id, sizeof told->job_id, told);
+        if (!told->hh.tbl) {
+            mem_free(told);
+            return true;
+        }
+    }
+    told->revision = job->revision;
+    return true;
+}
+
 static void publish(struct hub *hub, struct job_snapshot *snapshot, bool is_transition, int64_t since_us)
 {
     pthread_mutex_lock(&hub->lock);
-    struct hub_id *id = find_id(hub, snapshot->job.id);
+    bool news = since_us > 0 || is_news(hub, &snapshot->job, is_transition);
+    struct hub_id *id = news ? find_id(hub, snapshot->job.id) : NULL;
     for (struct hub_interest *i = id ? id->first : NULL; i; i = i->next)
         if (i->watch->begin_us >= since_us)
             watch_publish(i->watch, snapshot, is_transition);
-    for (struct hub_watch *w = hub->first; w; w = w->next)
+    for (struct hub_watch *w = news ? hub->first : NULL; w; w = w->next)
         if (w->begin_us >= since_us)
             watch_publish(w, snapshot, is_transition);
     pthread_mutex_unlock(&hub->lock);

@@ -35,8 +35,8 @@ void hub_free(struct hub *hub); /* no watches left; takes NULL */
  * the watcher reads it there, tells it by hub_shown, and then calls hub_settle; only after that it takes. */
 int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake, struct hub_watch **ret_watch,
               struct err *ret_err);
-/* The watcher has seen this job match in the store. So it is sent once more when it ceases to. */
-void hub_shown(struct hub *hub, struct hub_watch *watch, int64_t job_id);
+/* The watcher has seen this job in the store: if it matched it is sent once more when it ceases to. */
+void hub_shown(struct hub *hub, struct hub_watch *watch, int64_t job_id, bool matched);
 /* The watcher has read the store: sorts what has been queued meanwhile by the statuses of the filter. Without
  * statuses it does nothing. */
 void hub_settle(struct hub *hub, struct hub_watch *watch);

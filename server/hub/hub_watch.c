@@ -152,6 +152,16 @@ void watch_remember(struct hub_watch *w, int64_t job_id)
         mem_free(shown);
 }
 
+bool watch_forget(struct hub_watch *w, int64_t job_id)
+{
+    struct hub_shown_job *shown = find_shown(w, job_id);
+    if (!shown)
+        return false;
+    HASH_DEL(w->shown, shown);
+    mem_free(shown);
+    return true;
+}
+
 /* Keeps the set of shown jobs; is this change to be sent? */
 static bool watch_wants(struct hub_watch *w, const struct job *job)
 {
@@ -161,12 +171,7 @@ static bool watch_wants(struct hub_watch *w, const struct job *job)
             watch_remember(w, job->id);
         return true;
     }
-    struct hub_shown_job *shown = find_shown(w, job->id);
-    if (!shown)
-        return false;
-    HASH_DEL(w->shown, shown);
-    mem_free(shown);
-    return true;
+    return watch_forget(w, job->id);
 }
 
 void watch_publish(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition)

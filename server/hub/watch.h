@@ -39,6 +39,8 @@ void watch_publish(struct hub_watch *watch, struct job_snapshot *snapshot, bool 
 /* Ends the wide phase: drops from the queue what the statuses leave out. */
 void watch_settle(struct hub_watch *watch);
 void watch_remember(struct hub_watch *watch, int64_t job_id);
+/* False: it was not remembered. */
+bool watch_forget(struct hub_watch *watch, int64_t job_id);
 /* A gap must not go unseen: it hears nothing any more, and hub_next says so. */
 void watch_cut(struct hub_watch *watch);
 struct job_snapshot *watch_take(struct hub_watch *watch);

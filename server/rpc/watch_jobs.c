@@ -198,6 +198,7 @@ static enum crpc_next watch_jobs_change(struct crpc_call *call)
     if (w->row == w->changes.n_jobs)
         return watch_jobs_mark(call);
     const struct job *job = &w->changes.jobs[w->row++];
+    hub_shown(service_of(call)->hub, w->watch, job->id, job_filter_matches(&w->filter, job));
     response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB;
     response.job = convert_job(&w->page, job, VIEW_BASIC, clock_wall_us());
     if (!response.job || !seen_put(&w->seen, job->id, job->revision, job_status_is_final(job->status)))
@@ -231,7 +232,7 @@ static enum crpc_next watch_jobs_row(struct crpc_call *call)
         return crpc_goto(call, &PAGE);
     }
     const struct job *job = &w->list.jobs[w->row++];
-    hub_shown(service_of(call)->hub, w->watch, job->id);
+    hub_shown(service_of(call)->hub, w->watch, job->id, true);
     if (w->resume_point.len > 0) {
         if (w->until_final && !seen_put(&w->seen, job->id, 0, job_status_is_final(job->status)))
             return service_no_memory(call);

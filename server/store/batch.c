@@ -416,7 +416,7 @@ int batch_run(struct writer *w, struct unit *units, size_t n, bool upkeep, struc
         w->unknown = false;
     if (rc == 0) {
         batch_apply(w);
-        feed_applied(w->store->feed, w->replica, w->batch_number);
+        w->others = feed_applied(w->store->feed, w->replica, w->batch_number);
     } else {
         batch_drop(w);
     }

@@ -322,6 +322,7 @@ struct writer {
     const struct store_options *options;
     struct pg_conn *pg;
     int backend_pid;
+    unsigned claim_turn;
     int replica;          /* -1 before the first connection */
     int64_t batch_number; /* of the last batch that is committed */
     int64_t last_id;
@@ -345,7 +346,8 @@ struct writer {
     int64_t cancel_seen_us;
     int64_t *expired; /* sessions that the table shows as expired, with leases */
     size_t n_expired;
-    unsigned claim_turn;
+    bool others;         /* other replicas are alive */
+    bool planning;       /* what is told now comes with the batch that is being made */
     bool asks_requests;  /* this batch asks who holds its request ids instead of taking them for new */
     int64_t purge_block; /* of the request ids: where the next look for old ones begins */
     bool final;          /* the last batch: only writes what waits in memory */
@@ -353,7 +355,6 @@ struct writer {
     struct pg_params params;
     struct buf changes; /* of the batch, for the log */
 };
-
 static inline int64_t lease_timeout_us(const struct writer *w)
 {
     return w->options->lease_timeout_ms * 1000;
@@ -448,7 +449,9 @@ void finish_prepare(struct writer *w, struct unit *u);
 void finish_plan(struct writer *w, struct unit *u);
 /* Ends a lease by loss or release, of whatever process. */
 void lost_plan(struct writer *w, struct lease *lease, enum attempt_outcome outcome);
-/* Does the progress move the lease to another session? Then it needs a commit. */
+/* May the lease have been written through another process, so that its row is asked first? Does the progress move it to
+ * another session, which needs a commit? */
+bool lease_is_shared(const struct writer *w, const struct lease *lease);
 bool progress_moves(struct writer *w, const struct lease *lease, const struct store_progress *cmd);
 void progress_plan(struct writer *w, struct unit *u);
 void steer_prepare(struct writer *w, struct unit *u);
@@ -466,15 +469,14 @@ int loaded_row(const struct pg_result *r, int64_t job_id);
 struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row);
 
 /* ---- upkeep (upkeep.c) ---- */
-
 /* Looks at the database, in transactions of its own: other replicas' lanes, jobs and cancels, expired sessions. */
 void upkeep_tick(struct writer *w, int64_t now_us);
-/* Is there something for a batch to do besides commands? */
-bool upkeep_due(struct writer *w, int64_t now_us);
+bool upkeep_due(struct writer *w, int64_t now_us); /* is there something for a batch besides commands? */
 void upkeep_prepare(struct writer *w);
 void upkeep_promoted(struct writer *w, const struct pg_result *r);
 void upkeep_plan(struct writer *w, bool upkeep);
-void upkeep_look(struct writer *w, int64_t now_us); /* at jobs and cancels of other replicas, between two ticks */
+void lease_write(struct writer *w, struct lease *l); /* progress and patches, with the batch */
+void upkeep_look(struct writer *w, int64_t now_us);  /* at jobs and cancels of other replicas, between two ticks */
 /* When to look again, at the latest. */
 int64_t upkeep_next_us(struct writer *w);
 /* Could some session take a job that may be waiting? */

@@ -86,7 +86,7 @@ bool feed_take(struct feed *f, int64_t batch, struct job_snapshot *snapshot, boo
     return taken;
 }
 
-void feed_applied(struct feed *f, int replica, int64_t batch)
+bool feed_applied(struct feed *f, int replica, int64_t batch)
 {
     pthread_mutex_lock(&f->lock);
     bool others = f->others;
@@ -101,6 +101,7 @@ void feed_applied(struct feed *f, int replica, int64_t batch)
     pthread_mutex_unlock(&f->lock);
     if (others)
         wake(f);
+    return others;
 }
 
 void feed_point(struct feed *f, struct buf *ret_point)

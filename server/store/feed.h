@@ -28,8 +28,8 @@ void feed_stop(struct feed *feed);
 /* A change for the observer, made by batch or, if it is progress, after it. False: the writer tells it itself. Keeps a
  * reference of snapshot. since_us: of store_observer.repeated; 0: it is no repetition. */
 bool feed_take(struct feed *feed, int64_t batch, struct job_snapshot *snapshot, bool is_transition, int64_t since_us);
-/* Everything that batch changed has been told or handed over. */
-void feed_applied(struct feed *feed, int replica, int64_t batch);
+/* Everything that batch changed has been told or handed over. True: other replicas are alive, as the feed saw last. */
+bool feed_applied(struct feed *feed, int replica, int64_t batch);
 
 /* ---- any thread ---- */
 

@@ -325,7 +325,7 @@ void tell(struct writer *w, const struct job *job, struct job_snapshot *snapshot
         log_error("out of memory for a snapshot job=%lld", (long long)job->id);
         return;
     }
-    if (!feed_take(w->store->feed, w->batch_number, snapshot, is_transition, 0))
+    if (!feed_take(w->store->feed, w->batch_number + w->planning, snapshot, is_transition, 0))
         o->changed(o->user, snapshot, is_transition);
     job_snapshot_unref(snapshot);
 }

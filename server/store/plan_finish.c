@@ -67,6 +67,8 @@ struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
     if (lease && lease->token == token && is_newest(lease, pg_int(r, row, ROW_SESSION))) {
         if (lease->session_id != pg_int(r, row, ROW_SESSION))
             lease_move(lease, pg_int(r, row, ROW_SESSION), session_find(w, pg_int(r, row, ROW_SESSION)));
+        if (pg_int(r, row, ROW_REVISION) > lease->revision) /* reports went through another process meanwhile */
+            lease->revision = job_revision_apart(pg_int(r, row, ROW_REVISION));
         return lease;
     }
     if (token == 0)
@@ -77,6 +79,7 @@ struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
     lease = lease_new(&job, token, lane);
     if (!lease)
         return NULL;
+    lease->revision = job_revision_apart(lease->revision);
     lease->has_state = pg_int(r, row, ROW_HAS_STATE) != 0;
     lease->session_id = pg_int(r, row, ROW_SESSION);
     lease->expire_us = lease->expire_written_us = pg_time(r, row, ROW_EXPIRE);
@@ -89,12 +92,17 @@ struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
     return lease;
 }
 
+bool lease_is_shared(const struct writer *w, const struct lease *lease)
+{
+    return !lease->session && (lease->session_id || w->others);
+}
+
 bool lease_ask(struct writer *w, int64_t job_id, int64_t token)
 {
     const struct lease *lease = leases_find(w, job_id);
 
-    /* One of another process's session may have changed there. */
-    if (lease && lease->token == token && (lease->session || !lease->session_id))
+    /* One that was written through another process may have changed there. */
+    if (lease && lease->token == token && !lease_is_shared(w, lease))
         return false;
     ask_for(w, job_id);
     return true;
@@ -104,8 +112,13 @@ void finish_prepare(struct writer *w, struct unit *u)
 {
     int64_t id = u->cmd->op == STORE_FINISH ? finish_of(u)->job_id : progress_of(u)->job_id;
     int64_t token = u->cmd->op == STORE_FINISH ? finish_of(u)->token : progress_of(u)->token;
+    struct lease *lease = leases_find(w, id);
+    bool asked = lease_ask(w, id, token);
 
-    if (lease_ask(w, id, token) && u->cmd->op == STORE_FINISH)
+    /* Nor is memory to be trusted when the worker comes from another process. */
+    if (!asked && u->cmd->op == STORE_PROGRESS && progress_moves(w, lease, progress_of(u)))
+        ask_for(w, id);
+    if (asked && u->cmd->op == STORE_FINISH)
         ask_how_ended(w, id, token);
 }
 
@@ -118,12 +131,12 @@ bool lease_is_within(const struct lease *lease, const struct job_scope *scope)
 struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, const struct job_scope *scope, struct err *err)
 {
     struct lease *lease = leases_find(w, job_id);
-    int row;
+    int row = loaded_row(w->batch.loaded, job_id);
 
-    if (!lease || lease->token != token || (!lease->session && lease->session_id)) {
-        row = loaded_row(w->batch.loaded, job_id);
-        lease = row < 0 ? NULL : loaded_lease(w, w->batch.loaded, row);
-    }
+    if (row >= 0)
+        lease = loaded_lease(w, w->batch.loaded, row);
+    else if (lease && !lease->session && lease->session_id)
+        lease = NULL;
     if (!lease || lease->token != token || !lease_is_within(lease, scope)) {
         set_lost(err, job_id);
         return NULL;
@@ -272,7 +285,18 @@ void progress_plan(struct writer *w, struct unit *u)
     struct lease *lease = lease_of(w, p->job_id, p->token, p->scope, &u->cmd->err);
     struct effect *e;
 
-    if (!lease || lease_progress(w, lease, p, &u->cmd->err) < 0 || !progress_moves(w, lease, p))
+    int rc;
+
+    if (!lease)
+        return;
+    /* It may follow a change that another replica made and the feed has yet to read; this batch is told after it. */
+    w->planning = true;
+    rc = lease_progress(w, lease, p, &u->cmd->err);
+    w->planning = false;
+    if (rc < 0)
+        return;
+    lease_write(w, lease);
+    if (!progress_moves(w, lease, p))
         return;
     e = batch_effect(w, EFFECT_ADOPTED);
     if (!e)

@@ -168,6 +168,17 @@ static void plan_lost(struct writer *w, const struct pg_result *r)
     }
 }
 
+void lease_write(struct writer *w, struct lease *l)
+{
+    struct effect *e = batch_effect(w, EFFECT_WRITTEN);
+
+    if (!e)
+        return;
+    e->lease = l;
+    put_progress(w, l);
+    put_patches(w, l);
+}
+
 void upkeep_plan(struct writer *w, bool upkeep)
 {
     struct batch *b = &w->batch;
@@ -175,17 +186,10 @@ void upkeep_plan(struct writer *w, bool upkeep)
     deadline_plan(w);
     plan_lost(w, b->lost);
     for (struct lease *l = upkeep ? w->leases.dirty_head : NULL; l; l = l->next_dirty) {
-        struct effect *e;
         if (l->dirty_us + WRITE_PROGRESS_US > b->now_us && !w->final)
             break;
-        if (l->busy)
-            continue;
-        e = batch_effect(w, EFFECT_WRITTEN);
-        if (!e)
-            return;
-        e->lease = l;
-        put_progress(w, l);
-        put_patches(w, l);
+        if (!l->busy)
+            lease_write(w, l);
     }
 }
 

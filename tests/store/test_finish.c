@@ -86,11 +86,44 @@ static void test_snoozed_job_waits(void **state)
     store_close(s);
 }
 
+static int64_t report(struct store *s, int64_t id, int64_t token, const char *patch)
+{
+    struct store_progress p = {
+        .cmd.op = STORE_PROGRESS, .job_id = id, .token = token, .payload_patch = span_str(patch)};
+
+    assert_int_equal(run_cmd(s, &p.cmd), 0);
+    /* A patch is answered when it is durable. */
+    return sql_int("select revision from joblog.job_now");
+}
+
+/* A worker that goes from replica to replica: nothing that was accepted is lost, and revisions grow. */
+static void test_reports_through_two_replicas(void **state)
+{
+    struct store *a = store_fresh(NULL), *b = store_again(NULL);
+    int64_t token, last = 2 << 20, id = start_ok(a, a_job("mail"), &token);
+    static const char *const patches[] = {"{\"one\": 1}", "{\"two\": 2}", "{\"three\": 3}", "{\"four\": 4}"};
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        int64_t revision = report(i % 2 ? b : a, id, token, patches[i]);
+        assert_true(revision > last);
+        assert_int_equal(revision >> 20, 2);
+        last = revision;
+    }
+    assert_int_equal(finish(b, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    assert_string_equal(sql_value("select payload from joblog.job"),
+                        "{\"one\": 1, \"two\": 2, \"four\": 4, \"three\": 3}");
+    assert_int_equal(sql_int("select revision from joblog.job_now"), 3 << 20);
+    store_close(b);
+    store_close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_repeated_end_is_answered_again),
         cmocka_unit_test(test_snoozed_job_waits),
+        cmocka_unit_test(test_reports_through_two_replicas),
     };
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
 }

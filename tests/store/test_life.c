@@ -412,7 +412,6 @@ static void test_progress_is_kept_and_written(void **state)
     assert_true(span_eq(got.progress.step, SPAN_LIT("reading")));
     assert_int_equal(got.revision, (2 << 20) + 2);
     assert_string_equal(sql_value("select payload from joblog.job"), "{\"x\": 2, \"y\": {\"z\": [true]}}");
-    /* A patch that is not written yet is written with the end. */
     p.payload_patch = SPAN_LIT("{\"last\": \"\\u00e9\"}");
     assert_int_equal(run_cmd(s, &p.cmd), 0);
     assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);

@@ -90,6 +90,28 @@ static void stop(struct fixture *f)
     hub_free(f->hub);
 }
 
+static void what_is_no_news_is_not_published(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, &(struct job_filter){0});
+    publish(f.hub, 7, "a", JOB_RUNNING, rev(2, 0));
+    expect(f.hub, f.watch, 7, rev(2, 0));
+    publish(f.hub, 7, "a", JOB_RUNNING, rev(2, 5));
+    expect(f.hub, f.watch, 7, rev(2, 5));
+    publish(f.hub, 7, "a", JOB_RUNNING, rev(2, 5)); /* from the log of changes, too */
+    publish(f.hub, 7, "a", JOB_RUNNING, rev(2, 4));
+    publish(f.hub, 7, "a", JOB_RUNNING, rev(2, 0)); /* its start, told after its progress */
+    expect_nothing(f.hub, f.watch);
+    publish(f.hub, 7, "a", JOB_PENDING, rev(3, 0));
+    expect(f.hub, f.watch, 7, rev(3, 0));
+    publish(f.hub, 7, "a", JOB_RUNNING, rev(2, 6)); /* of a worker whose lease another replica has ended */
+    expect_nothing(f.hub, f.watch);
+    publish(f.hub, 8, "a", JOB_RUNNING, rev(2, 5)); /* another job */
+    expect(f.hub, f.watch, 8, rev(2, 5));
+    stop(&f);
+}
+
 static void one_job_keeps_transitions_and_conflates_progress(void **state)
 {
     (void)state;
@@ -183,7 +205,7 @@ static void a_job_that_ceases_to_match_is_sent_once_more(void **state)
     publish(f.hub, 2, "a", JOB_RUNNING, rev(2, 0));
     publish(f.hub, 3, "a", JOB_CANCELLED, rev(2, 0));
     publish(f.hub, 2, "a", JOB_FAILED, rev(3, 0));
-    hub_shown(f.hub, f.watch, 1);
+    hub_shown(f.hub, f.watch, 1, true);
     hub_settle(f.hub, f.watch);
     expect(f.hub, f.watch, 1, rev(3, 0));
     expect(f.hub, f.watch, 2, rev(2, 0));
@@ -361,6 +383,7 @@ static void threads_lose_no_transition(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_no_news_is_not_published),
         cmocka_unit_test(one_job_keeps_transitions_and_conflates_progress),
         cmocka_unit_test(wakes_once_for_what_waits),
         cmocka_unit_test(wanted_only_by_those_who_watch),

@@ -140,6 +140,10 @@ static void test_revisions(void **state)
     assert_int_equal(job_revision_transition(r + 77), 2 << 20);
     /* Progress never reaches the next transition. */
     assert_int_equal(job_revision_progress((2 << 20) - 1), (2 << 20) - 1);
+    /* Of another process: above what that one may have told of, below the next transition. */
+    assert_int_equal(job_revision_apart(r), r + (1 << 14));
+    assert_int_equal(job_revision_apart(r + 77), r + (1 << 14));
+    assert_int_equal(job_revision_apart((2 << 20) - 5), (2 << 20) - 5);
 }
 
 int main(void)
