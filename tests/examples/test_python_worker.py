@@ -77,6 +77,8 @@ def check_progress_and_result(story):
     assert (last.status, json.loads(last.result)) == (COMPLETED, {"images": 5}), last
     assert (last.progress.done, last.progress.total, last.progress.unit) == (5, 5, "images"), last
     assert json.loads(last.payload)["resized"] == 5 and last.attempt == 1, last
+    parts = story.stub.GetJobLog(story.pb.GetJobLogRequest(id=job), metadata=story.who, timeout=60)
+    assert [line.text for part in parts for line in part.lines] == ["attempt 1: 5 images"]
 
 
 def check_failure(story):

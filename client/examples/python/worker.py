@@ -68,6 +68,11 @@ class Job:
         self.merged.update(members)
         self._worker.send(self, progress=worker_pb2.ProgressWrite(payload_patch=json.dumps(members)))
 
+    def log(self, text: str) -> None:
+        """A line for the job's log."""
+        line = job_pb2.LogLine(level=job_pb2.LOG_LEVEL_INFO, text=text)
+        self._worker.send(self, log=worker_pb2.LogWrite(lines=[line]))
+
     def sleep(self, seconds: float) -> None:
         """As time.sleep, but raises Cancelled at once when the job is to stop."""
         if self._stop.wait(seconds):
@@ -174,11 +179,11 @@ class Worker:
         # response.drain needs nothing: the server ends the stream when our jobs have ended, and we come again.
 
     def send(self, job: Job, **what: Any) -> None:
-        """A write about a job. Progress asks for no answer, unless it is refused; an end is kept until it is answered."""
+        """A write about a job. An end is kept until it is answered; the others ask for an answer only if they are refused."""
         write = worker_pb2.WorkerWrite(job_id=job.id, lease_token=job.token, **what)
         with self._lock:
             credit = 0
-            if "progress" not in what:
+            if "progress" not in what and "log" not in what:
                 write.write_id = next(self._write_ids)
                 self._ends[write.write_id] = [self._patch(job), write]
                 del self._jobs[job.token]
@@ -227,6 +232,7 @@ def main() -> None:
     def resize_images(job: Job) -> dict[str, int]:
         """{"images": 20, "ms": 50}: so many, each in so many milliseconds. Goes on where an earlier attempt stopped."""
         images = job.payload["images"]
+        job.log(f"attempt {job.attempt}: {images} images")
         for n in range(job.payload.get("resized", 0), images):
             job.sleep(job.payload.get("ms", 10) / 1000)
             job.merge_payload(resized=n + 1)
