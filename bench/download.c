@@ -94,7 +94,7 @@ static void download(const struct download *d, double until, double *bytes)
     grpc_metadata_array_init(&initial);
     grpc_metadata_array_init(&trailing);
     grpc_status_code code = GRPC_STATUS_OK;
-    grpc_slice text;
+    grpc_slice text = grpc_empty_slice();
     char open_tag, status_tag;
     grpc_call *call =
         grpc_channel_create_call(d->channel, NULL, GRPC_PROPAGATE_DEFAULTS, d->cq, grpc_slice_from_static_string(PATH),

@@ -13,7 +13,7 @@
 
 #define CRC32C_POLY UINT32_C(0x82F63B78) /* reflected 0x1EDC6F41 */
 
-enum { STRIPE = 4096 /* bytes of each of the three runs */ };
+#define STRIPE ((size_t)4096) /* bytes of each of the three runs */
 
 static uint32_t lanes[8][256];
 static uint32_t over_stripe[4][256]; /* a CRC moved over STRIPE zeros, by its bytes */
@@ -26,7 +26,7 @@ static void prepare_stripes(void)
 {
     static const unsigned char zeros[STRIPE];
     for (unsigned bit = 0; bit < 32; bit++) {
-        uint32_t moved = by_table(UINT32_C(1) << bit, zeros, STRIPE);
+        uint32_t moved = by_table(UINT32_C(1) << bit, zeros, sizeof zeros);
         for (unsigned i = 0; i < 256; i++)
             if (i >> bit % 8 & 1)
                 over_stripe[bit / 8][i] ^= moved;
