@@ -152,6 +152,8 @@ static void take_message(struct joblog_worker *worker, Joblog__V1__WorkResponse 
         pthread_mutex_lock(&worker->lock);
         worker->server_drains = true;
         pthread_mutex_unlock(&worker->lock);
+        if (message->leave)
+            joblog_worker_stop(worker);
         worker_wake(worker);
     }
     if (message->n_leases > 0)

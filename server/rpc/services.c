@@ -36,7 +36,9 @@ int worker_service_mount(struct crpc_server *server, struct service *service, st
                                                           .report_progress = report_progress_handler,
                                                           .complete_job = complete_job_handler,
                                                           .fail_job = fail_job_handler,
-                                                          .write_job_log = write_job_log_handler};
+                                                          .write_job_log = write_job_log_handler,
+                                                          .list_workers = list_workers_handler,
+                                                          .drain_workers = drain_workers_handler};
     return joblog_v1_worker_service_mount(server, &handlers, service, ret_err);
 }
 

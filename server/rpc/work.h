@@ -76,7 +76,7 @@ struct work_call {
     struct err error;     /* the worker broke the protocol */
     bool reader_done;     /* no more messages will come */
     bool worker_draining; /* it wants no more leases */
-    bool server_draining; /* it has been told */
+    bool server_draining; /* it has been told, as it is when it must leave */
     bool drain_handed;    /* the store has been told that no more leases are wanted */
 
     /* writer */

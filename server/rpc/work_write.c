@@ -13,6 +13,7 @@
 #include "rpc/convert.h"
 #include "rpc/service.h"
 #include "rpc/work.h"
+#include "store/workers.h"
 
 enum {
     MESSAGE_ITEMS_MAX = 1024, /* of each kind, so that the arrays have a size */
@@ -174,9 +175,10 @@ static enum crpc_next work_write(struct crpc_call *call)
     if (crpc_call_ended(call) || (w->error.code == ERR_OK && caller_check(call, &w->error) != 0))
         return crpc_goto(call, &WORK_CLOSE);
     arena_reset(&w->message_arena);
-    if (!w->server_draining && drain_begun(&w->service->drain)) {
+    if (!w->server_draining && (drain_begun(&w->service->drain) || store_session_must_leave(w->session))) {
         w->server_draining = true;
         pack.message.drain = true;
+        pack.message.leave = store_session_must_leave(w->session);
     }
     bool handed = work_hand_credit(w);
     if (!w->welcomed)

@@ -165,6 +165,7 @@ struct store_session {
     struct mpsc out;
     _Atomic int64_t touch_ms;
     atomic_int n_leases;
+    atomic_bool must_leave; /* somebody asked it to drain */
     /* The consumer's. */
     struct mpsc_node *taken;
     /* The writer's. */

@@ -1,6 +1,7 @@
 /* Which worker gets which job: sessions, their credit, and the lanes they serve. Memory only, no I/O; writer thread but
  * for the functions that say otherwise in store.h. */
 #include "store/engine.h"
+#include "store/workers.h"
 
 static bool one_of(const struct span *of, size_t n, struct span s)
 {
@@ -153,4 +154,9 @@ void store_session_touch(struct store_session *session)
 int32_t store_session_leases(const struct store_session *session)
 {
     return atomic_load_explicit(&session->n_leases, memory_order_relaxed);
+}
+
+bool store_session_must_leave(const struct store_session *session)
+{
+    return atomic_load_explicit(&session->must_leave, memory_order_relaxed);
 }

@@ -3,6 +3,7 @@
 
 #include "store/job_log.h"
 #include "store/reader.h"
+#include "store/workers.h"
 
 struct readers {
     struct store *store;
@@ -24,6 +25,15 @@ struct pg_result *read_rows(struct reader *r, enum sql_id id, struct err *ret_er
     return pg_run(r->pg, sql_name(id), &r->params, ret_err);
 }
 
+/* The writer tells those that are connected here, soon. */
+static int drain_workers(struct reader *r, struct store_worker_drain *cmd, struct err *ret_err)
+{
+    int rc = read_worker_drain(r, cmd, ret_err);
+
+    store_look(r->readers->store);
+    return rc;
+}
+
 static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err)
 {
     switch (cmd->op) {
@@ -39,6 +49,10 @@ static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err
         return read_changes(r, (struct store_changes *)cmd, ret_err);
     case STORE_LOG_READ:
         return read_log(r, (struct store_log_read *)cmd, ret_err);
+    case STORE_WORKER_LIST:
+        return read_worker_list(r, (struct store_worker_list *)cmd, ret_err);
+    case STORE_WORKER_DRAIN:
+        return drain_workers(r, (struct store_worker_drain *)cmd, ret_err);
     case STORE_TOKEN_CREATE:
         return read_token_create(r, (struct store_token_create *)cmd, ret_err);
     case STORE_TOKEN_REVOKE:

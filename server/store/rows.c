@@ -16,11 +16,12 @@ enum { EXTRA_PLACE = 18 }; /* among the parameters of job_insert_extra, from 0 *
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
-    struct pg_params *all[] = {&r->steer_request, &r->job_extra, &r->deadline,     &r->unique_gone,  &r->request_turn, &r->job,
-                               &r->waiting,   &r->scheduled,    &r->lease,        &r->lease_gone,   &r->state,
-                               &r->update,    &r->attempt,      &r->transition,   &r->cancel,       &r->lease_put,
-                               &r->patch,     &r->request,      &r->request_find, &r->load,         &r->remove,
-                               &r->session,   &r->session_gone, &r->lost,         &r->adopt,        &r->ended};
+    struct pg_params *all[] = {&r->steer_request, &r->job_extra, &r->deadline,     &r->unique_gone,  &r->request_turn,
+                               &r->job,           &r->waiting,   &r->scheduled,    &r->lease,        &r->lease_gone,
+                               &r->state,         &r->update,    &r->attempt,      &r->transition,   &r->cancel,
+                               &r->lease_put,     &r->patch,     &r->request,      &r->request_find, &r->load,
+                               &r->remove,        &r->session,   &r->session_gone, &r->lost,         &r->adopt,
+                               &r->ended};
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
 
@@ -312,6 +313,23 @@ void put_adoption(struct writer *w, const struct lease *l, const struct store_se
     pg_put_int8(&p->v[2], s->id);
 }
 
+/* As a JSON array. */
+static void put_text_list(struct pg_param *a, const struct span *texts, size_t n)
+{
+    struct buf text = BUF_INIT;
+
+    buf_add_char(&text, '[');
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_add_char(&text, ',');
+        json_add_string(&text, texts[i]);
+    }
+    buf_add_char(&text, ']');
+    pg_put_jsonb(a, buf_span(&text));
+    a->buf.failed |= text.failed;
+    buf_done(&text);
+}
+
 void put_session(struct writer *w, const struct store_session *s, int64_t expire_us)
 {
     struct pg_params *p = &w->batch.rows.session;
@@ -319,10 +337,10 @@ void put_session(struct writer *w, const struct store_session *s, int64_t expire
 
     if (p->n == 0) {
         static const enum pg_type first[] = {PG_INT8, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ};
-        static const enum pg_type rest[] = {PG_INT8, PG_TEXT, PG_TEXT, PG_TEXT};
+        static const enum pg_type rest[] = {PG_INT8, PG_TEXT, PG_TEXT, PG_TEXT, PG_JSONB, PG_JSONB, PG_INT4};
         pg_arrays(p, first, 3);
         pg_add_int4(p, w->replica);
-        pg_arrays(p, rest, 4);
+        pg_arrays(p, rest, 7);
     }
     pg_put_int8(&v[0], s->id);
     pg_put_time(&v[1], expire_us);
@@ -331,6 +349,9 @@ void put_session(struct writer *w, const struct store_session *s, int64_t expire
     pg_put_text(&v[5], s->worker);
     pg_put_text_or_null(&v[6], s->version);
     pg_put_text_or_null(&v[7], s->host);
+    put_text_list(&v[8], s->queues, s->n_queues);
+    put_text_list(&v[9], s->names, s->n_names);
+    pg_put_int4(&v[10], session_credit(s));
 }
 
 static void put_id(struct pg_params *p, int64_t id)

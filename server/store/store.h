@@ -89,7 +89,9 @@ enum store_op {
     STORE_STATS,
     STORE_STATUSES,
     STORE_CHANGES,
-    STORE_LOG_READ,     /* store/job_log.h */
+    STORE_LOG_READ,    /* store/job_log.h */
+    STORE_WORKER_LIST, /* store/workers.h */
+    STORE_WORKER_DRAIN,
     STORE_TOKEN_CREATE, /* store/access.h */
     STORE_TOKEN_REVOKE,
     STORE_TOKEN_LIST,

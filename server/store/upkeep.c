@@ -281,6 +281,25 @@ static void read_cancels(struct writer *w, int64_t now_us)
     pg_free(r);
 }
 
+/* Whom somebody asked to drain. */
+static void read_drains(struct writer *w)
+{
+    struct err err;
+    struct pg_result *r;
+
+    if (!w->sessions)
+        return;
+    pg_params_clear(&w->params);
+    pg_add_int4(&w->params, w->replica);
+    r = pg_run(w->pg, sql_name(SQL_SESSION_DRAINS), &w->params, &err);
+    for (int i = 0; r && i < pg_rows(r); i++) {
+        struct store_session *s = session_find(w, pg_int(r, i, 0));
+        if (s && !s->closing && !atomic_exchange(&s->must_leave, true))
+            tag_post(s->wake, true);
+    }
+    pg_free(r);
+}
+
 static bool is_own_session(const struct writer *w, int64_t id)
 {
     for (const struct store_session *s = w->sessions; s; s = s->next) {
@@ -415,6 +434,7 @@ void upkeep_look(struct writer *w, int64_t now_us)
     read_lanes(w);
     read_backlog(w);
     read_cancels(w, now_us);
+    read_drains(w);
 }
 
 /* A failure shows in the connection, which the next batch mends. */
@@ -427,6 +447,7 @@ void upkeep_tick(struct writer *w, int64_t now_us)
     read_backlog(w);
     read_schedule(w);
     read_cancels(w, now_us);
+    read_drains(w);
     read_expired(w, now_us);
     read_lone_leases(w, now_us);
     read_next_end(w, now_us);

@@ -434,6 +434,14 @@ json progress.step nearly
 json attempts.0.worker shell-1
 json attempts.0.outcome completed
 [[ $(<"$dir/worker.log") == *"[$id good] hello from attempt 1"* ]] || fail "the command's output was not passed on"
+expect 0 joblog workers --queue work --json
+json name shell-1
+json queues.0 work
+expect 0 joblog workers --name shell-1
+says "work,other"
+expect 3 joblog workers drain nobody-of-this-name
+complains "no such worker"
+expect 2 joblog workers drain
 expect 0 joblog logs "$id"
 says "hello from attempt 1"
 expect 0 joblog logs "$id" --json --tail 1

@@ -392,6 +392,41 @@ static void a_later_attempt_has_the_same_children(void **state)
     worker_stop(worker, thread);
 }
 
+/* Somebody asks it to: what runs ends, and joblog_worker_run returns by itself. */
+static void a_worker_leaves_when_it_is_asked(void **state)
+{
+    struct joblog_worker_filter filter = {.name = "leaver"};
+    struct joblog_worker_list *list = NULL;
+    struct pause pause;
+    pthread_t thread;
+    int64_t session = 0;
+    void *failed = NULL;
+    (void)state;
+    sem_init(&pause.entered, 0, 0);
+    sem_init(&pause.open, 0, 0);
+    int64_t id = dispatch("leave", 1);
+    struct joblog_worker_options options = {.name = "leaver", .version = "7"};
+    struct joblog_worker *worker = worker_start("leave", handle_pause, &pause, options, &thread);
+    beside_await(&pause.entered);
+    assert_ok(joblog_list_workers(client, &filter, 0, NULL, &list, &error));
+    assert_int_equal(list->n_workers, 1);
+    assert_string_equal(list->workers[0].version, "7");
+    assert_string_equal(list->workers[0].queues[0], "leave");
+    assert_int_equal(list->workers[0].n_running, 1);
+    assert_int_equal(list->workers[0].job_ids[0], id);
+    assert_int_equal(list->workers[0].drain_us, 0);
+    assert_int_equal(joblog_drain_workers(client, &filter, "enough", &session, 1, &error), 1);
+    assert_int_equal(session, list->workers[0].session_id);
+    joblog_worker_list_free(list);
+    sem_post(&pause.open);
+    pthread_join(thread, &failed);
+    assert_null(failed);
+    joblog_worker_free(worker);
+    expect_end(id, JOBLOG_COMPLETED);
+    struct joblog_worker_filter none = {.name = NULL};
+    assert_int_equal(joblog_drain_workers(client, &none, NULL, NULL, 0, &error), -JOBLOG_INVALID_ARGUMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_logged_run_logs),
         cmocka_unit_test(each_end_has_its_hook),
         cmocka_unit_test(a_later_attempt_has_the_same_children),
+        cmocka_unit_test(a_worker_leaves_when_it_is_asked),
         cmocka_unit_test(a_log_outlives_the_connection),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

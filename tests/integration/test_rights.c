@@ -64,6 +64,8 @@ static const struct line {
     {"WorkerService/StartJob", W, NOTHING, false},
     {"WorkerService/ReportProgress", W, RUNNING, false},
     {"WorkerService/WriteJobLog", W, RUNNING, false},
+    {"WorkerService/ListWorkers", 0, NOTHING, false},
+    {"WorkerService/DrainWorkers", 0, NOTHING, false},
     {"WorkerService/CompleteJob", W, RUNNING, false},
     {"WorkerService/FailJob", W, RUNNING, false},
     {"ExportService/StartExport", E, NOTHING, false},
@@ -220,6 +222,9 @@ static void set_token_parts(ProtobufCMessage *message)
         ((Joblog__V1__CreateTokenRequest *)message)->grant = &grant;
     } else if (message->descriptor == &joblog__v1__revoke_token_request__descriptor) {
         ((Joblog__V1__RevokeTokenRequest *)message)->id = last_token;
+    } else if (message->descriptor == &joblog__v1__drain_workers_request__descriptor) {
+        ((Joblog__V1__DrainWorkersRequest *)message)->name = name; /* somebody must be named */
+        snprintf(name, sizeof name, "nobody");
     }
 }
 

@@ -28,5 +28,6 @@
 #include "joblog/query.h"
 #include "joblog/watch.h"
 #include "joblog/worker.h"
+#include "joblog/workers.h"
 
 #endif

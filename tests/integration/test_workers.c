@@ -1,0 +1,255 @@
+/* ListWorkers and DrainWorkers over two replicas; and a worker that takes no notice of what it is sent. Leases run out
+ * after two seconds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "support/calls.h"
+#include "support/channel.h"
+#include "support/pg_fixture.h"
+#include "support/server_fixture.h"
+
+#define PENDING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING
+#define RUNNING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_RUNNING
+#define COMPLETED JOBLOG__V1__JOB_STATUS__JOB_STATUS_COMPLETED
+
+enum { LEASE_MS = 2000 };
+
+static struct server_fixture *servers[2];
+static struct crpc_channel *a, *b;
+
+static int setup(void **state)
+{
+    static const char *const args[] = {"--lease-timeout-ms=2000", NULL};
+    (void)state;
+    const char *uri = pg_fixture_start();
+    if (!uri)
+        return -1;
+    for (int i = 0; i < 2; i++) {
+        servers[i] = server_fixture_start(&(struct server_fixture_options){.database = uri, .args = args});
+        if (!servers[i])
+            return -1;
+    }
+    a = channel_open(servers[0], NULL);
+    b = channel_open(servers[1], NULL);
+    return a && b ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    int code = 0;
+    (void)state;
+    crpc_channel_free(a);
+    crpc_channel_free(b);
+    for (int i = 0; i < 2; i++) {
+        code |= servers[i] ? server_fixture_stop(servers[i]) : -1;
+        server_fixture_free(servers[i]);
+    }
+    pg_fixture_stop();
+    return code;
+}
+
+static Joblog__V1__ListWorkersResponse *list(const Joblog__V1__ListWorkersRequest *request)
+{
+    Joblog__V1__ListWorkersResponse *response = NULL;
+    struct err err = ERR_NONE;
+    if (joblog_v1_worker_service_list_workers(a, NULL, request, &response, &err) != 0)
+        fail_msg("list: %s", err.msg);
+    return response;
+}
+
+static Joblog__V1__ListWorkersResponse *list_queue(const char *queue)
+{
+    Joblog__V1__ListWorkersRequest request = JOBLOG__V1__LIST_WORKERS_REQUEST__INIT;
+    request.queue = (char *)queue;
+    return list(&request);
+}
+
+static int drain(Joblog__V1__DrainWorkersRequest *request, size_t *ret_n, struct err *ret_err)
+{
+    Joblog__V1__DrainWorkersResponse *response = NULL;
+    int rc = joblog_v1_worker_service_drain_workers(a, NULL, request, &response, ret_err);
+    if (rc == 0) {
+        *ret_n = response->n_session_ids;
+        crpc_message_free(&response->base);
+    }
+    return rc;
+}
+
+static void workers_of_all_replicas_are_listed(void **state)
+{
+    (void)state;
+    struct test_worker *one = worker_open(a, "one", "list", 3), *two = worker_open(b, "two", "list", 0);
+    worker_keep_alive(one);
+    worker_keep_alive(two);
+    Joblog__V1__JobSpec spec = spec_of("job", "list");
+    int64_t id = must_dispatch(a, &spec);
+    struct test_lease lease = worker_lease(one);
+    Joblog__V1__ListWorkersResponse *l = list_queue("list");
+    assert_int_equal(l->n_workers, 2);
+    assert_string_equal(l->next_page_token, "");
+    for (size_t i = 0; i < 2; i++) {
+        const Joblog__V1__Worker *w = l->workers[i];
+        bool is_one = w->session_id == worker_session_id(one);
+        assert_true(is_one || w->session_id == worker_session_id(two));
+        assert_string_equal(w->name, is_one ? "one" : "two");
+        assert_int_equal(w->n_queues, 1);
+        assert_string_equal(w->queues[0], "list");
+        assert_int_equal(w->n_job_names, 0);
+        assert_int_equal(w->running_count, is_one ? 1 : 0);
+        assert_int_equal(w->n_running_job_ids, is_one ? 1 : 0);
+        assert_true(!is_one || w->running_job_ids[0] == id);
+        assert_true(w->start_time->seconds <= clock_wall_us() / 1000000);
+        assert_in_range(w->last_seen_time->seconds, clock_wall_us() / 1000000 - 60, clock_wall_us() / 1000000 + 1);
+        assert_null(w->drain_request);
+    }
+    assert_int_not_equal(l->workers[0]->replica, l->workers[1]->replica);
+    crpc_message_free(&l->base);
+
+    /* Page by page, and by name. */
+    Joblog__V1__ListWorkersRequest request = JOBLOG__V1__LIST_WORKERS_REQUEST__INIT;
+    request.queue = (char *)"list";
+    request.page_size = 1;
+    l = list(&request);
+    assert_int_equal(l->n_workers, 1);
+    char token[32];
+    snprintf(token, sizeof token, "%s", l->next_page_token);
+    int64_t first = l->workers[0]->session_id;
+    crpc_message_free(&l->base);
+    request.page_token = token;
+    l = list(&request);
+    assert_int_equal(l->n_workers, 1);
+    assert_true(l->workers[0]->session_id > first);
+    assert_string_equal(l->next_page_token, "");
+    crpc_message_free(&l->base);
+    request = (Joblog__V1__ListWorkersRequest)JOBLOG__V1__LIST_WORKERS_REQUEST__INIT;
+    request.name = (char *)"two";
+    l = list(&request);
+    assert_int_equal(l->n_workers, 1);
+    crpc_message_free(&l->base);
+
+    worker_complete(one, lease, "");
+    worker_draining(one);
+    worker_draining(two);
+    assert_int_equal(worker_end(one, true, NULL), ERR_OK);
+    assert_int_equal(worker_end(two, true, NULL), ERR_OK);
+    l = list_queue("list");
+    assert_int_equal(l->n_workers, 0);
+    crpc_message_free(&l->base);
+}
+
+/* Asked through the other replica: told, gets nothing more, its job ends well, and its stream with OK. */
+static void a_worker_is_drained_from_afar(void **state)
+{
+    (void)state;
+    struct err err = ERR_NONE;
+    size_t n = 0;
+    struct test_worker *w = worker_open(b, "far", "drain", 5), *other = worker_open(b, "stays", "drain", 0);
+    Joblog__V1__JobSpec spec = spec_of("job", "drain");
+    int64_t id = must_dispatch(b, &spec);
+    struct test_lease lease = worker_lease(w);
+    worker_keep_alive(w);
+    worker_keep_alive(other);
+    Joblog__V1__DrainWorkersRequest request = JOBLOG__V1__DRAIN_WORKERS_REQUEST__INIT;
+    request.name = (char *)"far";
+    request.reason = (char *)"new version";
+    assert_int_equal(drain(&request, &n, &err), 0);
+    assert_int_equal(n, 1);
+    worker_drain(w);
+    Joblog__V1__ListWorkersResponse *l = list_queue("drain");
+    assert_int_equal(l->n_workers, 2);
+    for (size_t i = 0; i < 2; i++) {
+        bool far = strcmp(l->workers[i]->name, "far") == 0;
+        assert_true(far == (l->workers[i]->drain_request != NULL));
+        assert_true(!far || strcmp(l->workers[i]->drain_request->reason, "new version") == 0);
+    }
+    crpc_message_free(&l->base);
+    int64_t late = must_dispatch(b, &spec);
+    assert_int_equal(worker_answer(w, worker_complete(w, lease, ""), NULL), 0);
+    assert_int_equal(worker_leases_read(w), 0);
+    assert_int_equal(must_status(a, id), COMPLETED);
+    assert_int_equal(must_status(a, late), PENDING);
+    assert_int_equal(worker_end(w, false, NULL), ERR_OK);
+    worker_credit(other, 1);
+    lease = worker_lease(other);
+    assert_int_equal(lease.job_id, late);
+    assert_int_equal(worker_answer(other, worker_complete(other, lease, ""), NULL), 0);
+    worker_end(other, true, NULL);
+}
+
+static void bad_requests_are_refused(void **state)
+{
+    (void)state;
+    struct err err = ERR_NONE;
+    size_t n = 0;
+    Joblog__V1__DrainWorkersRequest all = JOBLOG__V1__DRAIN_WORKERS_REQUEST__INIT;
+    assert_int_equal(drain(&all, &n, &err), -ERR_INVALID_ARGUMENT);
+    int64_t none = 1;
+    all.session_ids = &none;
+    all.n_session_ids = 1;
+    assert_int_equal(drain(&all, &n, &err), 0);
+    assert_int_equal(n, 0);
+    Joblog__V1__ListWorkersRequest request = JOBLOG__V1__LIST_WORKERS_REQUEST__INIT;
+    Joblog__V1__ListWorkersResponse *response = NULL;
+    request.page_token = (char *)"-3";
+    assert_int_equal(joblog_v1_worker_service_list_workers(a, NULL, &request, &response, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "page_token");
+    request.page_token = (char *)"";
+    request.page_size = -1;
+    assert_int_equal(joblog_v1_worker_service_list_workers(a, NULL, &request, &response, &err), -ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "page_size");
+}
+
+/* It gives credit for two and reads nothing, says nothing, but keeps the connection: it has two leases, no more, and
+ * loses them in time to one that works. */
+static void a_deaf_worker_gets_its_credit_and_loses_it(void **state)
+{
+    enum { JOBS = 5, CREDIT = 2, SLACK_MS = 10000 }; /* slack for a machine that is busy */
+    (void)state;
+    struct test_worker *deaf = worker_open(a, "deaf", "deaf", CREDIT);
+    Joblog__V1__JobSpec spec = spec_of("job", "deaf");
+    Joblog__V1__RetryPolicy policy = JOBLOG__V1__RETRY_POLICY__INIT;
+    Google__Protobuf__Duration backoff = GOOGLE__PROTOBUF__DURATION__INIT;
+    backoff.nanos = 1000000;
+    policy.max_attempts = 2;
+    policy.initial_backoff = &backoff;
+    spec.retry_policy = &policy;
+    int64_t ids[JOBS], start = clock_mono_ms();
+    int running = 0;
+    for (int i = 0; i < JOBS; i++)
+        ids[i] = must_dispatch(a, &spec);
+    for (int i = 0; i < JOBS; i++)
+        running += must_status(a, ids[i]) == RUNNING;
+    assert_true(running <= CREDIT);
+    struct test_worker *well = worker_open(b, "well", "deaf", JOBS);
+    worker_keep_alive(well);
+    int second = 0;
+    for (int i = 0; i < JOBS; i++) {
+        struct test_lease lease = worker_lease(well);
+        second += lease.job->attempt == 2;
+        assert_int_equal(worker_answer(well, worker_complete(well, lease, ""), NULL), 0);
+    }
+    assert_int_equal(second, CREDIT);
+    assert_in_range(clock_mono_ms() - start, LEASE_MS - 1000, LEASE_MS + 1000 + SLACK_MS);
+    for (int i = 0; i < JOBS; i++)
+        assert_int_equal(must_status(a, ids[i]), COMPLETED);
+    worker_end(well, true, NULL);
+    worker_cut(deaf);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(workers_of_all_replicas_are_listed),
+        cmocka_unit_test(a_worker_is_drained_from_afar),
+        cmocka_unit_test(bad_requests_are_refused),
+        cmocka_unit_test(a_deaf_worker_gets_its_credit_and_loses_it),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
