@@ -183,7 +183,7 @@ static int start_parts(struct err *err)
     drain_init(&rig.service.drain);
     rig.service.hub = hub_new();
     struct store_options options = {
-        .uri = uri, .observer = service_observer(rig.service.hub), .lease_timeout_ms = 2000};
+        .uri = uri, .observer = service_observer(rig.service.hub), .lease_timeout_ms = 10000};
     rig.service.store = store_open(&options, err);
     if (!rig.service.store)
         return -(int)err->code;
