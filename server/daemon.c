@@ -35,7 +35,7 @@ struct daemon {
     struct service service;
     struct access access;
     struct limit_calls limit_calls;
-    struct crpc_interceptor interceptors[3];
+    struct crpc_interceptor interceptors[2 + LIMIT_INTERCEPTORS];
     char *admin_token_file; /* NULL: none */
     struct announcement *announcement;
     struct crpc_health *health;
@@ -160,7 +160,7 @@ static int set_limits(struct daemon *d, struct crpc_server_options *options)
     options->max_connection_age_grace_ms = (int)cfg->connection_age_grace_s * 1000;
     options->handshake_timeout_ms = (int)cfg->handshake_timeout_ms;
     d->limit_calls = (struct limit_calls){.limits = limits_new(&rules), .store = d->service.store};
-    d->interceptors[2] = limit_calls_interceptor(&d->limit_calls);
+    limit_calls_interceptors(&d->limit_calls, d->interceptors + 2);
     return d->limit_calls.limits ? 0 : -1;
 }
 

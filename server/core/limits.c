@@ -45,8 +45,8 @@ struct part {
 struct limits {
     struct limits_rules rules;
     struct part parts[PARTS];
-    /* Unary calls under way, and callers that have some. */
-    atomic_llong n_calls, n_busy;
+    /* Unary calls under way without those that wait for their turn; these; and callers that have some. */
+    atomic_llong n_calls, n_waiting, n_busy;
     atomic_llong shared_us; /* when several callers last had some */
     atomic_ullong refused[LIMITS_KINDS], refused_rate, refused_overload, turns;
 };
@@ -240,6 +240,12 @@ static void begin(struct limits *limits, struct user *u, enum limits_kind kind, 
         atomic_store_explicit(&limits->shared_us, now_us, memory_order_relaxed);
 }
 
+void limits_make_way(struct limits *limits, int64_t now_us)
+{
+    if (atomic_load_explicit(&limits->n_busy, memory_order_relaxed) > 0)
+        atomic_store_explicit(&limits->shared_us, now_us, memory_order_relaxed);
+}
+
 bool limits_are_shared(const struct limits *limits, int64_t now_us)
 {
     int64_t at = atomic_load_explicit(&limits->shared_us, memory_order_relaxed);
@@ -254,17 +260,32 @@ static int64_t at_once(const struct limits *limits)
     return each > LIMITS_AT_LEAST ? each : LIMITS_AT_LEAST;
 }
 
-/* The call has begun. Is it to wait? With the lock. */
-static bool waits(struct limits *limits, struct user *u, struct limits_turn *turn, int64_t now_us)
+/* Would one more call have to wait? With the lock. */
+static bool must_wait(const struct limits *limits, const struct user *u, int64_t now_us)
 {
-    if (u->under_way[LIMITS_CALL] - u->waiting <= at_once(limits) || !limits_are_shared(limits, now_us))
-        return false;
+    return u->under_way[LIMITS_CALL] - u->waiting >= at_once(limits) && limits_are_shared(limits, now_us);
+}
+
+static int check_turns(struct limits *limits, const struct user *u, int64_t now_us, struct err *ret_err)
+{
+    int64_t all = atomic_load_explicit(&limits->n_waiting, memory_order_relaxed);
+    if ((u->waiting < LIMITS_TURNS_OF_ONE && all < LIMITS_TURNS) || !must_wait(limits, u, now_us))
+        return 0;
+    atomic_fetch_add_explicit(&limits->refused[LIMITS_CALL], 1, memory_order_relaxed);
+    return refuse("TOO_MANY_CALLS", BUSY_RETRY_MS, ret_err,
+                  "%" PRId64 " calls of the caller wait for their turn already", u->waiting);
+}
+
+/* The call has begun. With the lock. */
+static void wait_in_turn(struct limits *limits, struct user *u, struct limits_turn *turn)
+{
     turn->next = NULL;
     *u->turns_end = turn;
     u->turns_end = &turn->next;
     u->waiting++;
+    atomic_fetch_add_explicit(&limits->n_waiting, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&limits->n_calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&limits->turns, 1, memory_order_relaxed);
-    return true;
 }
 
 /* With the lock. The turns, to be posted without it. */
@@ -279,6 +300,8 @@ static struct limits_turn *take_turns(struct limits *limits, struct user *u, int
         end = &u->turns->next;
         u->turns = u->turns->next;
         u->waiting--;
+        atomic_fetch_sub_explicit(&limits->n_waiting, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&limits->n_calls, 1, memory_order_relaxed);
     }
     *end = NULL;
     if (!u->turns)
@@ -297,12 +320,16 @@ int limits_enter(struct limits *limits, struct span key, enum limits_kind kind, 
     int rc = u ? 0
                : refuse("TOO_MANY_CALLERS", BUSY_RETRY_MS, &err, "more than %" PRId64 " callers at a time",
                         (int64_t)PARTS * CALLERS_MAX);
-    if (u && (rc = check_count(limits, u, kind, &err)) == 0 && (rc = check_rate(limits, u, now_us, &err)) == 0 &&
+    bool in_turn = kind == LIMITS_CALL && turn;
+    if (u && (rc = check_count(limits, u, kind, &err)) == 0 &&
+        (!in_turn || (rc = check_turns(limits, u, now_us, &err)) == 0) &&
+        (rc = check_rate(limits, u, now_us, &err)) == 0 &&
         (eases || (rc = check_load(limits, u, wait_ms, &err)) == 0)) {
         *ret_light = u->under_way[LIMITS_CALL] < share(limits, &all) / 2;
+        rc = in_turn && must_wait(limits, u, now_us) ? LIMITS_WAIT : 0;
         begin(limits, u, kind, now_us);
-        if (kind == LIMITS_CALL && turn && waits(limits, u, turn, now_us))
-            rc = LIMITS_WAIT;
+        if (rc == LIMITS_WAIT)
+            wait_in_turn(limits, u, turn);
     }
     if (u && rc < 0)
         note_refused(u, &err, now_us);

@@ -34,6 +34,8 @@ enum { LIMITS_FEW = 32 };
 
 /* Unary calls that are served at a time in all while several callers share the server, but of each caller a few. */
 enum { LIMITS_AT_ONCE = 128, LIMITS_AT_LEAST = 4 };
+/* Calls of a caller, and of all, that may wait for their turn: some kilobytes each. */
+enum { LIMITS_TURNS_OF_ONE = 4096, LIMITS_TURNS = 8192 };
 
 /* A call that waits for its turn. Lives until it is posted. */
 struct limits_turn {
@@ -59,10 +61,12 @@ void limits_free(struct limits *limits);
 /* Do several callers share the server now, or did they within the last second? If not, no call has to wait for its
  * turn. */
 bool limits_are_shared(const struct limits *limits, int64_t now_us);
+/* Somebody calls who is not limited, and whom those that are should not keep waiting. */
+void limits_make_way(struct limits *limits, int64_t now_us);
 /* A call begins. eases: it helps the load to go down (a worker's), so only its own limits count. turn: NULL, or what
- * waits for its turn if need be. 0, and then limits_leave at its end, and *ret_light tells that the caller has less than
- * half of an even share under way; LIMITS_WAIT: the same, but turn is to be waited for; or -RESOURCE_EXHAUSTED with a
- * reason, a text that names the limit, and when to come back. */
+ * waits for its turn if need be. 0, and then limits_leave at its end, and *ret_light tells that the caller has less
+ * than half of an even share under way; LIMITS_WAIT: the same, but turn is to be waited for; or -RESOURCE_EXHAUSTED
+ * with a reason, a text that names the limit, and when to come back. */
 enum { LIMITS_WAIT = 1 };
 int limits_enter(struct limits *limits, struct span key, enum limits_kind kind, bool eases, int64_t wait_ms,
                  int64_t now_us, struct limits_turn *turn, bool *ret_light, struct err *ret_err);

@@ -55,6 +55,7 @@ int caller_begin(struct crpc_call *call, struct identity *identity, bool is_anon
         return no_memory(ret_err);
     caller->identity = identity;
     caller->light = false;
+    caller->turn = (struct limits_turn){.tag = NULL};
     caller->actor = user.len > 0 ? user : identity->actor;
     caller->owner = user.len > 0 ? user : identity->owner;
     if (user.len > 0 && !is_anonymous) {

@@ -56,14 +56,24 @@ static int limit_before(struct crpc_call *call, void *user, struct err *ret_err)
     if (!caller)
         return 0;
     caller->light = true;
-    if (!key_of(call, &key))
-        return 0;
     int64_t now_us = clock_mono_us();
+    if (!key_of(call, &key)) {
+        limits_make_way(l->limits, now_us);
+        return 0;
+    }
     bool eases = begins_with(method->path, "/joblog.v1.WorkerService/");
     caller->turn.tag = !eases && limits_are_shared(l->limits, now_us) ? crpc_call_hold(call) : NULL;
     int rc = limits_enter(l->limits, key, kind_of(method), eases, store_wait_ms(l->store, reads(method)), now_us,
                           caller->turn.tag ? &caller->turn : NULL, &caller->light, ret_err);
     return rc == LIMITS_WAIT ? CRPC_HELD : rc;
+}
+
+/* Behind it: credentials that ended while the call waited for its turn. */
+static int recheck_before(struct crpc_call *call, void *user, struct err *ret_err)
+{
+    const struct caller *caller = crpc_call_context(call);
+    (void)user;
+    return caller && caller->turn.tag ? caller_check(call, ret_err) : 0;
 }
 
 static void limit_after(struct crpc_call *call, void *user, const struct err *status, int64_t duration_us)
@@ -76,7 +86,8 @@ static void limit_after(struct crpc_call *call, void *user, const struct err *st
         limits_leave(l->limits, key, kind_of(crpc_call_method(call)), clock_mono_us());
 }
 
-struct crpc_interceptor limit_calls_interceptor(struct limit_calls *limit_calls)
+void limit_calls_interceptors(struct limit_calls *limit_calls, struct crpc_interceptor ret[LIMIT_INTERCEPTORS])
 {
-    return (struct crpc_interceptor){.before = limit_before, .after = limit_after, .user = limit_calls};
+    ret[0] = (struct crpc_interceptor){.before = limit_before, .after = limit_after, .user = limit_calls};
+    ret[1] = (struct crpc_interceptor){.before = recheck_before};
 }

@@ -1,4 +1,4 @@
-/* The interceptor that holds callers to their limits (core/limits.h). Behind the one that says who calls
+/* The interceptors that hold callers to their limits (core/limits.h). Behind the one that says who calls
  * (rpc/access.h): a caller is its identity; one without a name of its own, its address. */
 #ifndef RPC_LIMIT_CALLS_H
 #define RPC_LIMIT_CALLS_H
@@ -16,6 +16,7 @@ struct limit_calls {
 
 /* Not limited: an administrator (who must get in when others have filled the house), and the methods that are open to
  * everybody, such as health. */
-struct crpc_interceptor limit_calls_interceptor(struct limit_calls *limit_calls);
+enum { LIMIT_INTERCEPTORS = 2 };
+void limit_calls_interceptors(struct limit_calls *limit_calls, struct crpc_interceptor ret[LIMIT_INTERCEPTORS]);
 
 #endif

@@ -262,6 +262,84 @@ static void test_drain(void **state)
     crpc_loop_free(f.loop);
 }
 
+struct drain {
+    struct crpc_server *server;
+    pthread_t thread;
+};
+
+static void *drain_main(void *arg)
+{
+    crpc_server_drain(((struct drain *)arg)->server, 0);
+    return NULL;
+}
+
+/* The server is drained, and its grace is over, while calls are held: it waits for their turns, and nothing runs. */
+static void test_held_during_drain(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, false);
+    for (int i = 0; i < 8; i++)
+        defer(&f, CLIENT_MS);
+    while (now(&f.gate, &f.gate.n_held) < 8)
+        crpc_loop_run(f.loop, 1);
+    struct drain drain = {.server = f.echo.server};
+    pthread_create(&drain.thread, NULL, drain_main, &drain);
+    answers(&f, 8); /* cancelled */
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_not_equal(f.codes[i], ERR_OK);
+    assert_int_equal(now(&f.gate, &f.gate.n_after), 0);
+    for (unsigned i = 0; i < 8; i++)
+        tag_post(tag_of(&f.gate, i), true);
+    pthread_join(drain.thread, NULL);
+    assert_int_equal(now(&f.gate, &f.gate.n_after), 8);
+    assert_int_equal(now(&f.gate, &f.gate.n_second), 0);
+    assert_int_equal(echo_read(&f.echo, &f.echo.n_tags), 0);
+    crpc_loop_free(f.loop);
+    echo_stop(&f.echo, 0);
+}
+
+/* What waits takes memory: where there is none left, a call is refused when its turn comes, and its request is dropped
+ * at once. */
+static void test_memory_of_those_that_wait(void **state)
+{
+    (void)state;
+    enum { LEN = 100000 };
+    struct fixture f;
+    start(&f, false);
+    crpc_loop_free(f.loop);
+    echo_stop(&f.echo, 0);
+    struct crpc_server_options o = {.max_decoded_bytes = 250000, .interceptors = f.interceptors, .n_interceptors = 2};
+    echo_start(&f.echo, &o, NULL);
+    f.loop = crpc_loop_new();
+    char *note = malloc(LEN + 1);
+    memset(note, 'x', LEN);
+    note[LEN] = '\0';
+    Crpc__Test__V1__SayRequest q = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    q.text = note;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(
+            crpc_unary_start(f.echo.channel, f.loop, &crpc_test_v1_echo_service.methods[CRPC_TEST_V1_ECHO_SERVICE_SAY],
+                             &(struct crpc_call_options){.timeout_ms = CLIENT_MS}, &q.base, answered, &f, NULL),
+            0);
+        while (now(&f.gate, &f.gate.n_held) <= (unsigned)i)
+            crpc_loop_run(f.loop, 1);
+    }
+    assert_in_range(crpc_server_decoded_bytes(f.echo.server), 2 * LEN, 2 * LEN + 1000);
+    tag_post(tag_of(&f.gate, 2), true);
+    answers(&f, 1);
+    assert_int_equal(f.codes[0], ERR_RESOURCE_EXHAUSTED);
+    tag_post(tag_of(&f.gate, 0), true);
+    answers(&f, 2);
+    tag_post(tag_of(&f.gate, 1), true);
+    answers(&f, 3);
+    assert_int_equal(f.codes[1], ERR_OK);
+    assert_int_equal(f.codes[2], ERR_OK);
+    wait_until(&f.gate, &f.gate.n_after, 3);
+    free(note);
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +348,8 @@ int main(void)
         cmocka_unit_test(test_refused_afterwards),
         cmocka_unit_test(test_too_late),
         cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_held_during_drain),
+        cmocka_unit_test(test_memory_of_those_that_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

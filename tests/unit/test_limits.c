@@ -224,6 +224,41 @@ static void test_turns(void **state)
     limits_free(l);
 }
 
+/* What waits is bounded, counts as no load, and is made to wait by who is not limited, too. */
+static void test_turns_are_bounded(void **state)
+{
+    (void)state;
+    static struct turn turns[LIMITS_TURNS_OF_ONE + LIMITS_AT_ONCE];
+    struct limits *l = limits_new(&(struct limits_rules){.max_wait_ms = 100});
+    struct limits_counts counts;
+    struct err err = ERR_NONE;
+    bool light;
+    int64_t now = 5 * SECOND;
+    limits_make_way(l, now); /* nobody is there */
+    assert_false(limits_are_shared(l, now));
+    int n = 0;
+    for (; n < LIMITS_AT_ONCE / 2; n++)
+        assert_int_equal(enter_in_turn(l, ANN, &turns[n], now), 0);
+    limits_make_way(l, now);
+    for (int i = 0; i < LIMITS_TURNS_OF_ONE; i++, n++)
+        assert_int_equal(enter_in_turn(l, ANN, &turns[n], now), LIMITS_WAIT);
+    struct limits_turn one = {.tag = &turns[n].tag};
+    assert_int_equal(limits_enter(l, ANN, LIMITS_CALL, false, 0, now, &one, &light, &err), -ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(err.reason, "TOO_MANY_CALLS");
+    assert_in_range(err.retry_after_ms, 1, 60000);
+    /* Half of the 64 that are served are less than Bob's 40 with these: he is not light among them. */
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(limits_enter(l, BOB, LIMITS_CALL, false, 0, now, NULL, &light, &err), 0);
+    assert_false(light);
+    /* When they have had their turn there is room again. */
+    while (turns[n - 1].n == 0)
+        limits_leave(l, ANN, LIMITS_CALL, now);
+    assert_int_equal(enter_in_turn(l, ANN, &turns[n], now), LIMITS_WAIT);
+    limits_read(l, &counts);
+    assert_int_equal(counts.calls, 1);
+    limits_free(l);
+}
+
 /* Invented callers do not take memory without end, and those that have something under way are never forgotten. */
 static void test_many_callers(void **state)
 {
@@ -288,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_overload),
         cmocka_unit_test(test_light),
         cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_turns_are_bounded),
         cmocka_unit_test(test_many_callers),
         cmocka_unit_test(test_short_memory),
     };

@@ -142,7 +142,7 @@ static int no_memory(struct err *ret_err)
     return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 }
 
-static bool charge_take(struct charge *charge, size_t bytes)
+bool charge_take(struct charge *charge, size_t bytes)
 {
     struct quota *q = charge->quota;
     if (atomic_fetch_add_explicit(&q->used, bytes, memory_order_relaxed) + bytes > q->max) {
@@ -200,7 +200,7 @@ static void unfold_free(void *user, void *p)
     (void)p;
 }
 
-static int over_quota(struct err *ret_err)
+int charge_refused(struct err *ret_err)
 {
     int rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "SERVER_MEMORY", "the server's memory for requests is in use");
     if (ret_err)
@@ -227,7 +227,7 @@ static int decode_span(const ProtobufCMessageDescriptor *desc, struct span wire,
     if (u.no_memory)
         return no_memory(ret_err);
     if (u.over_quota)
-        return over_quota(ret_err);
+        return charge_refused(ret_err);
     if (u.too_much)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "MESSAGE_TOO_COMPLEX", "%s needs too much memory", desc->name);
     return err_set(ret_err, ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "malformed %s", desc->name);

@@ -44,6 +44,10 @@ struct charge {
     struct quota *quota;
     size_t bytes;
 };
+/* False: the quota is used up; nothing was taken. */
+bool charge_take(struct charge *charge, size_t bytes);
+/* The error of that. */
+int charge_refused(struct err *ret_err);
 /* Gives back what was taken; it can be used on. */
 void charge_drop(struct charge *charge);
 

@@ -367,6 +367,18 @@ static int prepare(struct crpc_call *call, grpc_byte_buffer *payload, struct err
     return call->state ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
 }
 
+/* Until its turn. What waits undecoded counts as if it were decoded. */
+static void hold(struct crpc_call *call, grpc_byte_buffer *payload)
+{
+    call->held = true;
+    call->hold->payload = payload;
+    call->hold->refused = payload && !charge_take(&call->charge, grpc_byte_buffer_length(payload));
+    if (call->hold->refused) {
+        grpc_byte_buffer_destroy(payload);
+        call->hold->payload = NULL;
+    }
+}
+
 /* From the interceptors that are still to be asked to the handler's beginning. Takes payload. */
 static void call_proceed(struct crpc_call *call, grpc_byte_buffer *payload)
 {
@@ -374,10 +386,12 @@ static void call_proceed(struct crpc_call *call, grpc_byte_buffer *payload)
     struct err err = ERR_NONE;
     int rc = prepare(call, payload, &err);
     if (rc == CRPC_HELD) {
-        call->held = true;
-        call->hold->payload = payload;
-        crpc_event_arm(call, &call->hold->event);
+        hold(call, payload);
         return;
+    }
+    if (call->hold && call->hold->armed) { /* asked for in vain */
+        call->hold->armed = false;
+        crpc_event_disarm(&call->hold->event);
     }
     if (rc != 0) {
         call_end(call, &err, NULL);
@@ -398,13 +412,17 @@ static void call_released(struct crpc_event *ev, bool ok)
     struct crpc_call *call = ev->call;
     grpc_byte_buffer *payload = call->hold->payload;
     struct err err;
-    call->held = false;
-    if (!call->cancelled && crpc_call_time_left_ms(call) > 0) {
+    call->held = call->hold->armed = false;
+    charge_drop(&call->charge);
+    if (!call->hold->refused && !call->cancelled && crpc_call_time_left_ms(call) > 0) {
         call_proceed(call, payload);
         return;
     }
-    err_set(&err, ERR_DEADLINE_EXCEEDED, NULL, "the deadline passed");
-    call_end(call, &err, NULL); /* nobody sees it but after() */
+    if (call->hold->refused)
+        charge_refused(&err);
+    else /* nobody sees it but after() */
+        err_set(&err, ERR_DEADLINE_EXCEEDED, NULL, "the deadline passed");
+    call_end(call, &err, NULL);
     if (payload)
         grpc_byte_buffer_destroy(payload);
 }
@@ -415,10 +433,11 @@ struct tag *crpc_call_hold(struct crpc_call *call)
         call->hold = arena_zalloc(&call->arena, sizeof *call->hold);
     if (!call->hold)
         return NULL;
-    /* It may be posted before it is armed, but that only arrives afterwards. */
-    crpc_event_arm(call, &call->hold->event);
-    crpc_event_disarm(&call->hold->event);
-    call->hold->event.on_done = call_released;
+    if (!call->hold->armed) {
+        call->hold->armed = true;
+        crpc_event_arm(call, &call->hold->event);
+        call->hold->event.on_done = call_released;
+    }
     return &call->hold->event.tag;
 }
 

@@ -18,6 +18,8 @@ enum wait { LANE_OFF, LANE_READY, LANE_RECV, LANE_SEND, LANE_EVENT, LANE_SIGNAL 
 /* While an interceptor holds a call. */
 struct call_hold {
     struct crpc_event event;
+    bool armed;
+    bool refused; /* there was no memory for the payload to wait in */
     grpc_byte_buffer *payload;
 };
 
