@@ -100,6 +100,8 @@
       "How long a request id protects against a second execution.")                                                    \
     X(job_log_kilobytes, INT, "job-log-kilobytes", "1024", 0, 1048576, START, "KIB",                                   \
       "Log text kept of a job, over all its attempts; what comes after is counted, not kept. 0: none.")                \
+    X(minute_counter_days, INT, "minute-counter-days", "14", 2, 3650, START, "DAYS",                                   \
+      "How long counters are kept by the minute; by the hour and by the day they are for ever.")                       \
     X(export_ttl_hours, INT, "export-ttl-hours", "168", 1, 87600, START, "HOURS",                                      \
       "How long a finished export can be downloaded.")                                                                 \
     X(export_workers, INT, "export-workers", "2", 1, 16, START, "N", "Exports that are written at a time.")            \

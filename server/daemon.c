@@ -56,6 +56,7 @@ static int start_store(struct daemon *d, struct err *ret_err)
                                     .observer = service_observer(d->service.hub),
                                     .n_readers = (unsigned)cfg->readers,
                                     .poll_only = !cfg->change_hints,
+                                    .minute_days = cfg->minute_counter_days,
                                     .batch_max = (unsigned)cfg->batch_max,
                                     .lease_timeout_ms = cfg->lease_timeout_ms,
                                     .log_bytes = cfg->job_log_kilobytes * 1024,

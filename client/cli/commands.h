@@ -11,6 +11,7 @@ extern const struct command command_watch;
 extern const struct command command_logs;
 extern const struct command command_cancel;
 extern const struct command command_retry;
+extern const struct command command_cleanup;
 extern const struct command command_stats;
 extern const struct command command_statuses;
 extern const struct command command_worker;

@@ -264,6 +264,23 @@ static json_t *json_of_stats_row(const struct joblog_stats_row *row)
     set_int(object, "retried", row->retried);
     set_durations(object, "execution", &row->execution);
     set_durations(object, "wait", &row->wait);
+    json_object_set_new(object, "throughput", json_real(row->throughput));
+    json_object_set_new(object, "failure_rate", json_real(row->failure_rate));
+    set_time(object, "waiting_since", row->waiting_since_us);
+    return object;
+}
+
+static json_t *json_of_stats_bucket(const struct joblog_stats_bucket *bucket)
+{
+    json_t *object = json_object();
+    set_time(object, "start", bucket->start_us);
+    set_int(object, "dispatched", bucket->dispatched);
+    set_int(object, "completed", bucket->completed);
+    set_int(object, "failed", bucket->failed);
+    set_int(object, "cancelled", bucket->cancelled);
+    set_int(object, "retried", bucket->retried);
+    set_durations(object, "execution", &bucket->execution);
+    set_durations(object, "wait", &bucket->wait);
     return object;
 }
 
@@ -298,6 +315,21 @@ json_t *json_of_stats(const struct joblog_stats *stats)
     for (size_t i = 0; i < stats->n_rows; i++)
         json_array_append_new(rows, json_of_stats_row(&stats->rows[i]));
     json_object_set_new(object, "rows", rows);
+    set_int(object, "workers", stats->workers);
+    json_t *buckets = json_array();
+    for (size_t i = 0; i < stats->n_buckets; i++)
+        json_array_append_new(buckets, json_of_stats_bucket(&stats->buckets[i]));
+    json_object_set_new(object, "buckets", buckets);
+    return object;
+}
+
+json_t *json_of_cleaned(const struct joblog_cleaned *cleaned, bool dry_run)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "dry_run", json_boolean(dry_run));
+    set_int(object, "completed", cleaned->completed);
+    set_int(object, "failed", cleaned->failed);
+    set_int(object, "cancelled", cleaned->cancelled);
     return object;
 }
 

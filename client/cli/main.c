@@ -21,6 +21,7 @@ const struct command *const commands[] = {
     &command_retry,
     &command_stats,
     &command_statuses,
+    &command_cleanup,
     &command_workers_drain,
     &command_workers,
     &command_worker,

@@ -24,6 +24,9 @@ static struct joblog_stats_row row_of(const Joblog__V1__JobStatsRow *r)
         .retried = r->retried,
         .execution = durations_of(r->execution),
         .wait = durations_of(r->wait),
+        .throughput = r->throughput,
+        .failure_rate = r->failure_rate,
+        .waiting_since_us = time_us_of(r->waiting_since),
     };
     if (r->counts) {
         row.pending = r->counts->pending;
@@ -35,13 +38,29 @@ static struct joblog_stats_row row_of(const Joblog__V1__JobStatsRow *r)
     return row;
 }
 
+static struct joblog_stats_bucket bucket_of(const Joblog__V1__JobStatsBucket *b)
+{
+    return (struct joblog_stats_bucket){
+        .start_us = time_us_of(b->start),
+        .dispatched = b->dispatched,
+        .completed = b->completed,
+        .failed = b->failed,
+        .cancelled = b->cancelled,
+        .retried = b->retried,
+        .execution = durations_of(b->execution),
+        .wait = durations_of(b->wait),
+    };
+}
+
 static struct joblog_stats *stats_of(ProtobufCMessage *message, struct err *ret_err)
 {
     const Joblog__V1__JobStats *m = (const Joblog__V1__JobStats *)message;
     struct joblog_stats *stats = box_new(message, sizeof *stats);
     if (stats)
         stats->rows = arena_alloc(box_arena(stats), m->n_rows * sizeof *stats->rows);
-    if (!stats || !stats->rows) {
+    if (stats)
+        stats->buckets = arena_alloc(box_arena(stats), m->n_buckets * sizeof *stats->buckets);
+    if (!stats || !stats->rows || !stats->buckets) {
         box_free(stats);
         error_no_memory(ret_err);
         return NULL;
@@ -50,27 +69,33 @@ static struct joblog_stats *stats_of(ProtobufCMessage *message, struct err *ret_
     stats->n_rows = m->n_rows;
     for (size_t i = 0; i < m->n_rows; i++)
         stats->rows[i] = row_of(m->rows[i]);
+    stats->n_buckets = m->n_buckets;
+    for (size_t i = 0; i < m->n_buckets; i++)
+        stats->buckets[i] = bucket_of(m->buckets[i]);
+    stats->workers = m->workers;
     stats->range_start_us = time_us_of(m->range_start);
     stats->range_end_us = time_us_of(m->range_end);
     return stats;
 }
 
-int joblog_get_stats(struct joblog_client *client, const struct joblog_filter *filter, int64_t range_ms,
-                     struct joblog_stats **ret_stats, struct joblog_error *error)
+int joblog_query_stats(struct joblog_client *client, const struct joblog_stats_query *query,
+                       struct joblog_stats **ret_stats, struct joblog_error *error)
 {
     struct err e = ERR_NONE;
     char room[128];
     struct arena arena;
     arena_init(&arena, room, sizeof room, 0);
     Joblog__V1__GetJobStatsRequest request = JOBLOG__V1__GET_JOB_STATS_REQUEST__INIT;
-    if (filter) {
-        request.n_job_names = filter->n_job_names;
-        request.job_names = (char **)filter->job_names;
-        request.n_queues = filter->n_queues;
-        request.queues = (char **)filter->queues;
+    if (query->filter) {
+        request.n_job_names = query->filter->n_job_names;
+        request.job_names = (char **)query->filter->job_names;
+        request.n_queues = query->filter->n_queues;
+        request.queues = (char **)query->filter->queues;
     }
     bool failed = false;
-    request.range = duration_for(&arena, range_ms, &failed);
+    request.range = duration_for(&arena, query->range_ms, &failed);
+    request.range_end = timestamp_for(&arena, query->range_end_us, &failed);
+    request.bucket = (Joblog__V1__StatsBucket)query->parts;
     ProtobufCMessage *response = NULL;
     if (failed)
         error_no_memory(&e);
@@ -81,6 +106,13 @@ int joblog_get_stats(struct joblog_client *client, const struct joblog_filter *f
         *ret_stats = stats;
     arena_done(&arena);
     return error_give(error, &e);
+}
+
+int joblog_get_stats(struct joblog_client *client, const struct joblog_filter *filter, int64_t range_ms,
+                     struct joblog_stats **ret_stats, struct joblog_error *error)
+{
+    struct joblog_stats_query query = {.filter = filter, .range_ms = range_ms};
+    return joblog_query_stats(client, &query, ret_stats, error);
 }
 
 void joblog_stats_free(struct joblog_stats *stats)

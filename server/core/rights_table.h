@@ -23,6 +23,7 @@
     X(RIGHTS_LOG "RetryJobs", ROLE_DISPATCHER)                                                                         \
     X(RIGHTS_LOG "GetJobStats", ROLE_DISPATCHER | ROLE_VIEWER)                                                         \
     X(RIGHTS_LOG "GetJobLog", ROLE_DISPATCHER | ROLE_VIEWER)                                                           \
+    X(RIGHTS_LOG "CleanupJobs", ROLE_ADMIN)                                                                            \
     X(RIGHTS_LOG "ListJobStatuses", RIGHT_ANY)                                                                         \
     X(RIGHTS_WORKER "Work", ROLE_WORKER)                                                                               \
     X(RIGHTS_WORKER "StartJob", ROLE_WORKER)                                                                           \

@@ -16,6 +16,7 @@ extern const struct crpc_handler retry_job_handler;
 extern const struct crpc_handler cancel_jobs_handler;
 extern const struct crpc_handler retry_jobs_handler;
 extern const struct crpc_handler get_job_stats_handler;
+extern const struct crpc_handler cleanup_jobs_handler;
 extern const struct crpc_handler list_job_statuses_handler;
 extern const struct crpc_handler get_job_log_handler;
 

@@ -23,6 +23,7 @@ int job_log_service_mount(struct crpc_server *server, struct service *service, s
                                                            .retry_jobs = retry_jobs_handler,
                                                            .retry_job = retry_job_handler,
                                                            .get_job_stats = get_job_stats_handler,
+                                                           .cleanup_jobs = cleanup_jobs_handler,
                                                            .list_job_statuses = list_job_statuses_handler,
                                                            .get_job_log = get_job_log_handler};
     return joblog_v1_job_log_service_mount(server, &handlers, service, ret_err);

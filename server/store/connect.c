@@ -55,7 +55,7 @@ static int find_number(struct pg_conn *pg, struct pg_params *p, struct err *ret_
     if (got < 0)
         return got;
     if (got == 0)
-        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_REPLICAS", "all 256 replica numbers are in use");
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_REPLICAS", "all 255 replica numbers are in use");
     return number;
 }
 

@@ -313,6 +313,7 @@ struct store {
     struct writer *writer;
     struct readers *readers;
     struct feed *feed;
+    struct janitor *janitor;
     atomic_bool look; /* another replica did something that concerns the writer */
 };
 

@@ -45,6 +45,8 @@ static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err
         return read_stats(r, (struct store_stats *)cmd, ret_err);
     case STORE_STATUSES:
         return read_statuses(r, (struct store_statuses *)cmd, ret_err);
+    case STORE_CLEANUP:
+        return read_cleanup(r, (struct store_cleanup *)cmd, ret_err);
     case STORE_CHANGES:
         return read_changes(r, (struct store_changes *)cmd, ret_err);
     case STORE_LOG_READ:

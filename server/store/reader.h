@@ -18,6 +18,7 @@ int read_get(struct reader *r, struct store_get *cmd, struct err *ret_err);
 int read_list(struct reader *r, struct store_list *cmd, struct err *ret_err);
 int read_stats(struct reader *r, struct store_stats *cmd, struct err *ret_err);
 int read_statuses(struct reader *r, struct store_statuses *cmd, struct err *ret_err);
+int read_cleanup(struct reader *r, struct store_cleanup *cmd, struct err *ret_err);
 int read_changes(struct reader *r, struct store_changes *cmd, struct err *ret_err);
 struct store_worker_list;
 struct store_worker_drain;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "store/engine.h"
+#include "store/janitor.h"
 
 static void set_defaults(struct store_options *o)
 {
@@ -20,6 +21,8 @@ static void set_defaults(struct store_options *o)
         o->lease_timeout_ms = 30000;
     if (o->reconnect_ms == 0)
         o->reconnect_ms = 30000;
+    if (o->minute_days == 0)
+        o->minute_days = 14;
     if (o->request_ttl_ms == 0)
         o->request_ttl_ms = INT64_C(24) * 3600 * 1000;
 }
@@ -123,6 +126,9 @@ struct store *store_open(const struct store_options *options, struct err *ret_er
     store->feed = feed_start(store, store->writer->replica, store->writer->batch_number, ret_err);
     if (!store->feed || readers_start(store, ret_err) < 0)
         goto fail;
+    store->janitor = janitor_start(store, ret_err);
+    if (!store->janitor)
+        goto fail;
     if (pthread_create(&store->writer_thread, NULL, writer_main, store->writer) != 0) {
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start a thread");
         goto fail;
@@ -132,6 +138,7 @@ fail_memory:
     err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
 fail:
     if (store) {
+        janitor_stop(store->janitor);
         feed_stop(store->feed);
         readers_stop(store);
         store_free(store);
@@ -171,6 +178,7 @@ void store_close(struct store *store)
     store_hurry(store);
     atomic_store(&store->closing, true);
     wake(store);
+    janitor_stop(store->janitor);
     pthread_join(store->writer_thread, NULL);
     feed_stop(store->feed);
     readers_stop(store);

@@ -57,6 +57,7 @@ struct store_options {
     int64_t lease_timeout_ms; /* 0: 30000 */
     int64_t request_ttl_ms;   /* how long request ids are kept; 0: 24 h */
     int64_t log_bytes;        /* that are kept of a job's log; 0: none */
+    int64_t minute_days;      /* how long counters of minutes are kept; hours and days are for ever. 0: 14 */
     bool poll_only;           /* no LISTEN and NOTIFY: for poolers; changes of other replicas show up to 200 ms later */
     int64_t reconnect_ms;     /* how long commands wait for a database that went away; then UNAVAILABLE. 0: 30000 */
 };
@@ -92,6 +93,7 @@ enum store_op {
     STORE_LOG_READ,    /* store/job_log.h */
     STORE_WORKER_LIST, /* store/workers.h */
     STORE_WORKER_DRAIN,
+    STORE_CLEANUP,
     STORE_TOKEN_CREATE, /* store/access.h */
     STORE_TOKEN_REVOKE,
     STORE_TOKEN_LIST,
@@ -287,12 +289,20 @@ struct store_list {
     int64_t next_before_id; /* with more: where they begin; jobs may be none all the same, when they ceased to match */
 };
 
-struct stats_row {
-    struct span name, queue;
-    int64_t counts[JOB_STATUS_COUNT];                          /* by enum job_status, now */
-    int64_t dispatched, completed, failed, cancelled, retried; /* in the range */
+/* What happened in a time. */
+struct stats_sums {
+    int64_t dispatched, completed, failed, cancelled, retried;
     int64_t n_runs, run_us_sum, wait_us_sum;
     int64_t run_hist[HISTOGRAM_BUCKETS], wait_hist[HISTOGRAM_BUCKETS];
+};
+void stats_sums_add(struct stats_sums *to, const struct stats_sums *more);
+
+struct stats_row {
+    int32_t lane_id;
+    struct span name, queue;
+    int64_t counts[JOB_STATUS_COUNT]; /* by enum job_status, now */
+    int64_t waiting_since_us;         /* when the first dispatched of those that wait could run; 0: none waits */
+    struct stats_sums sums;           /* in the range */
 };
 
 struct store_stats {
@@ -300,11 +310,33 @@ struct store_stats {
     const struct span *names, *queues;
     size_t n_names, n_queues;
     struct job_scope scope; /* must not name owners (job_scope_names_owners): the counters do not know them */
-    int64_t from_us, to_us;
+    int64_t from_us, to_us; /* from a whole minute on, or a whole bucket */
+    int64_t bucket_us;      /* a minute, an hour or a day (of UTC); 0: none are asked for */
     struct arena *arena;
     /* out: by name and queue, sorted */
     struct stats_row *rows;
     size_t n_rows;
+    struct stats_sums *buckets; /* all rows together, in order from from_us on */
+    size_t n_buckets;
+    int64_t n_workers;
+};
+
+/* Deletes the records of jobs that have ended, oldest first, with all that belongs to them. Ends after some time, or at
+ * the limit: then `more` is set, and next_id is where to go on. */
+struct store_cleanup {
+    struct store_cmd cmd;
+    const struct span *names, *queues;
+    size_t n_names, n_queues;
+    struct job_scope scope; /* must not name owners */
+    unsigned status_mask;   /* of final statuses */
+    int64_t before_us;      /* those that ended before */
+    int64_t after_id;       /* only larger ids; 0: from the oldest */
+    int64_t limit;          /* 1 to 1000000 */
+    bool dry_run;           /* deletes nothing */
+    /* out */
+    int64_t counts[JOB_STATUS_COUNT]; /* by status as it was */
+    int64_t next_id;
+    bool more;
 };
 
 struct status_info {

@@ -79,7 +79,7 @@ expect 2 joblog nonsense
 complains 'there is no command "nonsense"'
 expect 2 joblog export
 complains "export start"
-for command in dispatch list show watch logs cancel retry stats statuses worker "export start" "export list" "export show" \
+for command in dispatch list show watch logs cancel retry stats cleanup statuses worker "export start" "export list" "export show" \
     "export watch" "export download" "export cancel" "export types" help version; do
     # shellcheck disable=SC2086
     expect 0 joblog $command --help
@@ -540,6 +540,29 @@ all_json
 json rows.0.job_name good
 json total.counts.completed 6
 json total.execution.count 6
+expect 0 joblog stats --since 2h --by hour --name good
+says "OLDEST WAITS"
+says "##############################"
+expect 0 joblog stats --since 2h --by hour --name good --json
+json buckets.1.dispatched "*"
+expect 2 joblog stats --by fortnight
+# ---- cleanup
+
+expect 2 joblog cleanup
+expect 2 joblog cleanup --older-than soon
+expect 2 joblog cleanup --older-than 1d --status running
+expect 0 joblog cleanup --older-than 1d --json
+json completed 0
+expect 0 joblog cleanup --older-than 0s --name good --status completed --dry-run --json
+json completed 6
+json dry_run true
+expect 0 joblog cleanup --older-than 0s --name good --status completed --limit 1
+says "deleted: 1 completed, 0 failed, 0 cancelled"
+expect 0 joblog cleanup --older-than 0s --name good --dry-run
+says "would be deleted: 5 completed, 0 failed, 0 cancelled"
+expect 0 joblog stats --name good --json
+json total.counts.completed 5
+json total.completed 6
 expect 0 joblog statuses --lang es --json
 json statuses.0.name pending
 json statuses.0.label Pendiente

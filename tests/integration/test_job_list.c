@@ -301,7 +301,6 @@ static void statistics_are_exact(void **state)
         uint64_t write = i == 0 ? worker_complete(worker, lease, "") : worker_fail(worker, lease, "E", "e", "", false);
         assert_int_equal(worker_answer(worker, write, NULL), 0);
     }
-    worker_end(worker, true, NULL);
     Joblog__V1__GetJobStatsRequest request = JOBLOG__V1__GET_JOB_STATS_REQUEST__INIT;
     Joblog__V1__JobStats *stats = NULL;
     char *name = (char *)"stats";
@@ -320,7 +319,64 @@ static void statistics_are_exact(void **state)
     assert_int_equal(stats->total->failed, 1);
     assert_int_equal(stats->total->execution->count, 2);
     assert_non_null(stats->range_start);
-    assert_int_equal(stats->range_end->seconds - stats->range_start->seconds, 24 * 3600);
+    /* From the whole hour on. */
+    assert_int_equal(stats->range_start->seconds % 3600, 0);
+    assert_in_range(stats->range_end->seconds - stats->range_start->seconds, 24 * 3600, 25 * 3600);
+    assert_true(stats->total->failure_rate == 0.5);
+    assert_true(stats->total->throughput > 0 && stats->total->throughput < 1.0 / (24 * 3600) + 1e-9);
+    assert_non_null(stats->total->waiting_since);
+    assert_in_range(stats->total->waiting_since->seconds, stats->range_end->seconds - 60, stats->range_end->seconds);
+    assert_true(stats->workers >= 1);
+    assert_int_equal(stats->n_buckets, 0);
+    crpc_message_free(&stats->base);
+    worker_end(worker, true, NULL);
+}
+
+static void statistics_come_in_parts(void **state)
+{
+    (void)state;
+    struct err err = ERR_NONE;
+    Joblog__V1__JobSpec spec = spec_of("parts", "parts");
+    for (int i = 0; i < 3; i++)
+        must_dispatch(channel, &spec);
+    Joblog__V1__GetJobStatsRequest request = JOBLOG__V1__GET_JOB_STATS_REQUEST__INIT;
+    Google__Protobuf__Duration range = GOOGLE__PROTOBUF__DURATION__INIT;
+    static const struct {
+        Joblog__V1__StatsBucket bucket;
+        int64_t length_s;
+    } parts[] = {{JOBLOG__V1__STATS_BUCKET__STATS_BUCKET_MINUTE, 60},
+                 {JOBLOG__V1__STATS_BUCKET__STATS_BUCKET_HOUR, 3600},
+                 {JOBLOG__V1__STATS_BUCKET__STATS_BUCKET_DAY, 24 * 3600}};
+    char *name = (char *)"parts";
+    request.job_names = &name;
+    request.n_job_names = 1;
+    request.range = &range;
+    for (size_t i = 0; i < 3; i++) {
+        Joblog__V1__JobStats *stats = NULL;
+        int64_t sum = 0;
+        request.bucket = parts[i].bucket;
+        range.seconds = 10 * parts[i].length_s;
+        assert_int_equal(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err), 0);
+        assert_in_range(stats->n_buckets, 10, 11);
+        for (size_t k = 0; k < stats->n_buckets; k++) {
+            assert_int_equal(stats->buckets[k]->start->seconds,
+                             stats->range_start->seconds + (int64_t)k * parts[i].length_s);
+            assert_int_equal(stats->buckets[k]->start->seconds % parts[i].length_s, 0);
+            sum += stats->buckets[k]->dispatched;
+        }
+        assert_int_equal(sum, 3);
+        assert_int_equal(stats->total->dispatched, 3);
+        crpc_message_free(&stats->base);
+    }
+    /* A range that ended before: nothing. */
+    Google__Protobuf__Timestamp end = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    Joblog__V1__JobStats *stats = NULL;
+    end.seconds = 1700000000;
+    request.range_end = &end;
+    assert_int_equal(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err), 0);
+    assert_int_equal(stats->total->dispatched, 0);
+    assert_int_equal(stats->total->counts->pending, 3);
+    assert_int_equal(stats->range_end->seconds, end.seconds);
     crpc_message_free(&stats->base);
 }
 
@@ -359,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_batch_is_watched_to_its_end),
         cmocka_unit_test(a_watch_by_status_tells_when_a_job_leaves),
         cmocka_unit_test(statistics_are_exact),
+        cmocka_unit_test(statistics_come_in_parts),
         cmocka_unit_test(statuses_have_labels_in_spanish),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

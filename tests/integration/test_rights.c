@@ -60,6 +60,7 @@ static const struct line {
     {"JobLogService/GetJobLog", D | V, PENDING, false},
     {"JobLogService/ListJobStatuses", KNOWN, NOTHING, false},
     {"JobLogService/GetJobStats", D | V, NOTHING, false},
+    {"JobLogService/CleanupJobs", 0, NOTHING, false},
     {"WorkerService/Work", W, NOTHING, false},
     {"WorkerService/StartJob", W, NOTHING, false},
     {"WorkerService/ReportProgress", W, RUNNING, false},
@@ -225,6 +226,11 @@ static void set_token_parts(ProtobufCMessage *message)
     } else if (message->descriptor == &joblog__v1__drain_workers_request__descriptor) {
         ((Joblog__V1__DrainWorkersRequest *)message)->name = name; /* somebody must be named */
         snprintf(name, sizeof name, "nobody");
+    } else if (message->descriptor == &joblog__v1__cleanup_jobs_request__descriptor) {
+        static Google__Protobuf__Duration century;
+        google__protobuf__duration__init(&century);
+        century.seconds = INT64_C(100) * 365 * 24 * 3600;
+        ((Joblog__V1__CleanupJobsRequest *)message)->older_than = &century;
     }
 }
 

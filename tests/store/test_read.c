@@ -170,11 +170,11 @@ static void test_stats(void **state)
             assert_true(span_cmp(st.rows[i - 1].name, st.rows[i].name) <= 0);
         for (int k = 1; k < JOB_STATUS_COUNT; k++)
             sums[k] += st.rows[i].counts[k];
-        runs += st.rows[i].n_runs;
-        dispatched += st.rows[i].dispatched;
-        failed += st.rows[i].failed;
+        runs += st.rows[i].sums.n_runs;
+        dispatched += st.rows[i].sums.dispatched;
+        failed += st.rows[i].sums.failed;
         for (int k = 0; k < HISTOGRAM_BUCKETS; k++)
-            in_hist += st.rows[i].run_hist[k];
+            in_hist += st.rows[i].sums.run_hist[k];
     }
     for (int k = 1; k < JOB_STATUS_COUNT; k++)
         assert_int_equal(sums[k], 8);
@@ -188,7 +188,7 @@ static void test_stats(void **state)
     st.n_names = 1;
     assert_int_equal(run_cmd(s, &st.cmd), 0);
     assert_int_equal(st.n_rows, 1);
-    assert_int_equal(st.rows[0].dispatched, 5);
+    assert_int_equal(st.rows[0].sums.dispatched, 5);
     /* The counters survive a restart within the minute. */
     store_close(s);
     s = store_again(NULL);

@@ -183,7 +183,7 @@ static void test_stats(void **state)
         int64_t counted = 0, dispatched = 0, expected = 0;
         for (size_t i = 0; i < stats.n_rows; i++) {
             assert_true(job_scope_holds_lane(scope, stats.rows[i].queue, stats.rows[i].name));
-            dispatched += stats.rows[i].dispatched;
+            dispatched += stats.rows[i].sums.dispatched;
             for (int k = 0; k < JOB_STATUS_COUNT; k++)
                 counted += stats.rows[i].counts[k];
         }

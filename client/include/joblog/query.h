@@ -47,6 +47,25 @@ struct joblog_stats_row {
     int64_t pending, running, completed_now, failed_now, cancelled_now; /* jobs by status now */
     int64_t dispatched, completed, failed, cancelled, retried;          /* in the range */
     struct joblog_durations execution, wait;
+    double throughput;        /* jobs completed a second */
+    double failure_rate;      /* 0 to 1 */
+    int64_t waiting_since_us; /* since when the jobs that wait could run; 0: none waits */
+};
+
+/* A part of the range, all names and queues together. */
+struct joblog_stats_bucket {
+    int64_t start_us;
+    int64_t dispatched, completed, failed, cancelled, retried;
+    struct joblog_durations execution, wait;
+};
+
+enum joblog_stats_part { JOBLOG_PARTS_NONE, JOBLOG_PARTS_MINUTE, JOBLOG_PARTS_HOUR, JOBLOG_PARTS_DAY };
+
+struct joblog_stats_query {
+    const struct joblog_filter *filter; /* only job_names and queues are looked at; NULL: all */
+    int64_t range_ms;                   /* 0: 24 hours */
+    int64_t range_end_us;               /* 0: now */
+    enum joblog_stats_part parts;
 };
 
 struct joblog_stats {
@@ -54,12 +73,43 @@ struct joblog_stats {
     struct joblog_stats_row *rows;
     size_t n_rows;
     int64_t range_start_us, range_end_us;
+    struct joblog_stats_bucket *buckets; /* in order; none when no parts were asked for */
+    size_t n_buckets;
+    int64_t workers; /* that are alive */
 };
 
 /* range_ms 0: the last 24 hours. filter: only job_names and queues are looked at; NULL: all. Gives the statistics. */
 JOBLOG_API int joblog_get_stats(struct joblog_client *client, const struct joblog_filter *filter, int64_t range_ms,
                                 struct joblog_stats **ret_stats, struct joblog_error *error);
+/* The same with the range in parts, or that ends at another time. */
+JOBLOG_API int joblog_query_stats(struct joblog_client *client, const struct joblog_stats_query *query,
+                                  struct joblog_stats **ret_stats, struct joblog_error *error);
 JOBLOG_API void joblog_stats_free(struct joblog_stats *stats); /* takes NULL */
+
+/* Which records to delete. All borrowed. */
+struct joblog_cleanup {
+    const char *const *job_names; /* none: all */
+    size_t n_job_names;
+    const char *const *queues; /* none: all */
+    size_t n_queues;
+    const enum joblog_status *statuses; /* final ones; none: all three */
+    size_t n_statuses;
+    int64_t older_than_ms;  /* those that ended at least this long ago */
+    int limit;              /* a call; 0: 10 000 */
+    bool dry_run;           /* only counts */
+    const char *page_token; /* NULL: from the oldest */
+};
+
+struct joblog_cleaned {
+    int64_t completed, failed, cancelled; /* records that were deleted, or would be */
+    char *next_page_token;                /* "" when there is nothing more */
+};
+
+/* Deletes a part of the records of jobs that have ended, oldest first; go on with next_page_token. For administrators.
+ * Gives the counts (joblog_cleaned_free). */
+JOBLOG_API int joblog_cleanup(struct joblog_client *client, const struct joblog_cleanup *cleanup,
+                              struct joblog_cleaned **ret_cleaned, struct joblog_error *error);
+JOBLOG_API void joblog_cleaned_free(struct joblog_cleaned *cleaned); /* takes NULL */
 
 struct joblog_status_info {
     enum joblog_status status;

@@ -1,0 +1,223 @@
+/* Statistics: sums by range and bucket equal a recount of the minutes, whether these have been summed up to hours and
+ * days or not; the backlog; what the janitor deletes. */
+#include "store_fixture.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+#define MINUTE_US INT64_C(60000000)
+#define HOUR_US   (60 * MINUTE_US)
+#define DAY_US    (24 * HOUR_US)
+
+static struct arena arena;
+
+static int setup(void **state)
+{
+    arena_init(&arena, NULL, 0, 0);
+    return store_group_setup(state);
+}
+
+static int teardown(void **state)
+{
+    arena_done(&arena);
+    return store_group_teardown(state);
+}
+
+/* Waits until the statement gives 1. */
+static void await_sql(const char *sql)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (sql_int(sql) == 1)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    fail_msg("did not come true: %s", sql);
+}
+
+/* Two lanes, a row every seven minutes for twenty days, none summed up yet; as if two replicas had written them. */
+static void make_minutes(void)
+{
+    struct store *s = store_fresh(NULL);
+
+    dispatch_ok(s, a_job("a"));
+    dispatch_ok(s, a_job("b"));
+    store_close(s); /* its janitor would be at them already */
+    sql_value("delete from joblog.minute");
+    sql_value("insert into joblog.minute select m, l, r, 7 + l, 5, 2, 1, 3, 7, 700, 70, '[3:4]={3,4}',"
+              " ('[' || l || ':' || l || ']={7}')::int[]"
+              " from generate_series(date_trunc('minute', now() - interval '20 days'), now() - interval '3 minutes',"
+              "                      '7 minutes') m, generate_series(0, 1) r, (select lane_id l from joblog.lane) x");
+    sql_value("update joblog.rollup_mark set until = date_trunc('day', now() - interval '20 days', 'UTC')");
+}
+
+static const char summed_up[] =
+    "select (select min(until) from joblog.rollup_mark where span = 1) >= date_trunc('hour', now() - interval"
+    " '17 minutes', 'UTC') and (select min(until) from joblog.rollup_mark where span = 2) >="
+    " date_trunc('day', now() - interval '75 minutes', 'UTC')";
+
+static int64_t await_rollup(void)
+{
+    char sql[600];
+
+    snprintf(sql, sizeof sql, "select (%s)::int", summed_up);
+    await_sql(sql);
+    return sql_int("select (extract(epoch from until) * 1000000)::bigint from joblog.rollup_mark where span = 1");
+}
+
+static struct store_stats stats_of(struct store *s, int64_t from_us, int64_t to_us, int64_t bucket_us)
+{
+    struct store_stats st = {
+        .cmd.op = STORE_STATS, .arena = &arena, .from_us = from_us, .to_us = to_us, .bucket_us = bucket_us};
+
+    if (run_cmd(s, &st.cmd) < 0)
+        fail_msg("stats: %s", st.cmd.err.msg);
+    return st;
+}
+
+static int64_t recount(const char *what, int64_t from_us, int64_t to_us)
+{
+    char sql[400];
+
+    snprintf(sql, sizeof sql,
+             "select coalesce(sum(%s), 0) from kept_minute where minute >= to_timestamp(%" PRId64
+             ") and minute < to_timestamp(%" PRId64 ")",
+             what, from_us / 1000000, to_us / 1000000);
+    return sql_int(sql);
+}
+
+/* Kept apart, since the janitor deletes the old ones. */
+static void keep_minutes(void)
+{
+    sql_value("create table public.kept_minute as select * from joblog.minute");
+}
+
+static void check_range(struct store *s, int64_t from_us, int64_t to_us, int64_t bucket_us)
+{
+    struct store_stats st = stats_of(s, from_us, to_us, bucket_us);
+    int64_t dispatched = 0, runs = 0, hist = 0, wait = 0, parts = 0;
+
+    for (size_t i = 0; i < st.n_rows; i++) {
+        dispatched += st.rows[i].sums.dispatched;
+        runs += st.rows[i].sums.n_runs;
+        hist += st.rows[i].sums.run_hist[4];
+        for (int k = 0; k < HISTOGRAM_BUCKETS; k++)
+            wait += st.rows[i].sums.wait_hist[k];
+    }
+    assert_int_equal(dispatched, recount("dispatched", from_us, to_us));
+    assert_int_equal(runs, recount("n_runs", from_us, to_us));
+    assert_int_equal(hist, recount("4", from_us, to_us));
+    assert_int_equal(wait, recount("7", from_us, to_us));
+    assert_int_equal(st.n_buckets, bucket_us ? (to_us - from_us + bucket_us - 1) / bucket_us : 0);
+    for (size_t i = 0; i < st.n_buckets; i++) {
+        int64_t start = from_us + (int64_t)i * bucket_us, stop = start + bucket_us < to_us ? start + bucket_us : to_us;
+        assert_int_equal(st.buckets[i].dispatched, recount("dispatched", start, stop));
+        parts += st.buckets[i].dispatched;
+    }
+    if (bucket_us)
+        assert_int_equal(parts, dispatched);
+    arena_reset(&arena);
+}
+
+static void check_ranges(struct store *s, int64_t mark_us)
+{
+    int64_t day = mark_us - mark_us % DAY_US, now = clock_wall_us() - clock_wall_us() % MINUTE_US;
+
+    check_range(s, now - DAY_US, now + MINUTE_US, 0);
+    check_range(s, now - HOUR_US, now, MINUTE_US);
+    check_range(s, mark_us - 5 * HOUR_US, now, HOUR_US);
+    check_range(s, day - 9 * DAY_US, now, DAY_US);
+    check_range(s, day - 9 * DAY_US, day - DAY_US, DAY_US);
+    /* Edges on and beside hours and days. */
+    check_range(s, day - 3 * DAY_US, day - 2 * DAY_US, 0);
+    check_range(s, day - 3 * DAY_US - MINUTE_US, day - 2 * DAY_US + MINUTE_US, 0);
+    check_range(s, day - 3 * DAY_US + MINUTE_US, day - 2 * DAY_US - MINUTE_US, 0);
+    check_range(s, day - HOUR_US, day + HOUR_US, 0);
+    check_range(s, day - HOUR_US + MINUTE_US, day - MINUTE_US, 0);
+    check_range(s, day, day + MINUTE_US, 0);
+    check_range(s, mark_us, mark_us + MINUTE_US, 0);
+    check_range(s, now + HOUR_US, now + 2 * HOUR_US, HOUR_US);
+}
+
+static void test_hours_and_days_equal_the_minutes(void **state)
+{
+    struct store *s;
+
+    (void)state;
+    make_minutes();
+    keep_minutes();
+    s = store_again(NULL);
+    check_ranges(s, await_rollup());
+    /* Two weeks are kept, and everything is there all the same. */
+    await_sql("select (min(minute) >= now() - interval '14 days 1 minute')::int from joblog.minute");
+    assert_true(sql_int("select count(*) from joblog.minute") > 10000);
+    int64_t day = clock_wall_us() - clock_wall_us() % DAY_US;
+    check_range(s, day - 19 * DAY_US, day, DAY_US);
+    check_range(s, day - 19 * DAY_US, day - 18 * DAY_US, HOUR_US);
+    store_close(s);
+}
+
+static void test_minutes_that_are_not_summed_up_stay(void **state)
+{
+    struct store *s;
+
+    (void)state;
+    make_minutes();
+    int64_t n = sql_int("select count(*) from joblog.minute where minute > now() - interval '15 minutes'");
+    s = store_again(&(struct store_options){.minute_days = 1});
+    await_rollup();
+    await_sql("select (min(minute) >= now() - interval '1 day 1 minute')::int from joblog.minute");
+    assert_true(n > 0 &&
+                sql_int("select count(*) from joblog.minute where minute > now() - interval '15 minutes'") >= n);
+    store_close(s);
+}
+
+static const struct stats_row *row_named(const struct store_stats *st, const char *name)
+{
+    for (size_t i = 0; i < st->n_rows; i++)
+        if (span_eq(st->rows[i].name, span_str(name)))
+            return &st->rows[i];
+    fail_msg("no row %s", name);
+    return NULL;
+}
+
+static void test_backlog(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct job urgent = a_job("a"), later = a_job("b");
+    int64_t before = clock_wall_us(), now;
+
+    (void)state;
+    dispatch_ok(s, a_job("a")); /* the oldest, behind the urgent one */
+    int64_t between = clock_wall_us();
+    urgent.priority = 5;
+    dispatch_ok(s, urgent);
+    later.run_us = clock_wall_us() + DAY_US;
+    dispatch_ok(s, later);
+    now = clock_wall_us();
+    struct store_stats st = stats_of(s, now - HOUR_US, now + HOUR_US, 0);
+    assert_int_equal(row_named(&st, "a")->counts[JOB_PENDING], 2);
+    assert_in_range(row_named(&st, "a")->waiting_since_us, before, between);
+    assert_int_equal(row_named(&st, "b")->counts[JOB_PENDING], 1);
+    assert_int_equal(row_named(&st, "b")->waiting_since_us, 0);
+    assert_int_equal(st.n_workers, 0);
+    struct worker w = worker_open(s, "w", "q");
+    st = stats_of(s, now - HOUR_US, now + HOUR_US, 0);
+    assert_int_equal(st.n_workers, 1);
+    worker_close(&w, false);
+    store_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hours_and_days_equal_the_minutes),
+        cmocka_unit_test(test_minutes_that_are_not_summed_up_stay),
+        cmocka_unit_test(test_backlog),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
