@@ -34,7 +34,7 @@ struct export_ask_files {
  * written; UNIMPLEMENTED: in a directory that this replica has not. */
 struct export_ask_chunk {
     struct export_ask ask;
-    struct export_file file; /* job_id, token, storage, chunk_bytes */
+    struct export_file file; /* job_id, token, storage, chunk_bytes, state: THERE: seq is within its size */
     int32_t seq;
     struct chunk_data chunk; /* out; chunk_data_done, also before the next question */
 };

@@ -90,6 +90,17 @@ static int answer_files(struct asker *a, struct export_ask_files *ask, struct er
     return ok ? 0 : no_memory(err);
 }
 
+/* Has the file of this chunk been taken away? Else it lacks a chunk that it must have. */
+static int missing_chunk(struct asker *a, const struct export_ask_chunk *ask, struct err *err)
+{
+    struct err ignored = ERR_NONE;
+    chunk_book_add_owner(&a->params, &(struct chunk_owner){ask->file.job_id, ask->file.token});
+    struct pg_result *r = chunk_book_run(a->pg, EXPORT_SQL_FILE_KNOWN, &a->params, &ignored);
+    bool known = r && pg_int(r, 0, 0) != 0;
+    pg_free(r);
+    return known ? chunk_damaged(ask->seq, err) : -ERR_NOT_FOUND;
+}
+
 static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
 {
     const struct chunk_store *store = &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
@@ -98,6 +109,8 @@ static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct er
         return err_set(err, ERR_UNIMPLEMENTED, "EXPORT_ELSEWHERE",
                        "the file is in a directory that this server has not");
     int rc = store->read(store, a->pg, &owner, ask->seq, ask->file.chunk_bytes, &ask->chunk, err);
+    if (rc == -ERR_NOT_FOUND && ask->file.state == EXPORT_FILE_THERE)
+        return missing_chunk(a, ask, err);
     if (rc != 0 || crc32c(0, ask->chunk.data.data, ask->chunk.data.len) == ask->chunk.crc32c)
         return rc;
     chunk_data_done(&ask->chunk);

@@ -1,13 +1,27 @@
 /* See chunk_book.h. */
 #include "export/chunk_book.h"
 
+#include <inttypes.h>
+
+#include "base/log.h"
+
+/* Nobody waits here for long: neither this process for a lock that another one holds, nor others for a lock that this
+ * one holds when it is stopped or its machine is gone. The stores rely on each statement seeing what was committed
+ * before it. READ COMMITTED is named since a database may have another default. */
+static const char session_sql[] =
+    "SET default_transaction_isolation = 'read committed';"
+    "SET lock_timeout = '10s';"
+    "SET idle_in_transaction_session_timeout = '60s';"
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
+    "SET tcp_user_timeout = '25s'";
+
 int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err)
 {
     struct pg_conn *pg;
     int rc = pg_open(uri, name, &pg, ret_err);
     if (rc != 0)
         return rc;
-    rc = pg_exec(pg, "SET idle_in_transaction_session_timeout = 0", ret_err);
+    rc = pg_exec(pg, session_sql, ret_err);
     for (int i = 0; rc == 0 && i < EXPORT_SQL_COUNT; i++)
         rc = pg_prepare(pg, export_sql_texts[i].name, export_sql_texts[i].text, ret_err);
     if (rc != 0)
@@ -48,7 +62,7 @@ int chunk_book_begin(struct pg_conn *pg, const struct chunk_owner *owner, const 
         chunk_book_add_owner(&params, owner);
         chunk_book_send(pg, EXPORT_SQL_WRITING_CLEAR, &params);
         chunk_book_add_owner(&params, owner);
-        chunk_book_send(pg, EXPORT_SQL_CHUNK_DELETE, &params);
+        chunk_book_send(pg, EXPORT_SQL_CHUNK_CLEAR, &params);
         rc = pg_commit(pg, ret_err);
     }
     pg_params_done(&params);
@@ -61,38 +75,33 @@ int chunk_over_quota(struct err *ret_err)
                    "your exports take as much room as they may: delete some, or ask for fewer rows");
 }
 
-/* Is there room for so many bytes more? Holds until the end of the transaction: files of one owner that become known at
- * the same moment wait for each other. 0; -code: and it has been rolled back. */
-static int take_room(struct pg_conn *pg, struct pg_params *params, int64_t job_id, int64_t bytes,
-                     struct span owner_name, int64_t budget, struct err *ret_err)
+/* What file_insert says. */
+enum { FILE_LEASE_LOST = 0, FILE_RECORDED = 1, FILE_OVER_QUOTA = 2, FILE_INCOMPLETE = 3 };
+
+static int verdict(int64_t said, const struct chunk_owner *owner, struct err *err)
 {
-    pg_params_clear(params);
-    pg_add_text(params, owner_name);
-    chunk_book_send(pg, EXPORT_SQL_OWNER_LOCK, params);
-    pg_params_clear(params);
-    pg_add_text(params, owner_name);
-    pg_add_int8(params, job_id);
-    chunk_book_send(pg, EXPORT_SQL_OWNER_BYTES, params);
-    pg_flush(pg);
-    pg_free(pg_read(pg));
-    struct pg_result *r = pg_read(pg);
-    if (!r)
-        return pg_commit(pg, ret_err); /* of a failed one: rolls back and says why */
-    bool fits = pg_int(r, 0, 0) + bytes <= budget;
-    pg_free(r);
-    if (fits)
+    switch (said) {
+    case FILE_RECORDED:
         return 0;
-    pg_rollback(pg);
-    return chunk_over_quota(ret_err);
+    case FILE_OVER_QUOTA:
+        return chunk_over_quota(err);
+    case FILE_INCOMPLETE:
+        log_error("chunks of a file are gone job=%" PRId64, owner->job_id);
+        return err_set(err, ERR_ABORTED, "EXPORT_INCOMPLETE", "parts of the file are gone before it was complete");
+    default:
+        return lease_lost(err);
+    }
 }
 
+/* All of it goes out at once, with the end of the transaction: what happens to this process afterwards holds up nobody
+ * who waits for the owner's lock. */
 int chunk_book_commit(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner,
                       const struct export_file *file, struct span owner_name, int64_t budget, struct err *ret_err)
 {
     if (budget > 0) {
-        int rc = take_room(pg, params, owner->job_id, file->size, owner_name, budget, ret_err);
-        if (rc != 0)
-            return rc;
+        pg_params_clear(params);
+        pg_add_text(params, owner_name);
+        chunk_book_send(pg, EXPORT_SQL_OWNER_LOCK, params);
     }
     chunk_book_add_owner(params, owner);
     pg_add_text(params, file->name);
@@ -105,18 +114,16 @@ int chunk_book_commit(struct pg_conn *pg, struct pg_params *params, const struct
     pg_add_text(params, owner_name);
     pg_add_int2(params, (int16_t)file->storage);
     pg_add_int8(params, file->cut_cells);
+    pg_add_int8(params, budget);
     chunk_book_send(pg, EXPORT_SQL_FILE_INSERT, params);
-    pg_flush(pg);
+    pg_send_commit(pg);
+    if (budget > 0)
+        pg_free(pg_read(pg));
     struct pg_result *r = pg_read(pg);
-    bool held = r && pg_rows(r) == 1;
+    int64_t said = r ? pg_int(r, 0, 0) : 0;
     pg_free(r);
-    if (r && !held) {
-        pg_rollback(pg);
-        return lease_lost(ret_err);
-    }
-    chunk_book_add_owner(params, owner);
-    chunk_book_send(pg, EXPORT_SQL_WRITING_DELETE, params);
-    return pg_commit(pg, ret_err);
+    int rc = pg_commit(pg, ret_err);
+    return rc != 0 ? rc : verdict(said, owner, ret_err);
 }
 
 int chunk_book_discard(struct pg_conn *pg, const struct chunk_owner *owner, bool *ret_keep, struct err *ret_err)

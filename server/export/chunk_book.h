@@ -13,8 +13,8 @@ int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, str
 /* An attempt begins to write. As chunk_store.open. */
 int chunk_book_begin(struct pg_conn *pg, const struct chunk_owner *owner, const struct export_file *description,
                      struct span owner_name, int64_t *ret_used_bytes, struct err *ret_err);
-/* The file is there; within the transaction under way, which it commits, on disk. As
- * chunk_store.commit. */
+/* The file is there; a transaction of its own, on disk. As chunk_store.commit; -ABORTED (reason EXPORT_INCOMPLETE):
+ * chunks that should be in the database are not. */
 int chunk_book_commit(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner,
                       const struct export_file *file, struct span owner_name, int64_t budget, struct err *ret_err);
 /* The file is not there. *ret_keep: it is, the attempt has completed the job. */

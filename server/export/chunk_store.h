@@ -52,16 +52,18 @@ struct chunk_store {
      * may be unknown, call discard. */
     int (*commit)(struct chunk_sink *sink, const struct export_file *file, struct span owner_name, int64_t budget,
                   struct err *ret_err);
+    /* From another thread: what the sink waits for in the database fails soon. */
+    void (*interrupt)(struct chunk_sink *sink);
     /* Takes NULL. */
     void (*close)(struct chunk_sink *sink);
     /* Removes what this attempt wrote, also after a commit of an unknown outcome, unless the attempt has completed the
      * job. May be repeated. */
     int (*discard)(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err);
     /* pg: a connection that chunk_book_prepare has prepared. Gives *ret (chunk_data_done). 0; -NOT_FOUND when there is
-     * no such chunk (yet, or any more); -DATA_LOSS; -code. */
+     * no such chunk (yet, or any more); -DATA_LOSS when it is there and is not what was written; -code. */
     int (*read)(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
                 int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err);
-    /* The file is gone by the books: gives its room back. May be repeated. */
+    /* The file of this attempt is gone by the books: gives its room back, and no other attempt's. May be repeated. */
     int (*remove)(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
                   struct err *ret_err);
     /* Removes what belongs to no file and to no attempt that writes. */

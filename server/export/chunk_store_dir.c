@@ -79,6 +79,11 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
     return 0;
 }
 
+static void sink_interrupt(struct chunk_sink *sink)
+{
+    pg_interrupt(sink->pg);
+}
+
 static bool write_all(int fd, const void *data, size_t len, off_t at)
 {
     for (size_t done = 0; done < len;) {
@@ -170,56 +175,80 @@ static int not_there(struct err *err, int32_t seq)
     return err_set(err, ERR_NOT_FOUND, "EXPORT_CHUNK_NOT_FOUND", "there is no chunk %d", seq);
 }
 
-static int open_file(const struct chunk_store *store, const struct chunk_owner *owner)
+/* *ret_whole: it is no longer written. */
+static int open_file(const struct chunk_store *store, const struct chunk_owner *owner, bool *ret_whole)
 {
     static const char *const ends[] = {"data", "part", "data"}; /* again: it may be renamed in between */
     char path[PATH_BYTES];
     for (int i = 0; i < 3; i++) {
         int fd = make_path(path, store, owner, ends[i]) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        *ret_whole = i != 1;
         if (fd >= 0 || errno != ENOENT)
             return fd;
     }
     return -1;
 }
 
-static bool read_all(int fd, void *data, size_t len, off_t at)
+/* How many bytes there are, len at most; -1: errno. */
+static ssize_t read_all(int fd, void *data, size_t len, off_t at)
 {
-    for (size_t done = 0; done < len;) {
+    size_t done = 0;
+    while (done < len) {
         ssize_t n = pread(fd, (char *)data + done, len - done, at + (off_t)done);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
-            return false;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
         done += (size_t)n;
     }
-    return true;
+    return (ssize_t)done;
+}
+
+/* In a file that is still written a frame that is not whole is one that is not there yet; behind the end of one that is
+ * not written any more there is none; all else is damage. */
+static int read_frame(int fd, bool whole, int32_t seq, int32_t chunk_bytes, char **ret_data, struct frame_head *head,
+                      struct err *err)
+{
+    off_t at = frame_at(seq, chunk_bytes);
+    ssize_t n = read_all(fd, head, sizeof *head, at);
+    if (n < 0)
+        return file_error(err, "reading");
+    if (n == 0)
+        return not_there(err, seq);
+    if (n < (ssize_t)sizeof *head || head->magic != MAGIC || head->seq != (uint32_t)seq ||
+        head->len > (uint32_t)chunk_bytes)
+        return whole ? chunk_damaged(seq, err) : not_there(err, seq);
+    char *data = mem_alloc(head->len + 1);
+    if (!data)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    n = read_all(fd, data, head->len, at + (off_t)sizeof *head);
+    if (n == (ssize_t)head->len) {
+        *ret_data = data;
+        return 0;
+    }
+    int rc = n < 0 ? file_error(err, "reading") : whole ? chunk_damaged(seq, err) : not_there(err, seq);
+    mem_free(data);
+    return rc;
 }
 
 static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
                       int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err)
 {
     struct frame_head head;
-    off_t at = frame_at(seq, chunk_bytes);
+    char *data = NULL;
+    bool whole;
     (void)pg;
-    int fd = open_file(store, owner);
+    int fd = open_file(store, owner, &whole);
     if (fd < 0)
         return errno == ENOENT ? not_there(ret_err, seq) : file_error(ret_err, "reading");
-    int rc = 0;
-    bool there = read_all(fd, &head, sizeof head, at) && head.magic == MAGIC && head.seq == (uint32_t)seq &&
-                 head.len <= (uint32_t)chunk_bytes;
-    char *data = there ? mem_alloc(head.len + 1) : NULL;
-    if (!there || (data && !read_all(fd, data, head.len, at + (off_t)sizeof head)))
-        rc = not_there(ret_err, seq);
-    else if (!data)
-        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    int rc = read_frame(fd, whole, seq, chunk_bytes, &data, &head, ret_err);
     close(fd);
-    if (rc != 0) {
-        mem_free(data);
-        return rc;
-    }
-    *ret =
-        (struct chunk_data){.data = span_of(data, head.len), .crc32c = head.crc32c, .release = mem_free, .owner = data};
-    return 0;
+    if (rc == 0)
+        *ret = (struct chunk_data){
+            .data = span_of(data, head.len), .crc32c = head.crc32c, .release = mem_free, .owner = data};
+    return rc;
 }
 
 /* ---- sweeping ---- */
@@ -267,6 +296,7 @@ struct chunk_store chunk_store_dir(const char *uri, const char *dir)
                                 .write = sink_write,
                                 .publish = sink_publish,
                                 .commit = sink_commit,
+                                .interrupt = sink_interrupt,
                                 .close = sink_close,
                                 .discard = discard,
                                 .read = read_chunk,

@@ -5,6 +5,8 @@
 #include "export/chunk_book.h"
 #include "export/chunk_pack.h"
 
+enum { REMOVED_AT_ONCE = 64 /* 16 MiB of chunks a transaction */ };
+
 struct chunk_sink {
     struct pg_conn *pg;
     struct chunk_owner owner;
@@ -119,12 +121,22 @@ static int remove_chunks(const struct chunk_store *store, struct pg_conn *pg, co
                          struct err *ret_err)
 {
     struct pg_params params = {0};
+    int64_t n = REMOVED_AT_ONCE;
     (void)store;
-    chunk_book_add_owner(&params, &(struct chunk_owner){owner->job_id, -1});
-    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_DELETE, &params, ret_err);
+    while (n == REMOVED_AT_ONCE) {
+        chunk_book_add_owner(&params, owner);
+        pg_add_int4(&params, REMOVED_AT_ONCE);
+        struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_REMOVE, &params, ret_err);
+        n = r ? pg_int(r, 0, 0) : -1;
+        pg_free(r);
+    }
     pg_params_done(&params);
-    pg_free(r);
-    return r ? 0 : -(int)ret_err->code;
+    return n >= 0 ? 0 : -(int)ret_err->code;
+}
+
+static void sink_interrupt(struct chunk_sink *sink)
+{
+    pg_interrupt(sink->pg);
 }
 
 static int sweep(const struct chunk_store *store, struct pg_conn *pg, struct err *ret_err)
@@ -203,6 +215,7 @@ struct chunk_store chunk_store_pg(const char *uri)
                                 .write = sink_write,
                                 .publish = sink_publish,
                                 .commit = sink_commit,
+                                .interrupt = sink_interrupt,
                                 .close = sink_close,
                                 .discard = discard,
                                 .read = read_chunk,

@@ -15,6 +15,7 @@
 enum {
     SWEEP_MS = 60000, /* a file may outlive its time by this; it is not shown any more */
     LOOK_MS = 1000,   /* at the file of types */
+    LOST_AT_ONCE = 100,
     TOMBSTONE_DAYS = 90
 };
 
@@ -46,6 +47,21 @@ static int sweep_expired(const struct chunk_store *stores, struct pg_conn *pg, s
     }
 }
 
+static int sweep_lost(const struct chunk_store *stores, struct pg_conn *pg, struct pg_params *params, struct err *err)
+{
+    for (;;) {
+        pg_params_clear(params);
+        pg_add_int4(params, LOST_AT_ONCE);
+        struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_FILE_LOST, params, err);
+        int n = r ? pg_rows(r) : 0, rc = r ? 0 : -(int)err->code;
+        for (int i = 0; rc == 0 && i < n; i++)
+            rc = remove_of(stores, pg, r, i, err);
+        pg_free(r);
+        if (rc != 0 || n < LOST_AT_ONCE)
+            return rc;
+    }
+}
+
 static int forget(struct pg_conn *pg, struct pg_params *params, int64_t now_us, struct err *err)
 {
     pg_params_clear(params);
@@ -68,6 +84,8 @@ int export_sweep(const struct chunk_store *stores, const char *uri, int64_t now_
     if (rc != 0)
         return rc;
     rc = sweep_expired(stores, pg, &params, now_us, ret_n, ret_err);
+    if (rc == 0)
+        rc = sweep_lost(stores, pg, &params, ret_err);
     if (rc == 0)
         rc = forget(pg, &params, now_us, ret_err);
     for (int i = 0; rc == 0 && i < EXPORT_STORAGE_COUNT; i++)

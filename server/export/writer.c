@@ -25,7 +25,7 @@ struct export_writer {
     pthread_mutex_t lock;
     pthread_cond_t to_owner, to_thread;
     struct chunk_list free_chunks, full;
-    bool abandon, finishing, committed, failed;
+    bool abandon, finishing, committed, failed, ended;
     struct err err;
     struct export_file file;
     struct span owner_name;
@@ -39,7 +39,10 @@ struct export_writer {
     int64_t publish_us; /* when it was last done */
 };
 
-enum { PUBLISH_US = 200000 /* who follows a download sees a chunk this late at most */ };
+enum {
+    PUBLISH_US = 200000, /* who follows a download sees a chunk this late at most */
+    PATIENCE_MS = 200    /* with the end of the thread, before what it waits for is interrupted */
+};
 
 static void list_push(struct chunk_list *list, struct export_chunk_buffer *chunk)
 {
@@ -130,6 +133,8 @@ static void *writer_main(void *user)
         }
         pthread_cond_signal(&w->to_owner);
     }
+    w->ended = true;
+    pthread_cond_signal(&w->to_owner);
     pthread_mutex_unlock(&w->lock);
     return NULL;
 }
@@ -261,14 +266,28 @@ int export_writer_wait(struct export_writer *w, int wait_ms, struct export_file 
     return rc;
 }
 
+/* What it waits for in the database, perhaps for a lock of another session, is given up. */
+static void end_thread(struct export_writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->abandon = true;
+    pthread_cond_signal(&w->to_thread);
+    while (!w->ended) {
+        struct timespec until = time_after(PATIENCE_MS);
+        if (pthread_cond_timedwait(&w->to_owner, &w->lock, &until) == ETIMEDOUT && !w->ended) {
+            pthread_mutex_unlock(&w->lock);
+            w->store->interrupt(w->sink);
+            pthread_mutex_lock(&w->lock);
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 void export_writer_free(struct export_writer *w)
 {
     if (!w)
         return;
-    pthread_mutex_lock(&w->lock);
-    w->abandon = true;
-    pthread_cond_signal(&w->to_thread);
-    pthread_mutex_unlock(&w->lock);
+    end_thread(w);
     pthread_join(w->thread, NULL);
     pthread_cond_destroy(&w->to_owner);
     pthread_cond_destroy(&w->to_thread);

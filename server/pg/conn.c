@@ -13,7 +13,9 @@
 
 struct pg_conn {
     PGconn *c;
+    PGcancel *cancel;
     bool lost, failed;
+    bool ended;   /* the end of the transaction has been sent */
     int n_unread; /* statements sent whose results nobody read */
     char sqlstate[6];
 };
@@ -70,6 +72,7 @@ int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err 
         return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
     }
     PQsetNoticeReceiver(pg->c, notice, NULL);
+    pg->cancel = PQgetCancel(pg->c);
     if (PQsetnonblocking(pg->c, 1) != 0 || PQenterPipelineMode(pg->c) != 1) {
         pg_close(pg);
         return err_set(ret_err, ERR_INTERNAL, NULL, "the connection takes no pipeline");
@@ -82,6 +85,7 @@ void pg_close(struct pg_conn *pg)
 {
     if (!pg)
         return;
+    PQfreeCancel(pg->cancel);
     PQfinish(pg->c);
     mem_free(pg);
 }
@@ -266,10 +270,11 @@ static void finish_transaction(struct pg_conn *pg)
 {
     if (pg->lost)
         return;
-    if (PQpipelineSync(pg->c) != 1) {
+    if (!pg->ended && PQpipelineSync(pg->c) != 1) {
         set_lost(pg, "committing");
         return;
     }
+    pg->ended = false;
     while (!pg->lost && pg->n_unread > 0)
         pg_free(pg_read(pg));
     while (!pg->lost) {
@@ -285,9 +290,27 @@ static void finish_transaction(struct pg_conn *pg)
     }
 }
 
+void pg_send_commit(struct pg_conn *pg)
+{
+    if (pg->lost || pg->failed)
+        return;
+    pg->ended = PQpipelineSync(pg->c) == 1;
+    if (!pg->ended)
+        set_lost(pg, "committing");
+    else
+        pump(pg, false);
+}
+
+void pg_interrupt(struct pg_conn *pg)
+{
+    char text[256];
+    if (pg->cancel && !PQcancel(pg->cancel, text, sizeof text))
+        log_debug("the database was not told to stop text=\"%s\"", text);
+}
+
 int pg_commit(struct pg_conn *pg, struct err *ret_err)
 {
-    bool failed_here = pg->failed; /* perhaps without the server's knowledge */
+    bool failed_here = pg->failed && !pg->ended; /* perhaps without the server's knowledge */
 
     if (failed_here) {
         pg_rollback(pg);

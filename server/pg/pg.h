@@ -43,10 +43,16 @@ struct pg_result *pg_read(struct pg_conn *pg);
 /* Ends the transaction: commits unless a statement failed. Reads away the results that nobody read. 0: committed.
  * -code: not committed, and *ret_err says why by the SQLSTATE; with pg_lost() the outcome is unknown. */
 int pg_commit(struct pg_conn *pg, struct err *ret_err);
+/* Sends the end of the transaction at once: it commits, unless a statement failed, whether or not this process lives to
+ * read the results. They can be read, and then pg_commit tells the outcome; nothing else may be sent before. */
+void pg_send_commit(struct pg_conn *pg);
 /* Undoes what was sent. */
 void pg_rollback(struct pg_conn *pg);
 /* A statement of the present transaction failed. */
 bool pg_failed(const struct pg_conn *pg);
+/* Asks the server to give up what this connection waits for; the statement fails then (57014). From another thread than
+ * the connection's, while that waits; blocks for as long as it takes to tell the server. */
+void pg_interrupt(struct pg_conn *pg);
 /* SQLSTATE of the last failure, five characters; "" for none. */
 const char *pg_sqlstate(const struct pg_conn *pg);
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "export/chunk_book.h"
 #include "export/writer.h"
@@ -73,6 +74,7 @@ static void files_that_are_finished_at_once_keep_to_a_budget(void **state)
             r->start = &start;
             r->file = file_of(600);
             r->file.job_id = r->job_id;
+            r->file.chunk_bytes = 600;
             r->file.storage = store->storage;
             assert_int_equal(store->open(store, &(struct chunk_owner){r->job_id, 70}, &r->file, SPAN_LIT("ann"),
                                          &r->sink, &used, &r->err),
@@ -95,6 +97,66 @@ static void files_that_are_finished_at_once_keep_to_a_budget(void **state)
     }
 }
 
+/* Somebody else holds the lock of the owner, and goes on holding it. */
+static void a_commit_that_waits_can_be_given_up(void **state)
+{
+    struct export_writer *writer;
+    struct export_chunk_buffer *chunk = NULL;
+    struct export_file file = file_of(0);
+    struct err err = ERR_NONE;
+    (void)state;
+    run_sql("BEGIN; SELECT pg_advisory_xact_lock(1701277807, hashtext('ann'))");
+    assert_int_equal(
+        export_writer_new(store, &(struct chunk_owner){7, 70}, &file, SPAN_LIT("ann"), 1000, &writer, &err), 0);
+    assert_int_equal(export_writer_take(writer, 10000, &chunk, &err), 1);
+    memset(chunk->data, 'x', chunk->len = 11);
+    export_writer_put(writer, chunk);
+    export_writer_finish(writer, &file);
+    while (ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 0)
+        assert_int_equal(export_writer_wait(writer, 10, &file, &err), 0);
+    int64_t start_ms = clock_mono_ms();
+    export_writer_free(writer);
+    assert_true(clock_mono_ms() - start_ms < 8000); /* before the lock's time is over */
+    run_sql("COMMIT");
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 0);
+    assert_int_equal(store->discard(store, &(struct chunk_owner){7, 70}, &err), 0);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 0);
+}
+
+/* A process that is stopped right after it has sent the end of its transaction holds up nobody. */
+static void what_was_sent_needs_no_reader(void **state)
+{
+    struct pg_params params = {0};
+    struct pg_conn *pg;
+    struct err err = ERR_NONE;
+    (void)state;
+    assert_int_equal(chunk_book_open(uri, "test", &pg, &err), 0);
+    pg_add_text(&params, SPAN_LIT("ann"));
+    chunk_book_send(pg, EXPORT_SQL_OWNER_LOCK, &params);
+    pg_send_commit(pg);
+    run_sql("SET lock_timeout = '20s'; BEGIN; SELECT pg_advisory_xact_lock(1701277807, hashtext('ann')); COMMIT; "
+            "RESET lock_timeout");
+    struct pg_result *r = pg_read(pg);
+    assert_non_null(r);
+    pg_free(r);
+    assert_int_equal(pg_commit(pg, &err), 0);
+    /* and the connection goes on as before, also after a statement that fails */
+    chunk_book_send(pg, EXPORT_SQL_CHUNK_GET, NULL);
+    pg_send_commit(pg);
+    assert_null(pg_read(pg));
+    assert_int_not_equal(pg_commit(pg, &err), 0);
+    assert_false(pg_lost(pg));
+    assert_int_equal(pg_exec(pg,
+                             "DO $$BEGIN"
+                             " ASSERT current_setting('lock_timeout') = '10s';"
+                             " ASSERT current_setting('idle_in_transaction_session_timeout') = '1min';"
+                             " ASSERT current_setting('transaction_isolation') = 'read committed'; END$$",
+                             &err),
+                     0);
+    pg_params_done(&params);
+    pg_close(pg);
+}
+
 /* Chunks that get shorter lie packed in the database; all come back as they were, and what is damaged is told. */
 static void packed_chunks(void **state)
 {
@@ -109,6 +171,7 @@ static void packed_chunks(void **state)
     int64_t used;
     (void)state;
     file.chunk_bytes = LEN;
+    file.storage = store->storage;
     unsigned x = 1;
     for (int i = 0; i < LEN; i++) {
         text[i] = (char)('a' + i / 7 % 26);
@@ -155,6 +218,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(the_writer_keeps_to_a_budget),
         BOTH(files_that_are_finished_at_once_keep_to_a_budget),
+        BOTH(a_commit_that_waits_can_be_given_up),
+        cmocka_unit_test_setup(what_was_sent_needs_no_reader, use_database),
         BOTH(packed_chunks),
     };
     return cmocka_run_group_tests(tests, chunk_fixture_start, chunk_fixture_stop);

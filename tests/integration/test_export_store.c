@@ -183,6 +183,79 @@ static void discard_gives_the_room_back(void **state)
     assert_int_equal(away.discard(&away, &(struct chunk_owner){7, 70}, &err), -ERR_UNAVAILABLE);
 }
 
+/* An attempt that begins while the file of an earlier one is removed keeps what it has written. */
+static void removing_is_of_one_attempt(void **state)
+{
+    struct err err = ERR_NONE;
+    struct pg_conn *pg;
+    char text[8];
+    uint32_t crc;
+    (void)state;
+    assert_int_equal(write_file(70, true, false, &err), 0);
+    run_sql("UPDATE joblog.export_file SET gone = 2");
+    run_sql("UPDATE joblog.lease SET token = 71");
+    assert_int_equal(write_file(71, false, false, &err), 0);
+    assert_int_equal(chunk_book_open(uri, "test", &pg, &err), 0);
+    assert_int_equal(store->remove(store, pg, &(struct chunk_owner){7, 70}, &err), 0);
+    assert_int_equal(read_chunk(71, 0, text, &crc), 3);
+    run_sql("INSERT INTO joblog.export_chunk (job_id, token, seq, data, crc32c) SELECT 7, 71, g, '', 0 FROM "
+            "generate_series(2, 300) g");
+    assert_int_equal(store->remove(store, pg, &(struct chunk_owner){7, 71}, &err), 0);
+    pg_close(pg);
+    if (store->storage == EXPORT_IN_DATABASE)
+        assert_int_equal(remains(), 0);
+}
+
+/* Whatever took them away: a file that lacks chunks is none. */
+static void a_file_needs_all_its_chunks(void **state)
+{
+    struct chunk_owner owner = {7, 70};
+    struct export_file file = file_of(4);
+    struct chunk_sink *sink;
+    struct err err = ERR_NONE;
+    int64_t used;
+    (void)state;
+    assert_int_equal(store->open(store, &owner, &file, SPAN_LIT("ann"), &sink, &used, &err), 0);
+    assert_int_equal(store->write(sink, 0, SPAN_LIT("abc"), 1, &err), 0);
+    assert_int_equal(store->write(sink, 1, SPAN_LIT("d"), 1, &err), 0);
+    assert_int_equal(store->publish(sink, &err), 0);
+    run_sql("DELETE FROM joblog.export_chunk WHERE seq = 0");
+    assert_int_equal(store->commit(sink, &file, SPAN_LIT("ann"), 0, &err), -ERR_ABORTED);
+    assert_string_equal(err.reason, "EXPORT_INCOMPLETE");
+    store->close(sink);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 0);
+}
+
+/* The server died between the file and the end of the attempt. */
+static void files_of_jobs_that_ended_otherwise(void **state)
+{
+    static const char *const ends[] = {"4, 69", "5, 69", "3, 69"}; /* status, last token */
+    struct err err = ERR_NONE;
+    (void)state;
+    run_sql("CREATE TABLE joblog.job_state_seven PARTITION OF joblog.job_state FOR VALUES FROM (7) TO (8)");
+    for (size_t i = 0; i <= sizeof ends / sizeof *ends; i++) {
+        char sql[300];
+        bool counts = i == sizeof ends / sizeof *ends;
+        if (i > 0)
+            store->storage == EXPORT_IN_DATABASE ? use_database(NULL) : use_directory(NULL);
+        assert_int_equal(write_file(70, true, false, &err), 0);
+        run_sql("DELETE FROM joblog.job_state");
+        snprintf(
+            sql, sizeof sql,
+            "INSERT INTO joblog.job_state (id, revision, status, last_token, run_time, lane_id, attempt, attempts_left)"
+            " VALUES (7, 3145728, %s, now(), 1, 1, 0)",
+            counts ? "3, 70" : ends[i]);
+        run_sql(sql);
+        sweep_at(clock_wall_us()); /* it still runs */
+        assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 1);
+        run_sql("DELETE FROM joblog.lease");
+        sweep_at(clock_wall_us());
+        assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), counts);
+        assert_int_equal(remains() != 0, counts);
+    }
+    run_sql("DROP TABLE joblog.job_state_seven");
+}
+
 static void sweeping(void **state)
 {
     struct err err = ERR_NONE;
@@ -215,13 +288,19 @@ static void what_is_not_a_chunk(void **state)
     assert_int_equal(write_file(70, true, false, &err), 0);
     snprintf(path, sizeof path, "%s/7-70.data", store->dir);
     assert_int_equal(truncate(path, 16 + 2), 0); /* the first frame has lost its end */
-    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_NOT_FOUND);
+    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_DATA_LOSS);
+    assert_int_equal(truncate(path, 7), 0); /* and of its head */
+    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_DATA_LOSS);
+    assert_int_equal(read_chunk(70, 1, text, &crc), -ERR_NOT_FOUND);
     FILE *f = fopen(path, "w");
     assert_int_equal(fwrite("not a frame at all, and longer", 1, 30, f), 30);
     assert_int_equal(fclose(f), 0);
-    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_NOT_FOUND);
+    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_DATA_LOSS);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_NOT_FOUND);
+    assert_int_equal(mkdir(path, 0700), 0); /* reading it fails */
+    assert_int_equal(read_chunk(70, 0, text, &crc), -ERR_UNAVAILABLE);
+    assert_int_equal(rmdir(path), 0);
 }
 
 /* No room: the write says so, and what was written is given back. */
@@ -323,6 +402,9 @@ int main(void)
         BOTH(an_attempt_that_lost_its_lease_changes_nothing),
         BOTH(a_later_attempt_replaces_the_file),
         BOTH(discard_gives_the_room_back),
+        BOTH(removing_is_of_one_attempt),
+        cmocka_unit_test_setup(a_file_needs_all_its_chunks, use_database),
+        BOTH(files_of_jobs_that_ended_otherwise),
         BOTH(sweeping),
         BOTH(the_writer_hashes_and_commits),
         BOTH(the_writer_tells_of_a_failed_sink),
