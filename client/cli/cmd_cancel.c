@@ -18,8 +18,7 @@ static const struct option_row rows[] = {
     {"limit", 0, OPTION_NUMBER, "N", offsetof(struct steer_options, limit), "at most this many of them (all)", 1,
      1000000000},
     FILTER_ROWS(struct steer_options, filter),
-    {"since", 0, OPTION_DURATION, "TIME", offsetof(struct steer_options, filter.since_us),
-     "only jobs dispatched within this time, such as 24h", 0, 0},
+    FILTER_PAST_ROWS(struct steer_options, filter),
     OPTION_END,
 };
 
@@ -98,7 +97,7 @@ static int steer_many(struct cli *cli, const struct steer_options *options, bulk
 static int run(struct cli *cli, const struct steer_options *options, const struct operands *operands, steer_call *one,
                bulk_call *many, const char *done)
 {
-    bool filtered = !filter_is_empty(&options->filter) || options->filter.since_us;
+    bool filtered = !filter_is_empty(&options->filter);
     if (operands->n && (filtered || options->dry_run || options->limit))
         return cli_usage(cli, "%s takes ids or a filter, not both", cli->command->name);
     if (!operands->n && !filtered)

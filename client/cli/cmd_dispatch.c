@@ -14,7 +14,8 @@ struct dispatch_options {
     const char *queue, *payload, *source, *owner, *batch, *request_id, *unique, *unique_for, *on_conflict;
     const char *backoff_kind;
     struct option_texts labels, delays;
-    int64_t priority, max_attempts, backoff_us, max_backoff_us, delay_us, at_us, start_timeout_us, run_timeout_us;
+    int64_t priority, max_attempts, backoff_us, max_backoff_us, delay_us, at_us, start_timeout_us, run_timeout_us,
+        heartbeat_timeout_us;
     double multiplier, jitter;
     bool wait, watch;
 };
@@ -55,6 +56,8 @@ static const struct option_row rows[] = {
      "cancelled if no worker has started it by then", 0, 0},
     {"run-timeout", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, run_timeout_us),
      "an attempt that takes longer has failed", 0, 0},
+    {"heartbeat-timeout", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, heartbeat_timeout_us),
+     "an attempt that its worker says nothing about for longer has failed", 0, 0},
     {"unique", 0, OPTION_TEXT, "KEY", offsetof(struct dispatch_options, unique),
      "at most one job of this name holds the key", 0, 0},
     {"unique-for", 0, OPTION_TEXT, "SCOPE", offsetof(struct dispatch_options, unique_for),
@@ -183,6 +186,7 @@ static int run_dispatch(struct cli *cli, const void *values, const struct operan
         .request_id = options->request_id,
         .start_timeout_ms = milliseconds(options->start_timeout_us),
         .run_timeout_ms = milliseconds(options->run_timeout_us),
+        .heartbeat_timeout_ms = milliseconds(options->heartbeat_timeout_us),
         .unique_key = parts.unique_key,
         .unique_scope = parts.unique_scope,
         .unique_period_ms = parts.unique_period_ms,

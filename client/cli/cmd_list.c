@@ -11,15 +11,15 @@
 struct list_options {
     struct filter_options filter;
     int64_t limit;
-    bool all;
+    bool all, oldest_first;
 };
 
 enum { LIST_DEFAULT = 50, LIST_PAGE = 500 };
 
 static const struct option_row rows[] = {
     FILTER_ROWS(struct list_options, filter),
-    {"since", 0, OPTION_DURATION, "TIME", offsetof(struct list_options, filter.since_us),
-     "only jobs dispatched within this time, such as 24h", 0, 0},
+    FILTER_PAST_ROWS(struct list_options, filter),
+    {"oldest-first", 0, OPTION_FLAG, NULL, offsetof(struct list_options, oldest_first), "the oldest first", 0, 0},
     {"limit", 0, OPTION_NUMBER, "N", offsetof(struct list_options, limit), "at most this many (50)", 1, 1000000000},
     {"all", 'a', OPTION_FLAG, NULL, offsetof(struct list_options, all), "all that there are", 0, 0},
     OPTION_END,
@@ -51,8 +51,8 @@ static void add_row(struct cli *cli, struct table *table, const struct joblog_jo
 }
 
 /* Reads pages until the limit or the end; each page is printed at once as JSON, or gathered in table. */
-static int read_pages(struct cli *cli, const struct joblog_filter *filter, int64_t limit, struct table *table,
-                      int64_t *ret_n)
+static int read_pages(struct cli *cli, const struct joblog_filter *filter, enum joblog_order order, int64_t limit,
+                      struct table *table, int64_t *ret_n)
 {
     struct joblog_error error = {0};
     char *token = NULL;
@@ -61,7 +61,7 @@ static int read_pages(struct cli *cli, const struct joblog_filter *filter, int64
     do {
         struct joblog_list *list;
         int64_t page = limit - n < LIST_PAGE ? limit - n : LIST_PAGE;
-        if (joblog_list_jobs(cli->client, filter, (int)page, token, &list, &error) < 0) {
+        if (joblog_list_jobs_in_order(cli->client, filter, order, (int)page, token, &list, &error) < 0) {
             code = cli_error(&error);
             break;
         }
@@ -94,7 +94,8 @@ static int run_list(struct cli *cli, const void *values, const struct operands *
         cli_load_statuses(cli);
         table = table_new(columns, N_COLUMNS);
     }
-    code = read_pages(cli, &filter.filter, limit, table, &n);
+    code = read_pages(cli, &filter.filter, options->oldest_first ? JOBLOG_OLDEST_FIRST : JOBLOG_NEWEST_FIRST, limit,
+                      table, &n);
     if (!code && table && n)
         table_print(table, &cli->term);
     else if (!code && table)
@@ -110,6 +111,8 @@ const struct command command_list = {
     .summary = "list jobs, newest first",
     .examples = "joblog list --failed --since 24h\n"
                 "joblog list --status pending,running --queue mail\n"
+                "joblog list --error SmtpTimeout --error-text mx1 --ended-since 1h\n"
+                "joblog list --queue mail --payload user.id=42 --oldest-first\n"
                 "joblog list --source User:42 --all --json",
     .options = rows,
     .options_size = sizeof(struct list_options),

@@ -48,6 +48,26 @@ static void title(const struct cli *cli, const char *text)
     printf("\n%s%s%s\n", term_color(&cli->term, "bold"), text, term_reset(&cli->term));
 }
 
+/* Back-off, where there is a second attempt to wait for, and time-outs. */
+static void print_policy(const struct joblog_job *job)
+{
+    static const char *const kinds[] = {"", "exponential", "linear", "fixed", "list"};
+    char text[UNITS_TEXT];
+    if (job->max_attempts > 1 && job->backoff == JOBLOG_BACKOFF_LIST) {
+        printf("%-12s", "back-off");
+        for (size_t i = 0; i < job->n_delays; i++)
+            printf("%s %s", i ? "," : "", units_duration(text, job->delays_ms[i] * 1000));
+        putchar('\n');
+    } else if (job->max_attempts > 1 && job->backoff >= 1 && job->backoff < JOBLOG_BACKOFF_LIST) {
+        line_of("back-off", "%s from %s", kinds[job->backoff], units_duration(text, job->initial_backoff_ms * 1000));
+    }
+    const int64_t ms[] = {job->start_timeout_ms, job->run_timeout_ms, job->heartbeat_timeout_ms};
+    static const char *const names[] = {"to start", "to run", "to be silent"};
+    for (size_t i = 0; i < sizeof(ms) / sizeof(ms[0]); i++)
+        if (ms[i])
+            line_of(names[i], "at most %s", units_duration(text, ms[i] * 1000));
+}
+
 static void print_head(const struct cli *cli, const struct joblog_job *job)
 {
     printf("%-12s %lld\n", "id", (long long)job->id);
@@ -60,6 +80,7 @@ static void print_head(const struct cli *cli, const struct joblog_job *job)
         line_of("cancel", "requested by %s%s%s", job->cancel_actor, *job->cancel_reason ? ": " : "",
                 job->cancel_reason);
     printf("%-12s %d of %d\n", "attempt", job->attempt, job->max_attempts);
+    print_policy(job);
     if (job->priority)
         printf("%-12s %d\n", "priority", job->priority);
     if (*job->source_type)

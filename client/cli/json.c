@@ -121,6 +121,31 @@ static void set_objects(json_t *object, const struct joblog_job *job)
     }
 }
 
+/* Back-off and time-outs, in milliseconds; what is as nobody asked for is left out. */
+static void set_policy(json_t *object, const struct joblog_job *job)
+{
+    static const char *const kinds[] = {"", "exponential", "linear", "fixed", "list"};
+    const struct {
+        const char *key;
+        int64_t ms;
+    } times[] = {{"initial_backoff_ms", job->max_attempts > 1 ? job->initial_backoff_ms : 0},
+                 {"max_backoff_ms", job->max_attempts > 1 ? job->max_backoff_ms : 0},
+                 {"start_timeout_ms", job->start_timeout_ms},
+                 {"run_timeout_ms", job->run_timeout_ms},
+                 {"heartbeat_timeout_ms", job->heartbeat_timeout_ms}};
+    if (job->max_attempts > 1 && job->backoff >= JOBLOG_BACKOFF_EXPONENTIAL && job->backoff <= JOBLOG_BACKOFF_LIST)
+        set_text(object, "backoff", kinds[job->backoff]);
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        if (times[i].ms)
+            set_int(object, times[i].key, times[i].ms);
+    if (job->n_delays == 0)
+        return;
+    json_t *delays = json_array();
+    for (size_t i = 0; i < job->n_delays; i++)
+        json_array_append_new(delays, json_integer(job->delays_ms[i]));
+    json_object_set_new(object, "delays_ms", delays);
+}
+
 json_t *json_of_job(const struct joblog_job *job)
 {
     json_t *object = json_object();
@@ -143,6 +168,7 @@ json_t *json_of_job(const struct joblog_job *job)
     set_error(object, job->error_type, job->error_message, job->stack_trace);
     set_int(object, "attempt", job->attempt);
     set_int(object, "max_attempts", job->max_attempts);
+    set_policy(object, job);
     set_time(object, "create_time", job->create_us);
     set_time(object, "run_time", job->run_us);
     set_time(object, "start_time", job->start_us);
@@ -303,6 +329,21 @@ json_t *json_of_outcome(const struct joblog_bulk_outcome *outcome, bool dry_run)
         json_array_append_new(refusals, refusal);
     }
     json_object_set_new(object, "refusals", refusals);
+    return object;
+}
+
+json_t *json_of_queue(const struct joblog_queue *queue)
+{
+    json_t *object = json_object();
+    set_text(object, "name", queue->name);
+    json_object_set_new(object, "paused", json_boolean(queue->paused));
+    set_time(object, "pause_time", queue->pause_us);
+    set_text(object, "pause_actor", queue->pause_actor);
+    set_text(object, "pause_reason", queue->pause_reason);
+    set_int(object, "waiting", queue->waiting);
+    set_int(object, "scheduled", queue->scheduled);
+    set_int(object, "running", queue->running);
+    set_time(object, "oldest_time", queue->oldest_us);
     return object;
 }
 

@@ -12,6 +12,7 @@ json_t *json_of_export(const struct joblog_export *export_);
 json_t *json_of_export_type(const struct joblog_export_type *type);
 json_t *json_of_outcome(const struct joblog_bulk_outcome *outcome, bool dry_run);
 json_t *json_of_cleaned(const struct joblog_cleaned *cleaned, bool dry_run);
+json_t *json_of_queue(const struct joblog_queue *queue);
 json_t *json_of_stats(const struct joblog_stats *stats);
 json_t *json_of_statuses(const struct joblog_status_info *rows, size_t n);
 

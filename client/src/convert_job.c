@@ -82,6 +82,27 @@ static bool convert_transitions(struct arena *a, const Joblog__V1__Job *m, struc
     return true;
 }
 
+static bool convert_policy(struct arena *a, const Joblog__V1__Job *m, struct joblog_job *job)
+{
+    const Joblog__V1__RetryPolicy *p = m->retry_policy;
+    job->max_attempts = p ? p->max_attempts : 1;
+    job->backoff = p && p->backoff ? (enum joblog_backoff)p->backoff : JOBLOG_BACKOFF_EXPONENTIAL;
+    if (!p)
+        return true;
+    job->initial_backoff_ms = duration_us_of(p->initial_backoff) / 1000;
+    job->max_backoff_ms = duration_us_of(p->max_backoff) / 1000;
+    job->backoff_multiplier = p->multiplier;
+    job->backoff_jitter = p->jitter;
+    if (p->n_delays == 0)
+        return true;
+    int64_t *delays = arena_alloc(a, p->n_delays * sizeof *delays);
+    for (size_t i = 0; delays && i < p->n_delays; i++)
+        delays[i] = duration_us_of(p->delays[i]) / 1000;
+    job->delays_ms = delays;
+    job->n_delays = p->n_delays;
+    return delays != NULL;
+}
+
 static void convert_parts(const Joblog__V1__Job *m, struct joblog_job *job)
 {
     const Joblog__V1__Progress *p = m->progress;
@@ -123,19 +144,20 @@ bool convert_job(struct arena *a, const Joblog__V1__Job *message, struct joblog_
         .payload = text_of(m->payload),
         .result = text_of(m->result),
         .attempt = m->attempt,
-        .max_attempts = m->retry_policy ? m->retry_policy->max_attempts : 1,
+        .start_timeout_ms = duration_us_of(m->start_timeout) / 1000,
+        .run_timeout_ms = duration_us_of(m->run_timeout) / 1000,
+        .heartbeat_timeout_ms = duration_us_of(m->heartbeat_timeout) / 1000,
         .create_us = time_us_of(m->create_time),
         .run_us = time_us_of(m->run_time),
         .start_us = time_us_of(m->start_time),
         .end_us = time_us_of(m->end_time),
         .wait_us = duration_us_of(m->wait_duration),
         .execution_us = duration_us_of(m->execution_duration),
-        .start_timeout_ms = duration_us_of(m->start_timeout) / 1000,
-        .run_timeout_ms = duration_us_of(m->run_timeout) / 1000,
         .revision = m->revision,
     };
     convert_parts(m, ret_job);
-    return convert_labels(a, m, ret_job) && convert_attempts(a, m, ret_job) && convert_transitions(a, m, ret_job);
+    return convert_policy(a, m, ret_job) && convert_labels(a, m, ret_job) && convert_attempts(a, m, ret_job) &&
+           convert_transitions(a, m, ret_job);
 }
 
 struct joblog_job *convert_job_box(ProtobufCMessage *message, const Joblog__V1__Job *job, struct err *ret_err)

@@ -141,6 +141,7 @@ Joblog__V1__JobSpec *convert_spec(struct arena *a, const struct joblog_spec *spe
     m->traceparent = text_for_message(spec->traceparent);
     m->start_timeout = duration_for(a, spec->start_timeout_ms, &failed);
     m->run_timeout = duration_for(a, spec->run_timeout_ms, &failed);
+    m->heartbeat_timeout = duration_for(a, spec->heartbeat_timeout_ms, &failed);
     if (!spec_labels(a, spec, m) || !spec_retry(a, spec, m) || !spec_unique(a, spec, m) || failed) {
         error_no_memory(ret_err);
         return NULL;
@@ -163,6 +164,31 @@ static bool filter_labels(struct arena *a, const struct joblog_filter *filter, J
         m->labels[i] = &entries[i];
     }
     m->n_labels = filter->n_labels;
+    return true;
+}
+
+static bool filter_payload(struct arena *a, const struct joblog_filter *filter, Joblog__V1__JobFilter *m)
+{
+    if (filter->n_payload == 0)
+        return true;
+    m->payload = arena_alloc(a, filter->n_payload * sizeof *m->payload);
+    Joblog__V1__PayloadMatch *all = arena_alloc(a, filter->n_payload * sizeof *all);
+    if (!m->payload || !all)
+        return false;
+    for (size_t i = 0; i < filter->n_payload; i++) {
+        const struct joblog_payload_match *from = &filter->payload[i];
+        joblog__v1__payload_match__init(&all[i]);
+        all[i].path = text_for_message(from->path);
+        if (from->equals) {
+            all[i].match_case = JOBLOG__V1__PAYLOAD_MATCH__MATCH_EQUALS;
+            all[i].equals = text_for_message(from->equals);
+        } else if (from->contains) {
+            all[i].match_case = JOBLOG__V1__PAYLOAD_MATCH__MATCH_CONTAINS;
+            all[i].contains = text_for_message(from->contains);
+        }
+        m->payload[i] = &all[i];
+    }
+    m->n_payload = filter->n_payload;
     return true;
 }
 
@@ -199,7 +225,14 @@ Joblog__V1__JobFilter *convert_filter(struct arena *a, const struct joblog_filte
     m->batch = text_for_message(filter->batch);
     m->create_time_from = timestamp_for(a, filter->create_from_us, &failed);
     m->create_time_before = timestamp_for(a, filter->create_before_us, &failed);
-    if (!filter_labels(a, filter, m) || !filter_statuses(a, filter, m) || failed) {
+    m->start_time_from = timestamp_for(a, filter->start_from_us, &failed);
+    m->start_time_before = timestamp_for(a, filter->start_before_us, &failed);
+    m->end_time_from = timestamp_for(a, filter->end_from_us, &failed);
+    m->end_time_before = timestamp_for(a, filter->end_before_us, &failed);
+    m->n_error_types = filter->n_error_types;
+    m->error_types = (char **)filter->error_types;
+    m->error_text = text_for_message(filter->error_text);
+    if (!filter_payload(a, filter, m) || !filter_labels(a, filter, m) || !filter_statuses(a, filter, m) || failed) {
         error_no_memory(ret_err);
         return NULL;
     }

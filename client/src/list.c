@@ -28,11 +28,19 @@ static struct joblog_list *list_of(ProtobufCMessage *message, struct err *ret_er
 int joblog_list_jobs(struct joblog_client *client, const struct joblog_filter *filter, int page_size,
                      const char *page_token, struct joblog_list **ret_list, struct joblog_error *error)
 {
+    return joblog_list_jobs_in_order(client, filter, JOBLOG_NEWEST_FIRST, page_size, page_token, ret_list, error);
+}
+
+int joblog_list_jobs_in_order(struct joblog_client *client, const struct joblog_filter *filter, enum joblog_order order,
+                              int page_size, const char *page_token, struct joblog_list **ret_list,
+                              struct joblog_error *error)
+{
     struct err e = ERR_NONE;
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
     Joblog__V1__ListJobsRequest request = JOBLOG__V1__LIST_JOBS_REQUEST__INIT;
     request.page_size = page_size;
+    request.order = (Joblog__V1__JobOrder)order;
     request.page_token = text_for_message(page_token);
     request.filter = filter ? convert_filter(&arena, filter, &e) : NULL;
     ProtobufCMessage *response = NULL;

@@ -9,7 +9,7 @@
 bool extra_is_there(const struct job *job)
 {
     return job->unique.key.len > 0 || job->retry.backoff > BACKOFF_EXPONENTIAL || job->start_timeout_us > 0 ||
-           job->run_timeout_us > 0;
+           job->run_timeout_us > 0 || job->heartbeat_timeout_us > 0;
 }
 
 void extra_write(struct buf *b, const struct job *job)
@@ -27,6 +27,10 @@ void extra_write(struct buf *b, const struct job *job)
     if (job->start_timeout_us > 0 || job->run_timeout_us > 0) {
         buf_printf(b, "%s\"start_timeout_us\":%" PRId64 ",\"run_timeout_us\":%" PRId64, comma, job->start_timeout_us,
                    job->run_timeout_us);
+        comma = ",";
+    }
+    if (job->heartbeat_timeout_us > 0) {
+        buf_printf(b, "%s\"heartbeat_timeout_us\":%" PRId64, comma, job->heartbeat_timeout_us);
         comma = ",";
     }
     if (job->unique.key.len > 0) {
@@ -78,6 +82,8 @@ bool extra_read(struct span text, struct arena *arena, struct job *job)
             job->start_timeout_us = number_of(value);
         else if (span_eq(key, SPAN_LIT("\"run_timeout_us\"")))
             job->run_timeout_us = number_of(value);
+        else if (span_eq(key, SPAN_LIT("\"heartbeat_timeout_us\"")))
+            job->heartbeat_timeout_us = number_of(value);
         else if (span_eq(key, SPAN_LIT("\"backoff\"")))
             job->retry.backoff = (enum backoff)number_of(value);
         else if (span_eq(key, SPAN_LIT("\"delays_us\"")))

@@ -1,4 +1,6 @@
 /* Which jobs a filter means; see job.h. Pure; any thread. */
+#include <string.h>
+
 #include "core/id.h"
 #include "core/job.h"
 
@@ -34,15 +36,35 @@ static bool has_label(const struct job *job, const struct label *label)
     return false;
 }
 
+static bool contains(struct span in, struct span text)
+{
+    return text.len == 0 || (in.len >= text.len && memmem(in.data, in.len, text.data, text.len));
+}
+
+/* 0 is not set: within no range. */
+static bool in_range(int64_t us, int64_t from_us, int64_t before_us)
+{
+    return (!from_us && !before_us) || (us && us >= from_us && (!before_us || us < before_us));
+}
+
+bool job_filter_matches_now(const struct job_filter *f, const struct job *job)
+{
+    if (f->status_mask && !(f->status_mask & 1u << job->status))
+        return false;
+    return any_span(f->error_types, f->n_error_types, job->error.type) && contains(job->error.message, f->error_text);
+}
+
 bool job_filter_is_empty(const struct job_filter *f)
 {
     return !f->n_ids && !f->n_names && !f->n_queues && !f->status_mask && !f->source_type.len && !f->source_id.len &&
-           !f->owner.len && !f->batch.len && !f->n_labels && !f->create_from_us && !f->create_before_us;
+           !f->owner.len && !f->batch.len && !f->n_labels && !f->create_from_us && !f->create_before_us &&
+           !f->n_error_types && !job_filter_needs_sifting(f);
 }
 
 bool job_filter_matches(const struct job_filter *f, const struct job *job)
 {
-    if (f->status_mask && !(f->status_mask & 1u << job->status))
+    if (!job_filter_matches_now(f, job) || !in_range(job->start_us, f->start_from_us, f->start_before_us) ||
+        !in_range(job->end_us, f->end_from_us, f->end_before_us))
         return false;
     if (!any_id(f->ids, f->n_ids, job->id) || !any_span(f->names, f->n_names, job->name) ||
         !any_span(f->queues, f->n_queues, job->queue))
@@ -91,6 +113,20 @@ static bool copy_labels(struct arena *arena, const struct label *from, size_t n,
     return to != NULL;
 }
 
+static bool copy_payload(struct arena *arena, const struct job_filter *from, struct job_filter *to)
+{
+    struct payload_match *all = arena_alloc(arena, from->n_payload * sizeof *all + 1);
+
+    for (size_t i = 0; all && i < from->n_payload; i++) {
+        all[i] = from->payload[i];
+        if (!copy_span(arena, from->payload[i].path, &all[i].path) ||
+            !copy_span(arena, from->payload[i].text, &all[i].text))
+            return false;
+    }
+    to->payload = all;
+    return all != NULL;
+}
+
 bool job_filter_copy(struct arena *arena, const struct job_filter *from, struct job_filter *ret_filter)
 {
     struct job_filter f = *from;
@@ -106,6 +142,8 @@ bool job_filter_copy(struct arena *arena, const struct job_filter *from, struct 
         !copy_labels(arena, from->labels, from->n_labels, &f.labels) ||
         !copy_span(arena, from->source_type, &f.source_type) || !copy_span(arena, from->source_id, &f.source_id) ||
         !copy_span(arena, from->owner, &f.owner) || !copy_span(arena, from->batch, &f.batch) ||
+        !copy_spans(arena, from->error_types, from->n_error_types, &f.error_types) ||
+        !copy_span(arena, from->error_text, &f.error_text) || !copy_payload(arena, from, &f) ||
         !job_scope_copy(arena, &from->scope, &f.scope))
         return false;
     *ret_filter = f;
@@ -151,6 +189,21 @@ static void hash_scope(uint64_t *h, const struct job_scope *s)
     hash_spans(h, s->owners, s->n_owners);
 }
 
+static void hash_sifted(uint64_t *h, const struct job_filter *f)
+{
+    const int64_t times[] = {f->start_from_us, f->start_before_us, f->end_from_us, f->end_before_us};
+
+    hash_spans(h, f->error_types, f->n_error_types);
+    hash_span(h, f->error_text);
+    hash_bytes(h, times, sizeof times);
+    hash_number(h, f->n_payload);
+    for (size_t i = 0; i < f->n_payload; i++) {
+        hash_span(h, f->payload[i].path);
+        hash_number(h, (uint64_t)f->payload[i].has_equals << 1 | (uint64_t)f->payload[i].has_contains);
+        hash_span(h, f->payload[i].text);
+    }
+}
+
 uint64_t job_filter_hash(const struct job_filter *f)
 {
     uint64_t h = UINT64_C(14695981039346656037);
@@ -172,6 +225,8 @@ uint64_t job_filter_hash(const struct job_filter *f)
     }
     hash_number(&h, (uint64_t)f->create_from_us);
     hash_number(&h, (uint64_t)f->create_before_us);
+    if (f->n_error_types || job_filter_needs_sifting(f))
+        hash_sifted(&h, f);
     hash_scope(&h, &f->scope);
     return h;
 }

@@ -108,8 +108,9 @@ struct job {
     int32_t attempts_left; /* further attempts that may follow the current or last one */
     struct retry_policy retry;
     struct unique_key unique;
-    int64_t start_timeout_us; /* it must have been started once by run_us and this; 0: none */
-    int64_t run_timeout_us;   /* each attempt must have ended after this; 0: none */
+    int64_t start_timeout_us;     /* it must have been started once by run_us and this; 0: none */
+    int64_t run_timeout_us;       /* each attempt must have ended after this; 0: none */
+    int64_t heartbeat_timeout_us; /* its worker must say something about it within this; 0: none */
     int64_t run_us, start_us, end_us;
     struct span worker;
     int64_t revision;
@@ -177,6 +178,13 @@ bool job_copy(struct arena *arena, const struct job *from, struct job *ret_job);
 
 /* ---- which jobs ---- */
 
+/* A value within a payload: at a path of keys and subscripts with dots between. */
+struct payload_match {
+    struct span path;
+    bool has_equals, has_contains; /* neither: any value but null */
+    struct span text;              /* what it is, or holds */
+};
+
 /* Empty parts do not restrict. */
 struct job_filter {
     const int64_t *ids;
@@ -189,13 +197,39 @@ struct job_filter {
     struct span source_type, source_id, owner, batch;
     const struct label *labels;
     size_t n_labels;
-    int64_t create_from_us, create_before_us; /* 0: open */
-    struct job_scope scope;                   /* what the caller may see */
+    int64_t create_from_us, create_before_us; /* 0: open; as are the following */
+    int64_t start_from_us, start_before_us, end_from_us, end_before_us;
+    const struct span *error_types; /* of the last error */
+    size_t n_error_types;
+    struct span error_text;              /* within its message */
+    const struct payload_match *payload; /* all of them; not looked at in a job whose payload was not read */
+    size_t n_payload;
+    struct job_scope scope; /* what the caller may see */
 };
 
 /* Does it mean every job, but for the scope? */
 bool job_filter_is_empty(const struct job_filter *filter);
 bool job_filter_matches(const struct job_filter *filter, const struct job *job);
+/* The parts that a job may cease to fit: status and last error. */
+bool job_filter_matches_now(const struct job_filter *filter, const struct job *job);
+/* Does it have such parts? */
+static inline bool job_filter_is_fickle(const struct job_filter *filter)
+{
+    return filter->status_mask || filter->n_error_types || filter->error_text.len;
+}
+/* Has it parts that no index knows (but for error_types)? */
+static inline bool job_filter_needs_sifting(const struct job_filter *filter)
+{
+    return filter->error_text.len || filter->n_payload || filter->start_from_us || filter->start_before_us ||
+           filter->end_from_us || filter->end_before_us;
+}
+/* Takes them out. */
+static inline void job_filter_forget_now(struct job_filter *filter)
+{
+    filter->status_mask = 0;
+    filter->n_error_types = 0;
+    filter->error_text = (struct span){NULL, 0};
+}
 /* Deep copy into an arena. False: out of memory. */
 bool job_filter_copy(struct arena *arena, const struct job_filter *from, struct job_filter *ret_filter);
 /* FNV-1a over everything in it; binds a page token to its filter. */

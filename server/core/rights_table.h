@@ -21,6 +21,9 @@
     X(RIGHTS_LOG "RetryJob", ROLE_DISPATCHER)                                                                          \
     X(RIGHTS_LOG "CancelJobs", ROLE_DISPATCHER)                                                                        \
     X(RIGHTS_LOG "RetryJobs", ROLE_DISPATCHER)                                                                         \
+    X(RIGHTS_LOG "PauseQueue", ROLE_ADMIN)                                                                             \
+    X(RIGHTS_LOG "ResumeQueue", ROLE_ADMIN)                                                                            \
+    X(RIGHTS_LOG "ListQueues", ROLE_DISPATCHER | ROLE_VIEWER)                                                          \
     X(RIGHTS_LOG "GetJobStats", ROLE_DISPATCHER | ROLE_VIEWER)                                                         \
     X(RIGHTS_LOG "GetJobLog", ROLE_DISPATCHER | ROLE_VIEWER)                                                           \
     X(RIGHTS_LOG "CleanupJobs", ROLE_ADMIN)                                                                            \

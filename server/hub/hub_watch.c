@@ -25,9 +25,10 @@ struct hub_watch *watch_new(const struct job_filter *filter, struct tag *wake)
         watch_free(w);
         return NULL;
     }
-    w->status_mask = w->filter.status_mask;
-    w->filter.status_mask = 0;
-    w->wide = w->status_mask != 0;
+    w->now = w->filter;
+    w->fickle = job_filter_is_fickle(&w->filter);
+    job_filter_forget_now(&w->filter);
+    w->wide = w->fickle;
     w->wake = wake;
     return w;
 }
@@ -141,7 +142,7 @@ static struct hub_shown_job *find_shown(struct hub_watch *w, int64_t job_id)
 
 void watch_remember(struct hub_watch *w, int64_t job_id)
 {
-    if (w->status_mask == 0 || HASH_COUNT(w->shown) >= HUB_SHOWN_MAX || find_shown(w, job_id))
+    if (!w->fickle || HASH_COUNT(w->shown) >= HUB_SHOWN_MAX || find_shown(w, job_id))
         return;
     struct hub_shown_job *shown = mem_zalloc(sizeof *shown);
     if (!shown)
@@ -165,7 +166,7 @@ bool watch_forget(struct hub_watch *w, int64_t job_id)
 /* Keeps the set of shown jobs; is this change to be sent? */
 static bool watch_wants(struct hub_watch *w, const struct job *job)
 {
-    if (w->status_mask & 1u << job->status) {
+    if (job_filter_matches_now(&w->now, job)) {
         /* A completed job stays one for ever. */
         if (job->status != JOB_COMPLETED)
             watch_remember(w, job->id);
@@ -176,7 +177,7 @@ static bool watch_wants(struct hub_watch *w, const struct job *job)
 
 void watch_publish(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition)
 {
-    bool all = w->wide || w->status_mask == 0;
+    bool all = w->wide || !w->fickle;
     if (!w->cut && watch_concerns(w, &snapshot->job) && (all || watch_wants(w, &snapshot->job)))
         watch_queue(w, snapshot, is_transition);
 }

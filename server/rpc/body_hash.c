@@ -81,6 +81,10 @@ void body_hash(const struct job *job, int on_conflict, bool started, uint8_t ret
         add_int(&f, job->start_timeout_us);
         add_int(&f, job->run_timeout_us);
     }
+    if (job->heartbeat_timeout_us) {
+        add_text(&f, SPAN_LIT("heartbeat"));
+        add_int(&f, job->heartbeat_timeout_us);
+    }
     if (job->unique.key.len > 0) {
         add_text(&f, job->unique.key);
         add_int(&f, job->unique.scope);

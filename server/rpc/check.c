@@ -220,6 +220,51 @@ static int filter_labels(const Joblog__V1__JobFilter *m, struct arena *arena, st
     return 0;
 }
 
+static int filter_payload(const Joblog__V1__JobFilter *m, struct arena *arena, struct job_filter *f,
+                          struct err *ret_err)
+{
+    struct payload_match *all = arena_alloc(arena, m->n_payload * sizeof *all + 1);
+    if (m->n_payload > PAYLOAD_MATCHES_MAX)
+        return check_bad(ret_err, "filter.", "payload", "must hold at most %d values, holds %zu", PAYLOAD_MATCHES_MAX,
+                         m->n_payload);
+    if (!all)
+        return check_no_memory(ret_err);
+    for (size_t i = 0; i < m->n_payload; i++) {
+        const Joblog__V1__PayloadMatch *from = m->payload[i];
+        char path[40], text[40];
+        int rc;
+        snprintf(path, sizeof path, "payload[%zu].path", i);
+        all[i] = (struct payload_match){
+            .has_equals = from->match_case == JOBLOG__V1__PAYLOAD_MATCH__MATCH_EQUALS,
+            .has_contains = from->match_case == JOBLOG__V1__PAYLOAD_MATCH__MATCH_CONTAINS,
+        };
+        snprintf(text, sizeof text, "payload[%zu].%s", i, all[i].has_equals ? "equals" : "contains");
+        if ((rc = check_name(from->path, NAME_MAX_BYTES, "filter.", path, &all[i].path, ret_err)) != 0 ||
+            (from->match_case && (rc = check_text(all[i].has_equals ? from->equals : from->contains, NAME_MAX_BYTES,
+                                                  "filter.", text, &all[i].text, ret_err)) != 0))
+            return rc;
+    }
+    f->payload = all;
+    f->n_payload = m->n_payload;
+    return 0;
+}
+
+/* The parts that are looked for among what the others leave. */
+static int filter_sifted(const Joblog__V1__JobFilter *m, struct arena *arena, struct job_filter *f, struct err *ret_err)
+{
+    int rc = filter_payload(m, arena, f, ret_err);
+    f->n_error_types = m->n_error_types;
+    if (rc != 0 ||
+        (rc = check_names(m->error_types, m->n_error_types, FILTER_VALUES_MAX, "filter.", "error_types", arena,
+                          &f->error_types, ret_err)) != 0 ||
+        (rc = check_text(m->error_text, NAME_MAX_BYTES, "filter.", "error_text", &f->error_text, ret_err)) != 0 ||
+        (rc = check_time(m->start_time_from, "filter.", "start_time_from", &f->start_from_us, ret_err)) != 0 ||
+        (rc = check_time(m->start_time_before, "filter.", "start_time_before", &f->start_before_us, ret_err)) != 0 ||
+        (rc = check_time(m->end_time_from, "filter.", "end_time_from", &f->end_from_us, ret_err)) != 0)
+        return rc;
+    return check_time(m->end_time_before, "filter.", "end_time_before", &f->end_before_us, ret_err);
+}
+
 int check_filter(const Joblog__V1__JobFilter *m, struct arena *arena, struct job_filter *ret_filter,
                  struct err *ret_err)
 {
@@ -239,7 +284,7 @@ int check_filter(const Joblog__V1__JobFilter *m, struct arena *arena, struct job
         (rc = filter_statuses(m, &f, ret_err)) != 0 ||
         (rc = check_text(m->owner, NAME_MAX_BYTES, "filter.", "owner", &f.owner, ret_err)) != 0 ||
         (rc = check_text(m->batch, NAME_MAX_BYTES, "filter.", "batch", &f.batch, ret_err)) != 0 ||
-        (rc = filter_labels(m, arena, &f, ret_err)) != 0 ||
+        (rc = filter_labels(m, arena, &f, ret_err)) != 0 || (rc = filter_sifted(m, arena, &f, ret_err)) != 0 ||
         (rc = check_time(m->create_time_from, "filter.", "create_time_from", &f.create_from_us, ret_err)) != 0 ||
         (rc = check_time(m->create_time_before, "filter.", "create_time_before", &f.create_before_us, ret_err)) != 0)
         return rc;

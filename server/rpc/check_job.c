@@ -154,6 +154,8 @@ int check_job_spec(const Joblog__V1__JobSpec *m, struct arena *arena, struct job
                              ret_err)) != 0 ||
         (rc = check_duration(m->run_timeout, 0, PERIOD_LIMIT_US, prefix, "run_timeout", &job.run_timeout_us,
                              ret_err)) != 0 ||
+        (rc = check_duration(m->heartbeat_timeout, 0, PERIOD_LIMIT_US, prefix, "heartbeat_timeout",
+                             &job.heartbeat_timeout_us, ret_err)) != 0 ||
         (rc = check_unique(m->unique_key, &job.unique, ret_err)) != 0 ||
         (rc = check_time(m->run_time, prefix, "run_time", &job.run_us, ret_err)) != 0 ||
         (rc = check_text(m->batch, NAME_MAX_BYTES, prefix, "batch", &job.batch, ret_err)) != 0 ||

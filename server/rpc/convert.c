@@ -293,6 +293,7 @@ Joblog__V1__Job *convert_job(struct arena *arena, const struct job *job, enum jo
     m->unique_key = unique_of(c, &job->unique);
     m->start_timeout = job->start_timeout_us ? duration_of(c, job->start_timeout_us) : NULL;
     m->run_timeout = job->run_timeout_us ? duration_of(c, job->run_timeout_us) : NULL;
+    m->heartbeat_timeout = job->heartbeat_timeout_us ? duration_of(c, job->heartbeat_timeout_us) : NULL;
     add_times(c, m, job, now_us);
     m->request_id = text_of(c, job->request_id);
     m->revision = job->revision;

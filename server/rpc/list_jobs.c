@@ -24,6 +24,12 @@ static enum crpc_next list_jobs_loaded(struct crpc_call *call);
 static const struct crpc_step START = {"start", list_jobs_start};
 static const struct crpc_step LOADED = {"loaded", list_jobs_loaded};
 
+/* Of the filter and the order: to these a page token belongs. */
+static uint64_t list_jobs_hash(const struct store_list *list)
+{
+    return job_filter_hash(&list->filter) ^ (list->oldest_first ? UINT64_C(0x6f6c646573740001) : 0);
+}
+
 static int list_jobs_check(struct crpc_call *call, struct store_list *list, struct err *ret_err)
 {
     const Joblog__V1__ListJobsRequest *request = joblog_v1_job_log_service_list_jobs_request(call);
@@ -31,7 +37,11 @@ static int list_jobs_check(struct crpc_call *call, struct store_list *list, stru
     if (rc != 0 || (rc = check_page_size(request->page_size, &list->limit, ret_err)) != 0)
         return rc;
     list->filter.scope = caller_of(call)->scope;
-    return page_token_read(request->page_token, job_filter_hash(&list->filter), &list->before_id, ret_err);
+    if (request->order < JOBLOG__V1__JOB_ORDER__JOB_ORDER_UNSPECIFIED ||
+        request->order > JOBLOG__V1__JOB_ORDER__JOB_ORDER_OLDEST_FIRST)
+        return err_field(ret_err, "order", "order is no JobOrder: %d", (int)request->order);
+    list->oldest_first = request->order == JOBLOG__V1__JOB_ORDER__JOB_ORDER_OLDEST_FIRST;
+    return page_token_read(request->page_token, list_jobs_hash(list), &list->before_id, ret_err);
 }
 
 static enum crpc_next list_jobs_start(struct crpc_call *call)
@@ -62,7 +72,7 @@ static bool list_jobs_page(struct arena *arena, const struct store_list *list, J
     if (response->n_jobs == list->n_jobs && !list->more)
         return true;
     bool whole = response->n_jobs == list->n_jobs;
-    response->next_page_token = page_token_make(arena, job_filter_hash(&list->filter),
+    response->next_page_token = page_token_make(arena, list_jobs_hash(list),
                                                 whole ? list->next_before_id : list->jobs[response->n_jobs - 1].id);
     return response->next_page_token != NULL;
 }

@@ -69,7 +69,9 @@ static enum crpc_next start_job_reply(struct crpc_call *call, const struct job *
     Joblog__V1__StartJobResponse response = JOBLOG__V1__START_JOB_RESPONSE__INIT;
     response.job = convert_job(arena, job, VIEW_BASIC, clock_wall_us());
     response.lease_token = s->item.lease_token;
-    response.lease_timeout = convert_duration(arena, store_lease_timeout_ms(service_of(call)->store) * 1000);
+    response.lease_timeout =
+        convert_duration(arena, job->heartbeat_timeout_us ? job->heartbeat_timeout_us
+                                                          : store_lease_timeout_ms(service_of(call)->store) * 1000);
     if (!response.job || !response.lease_timeout)
         return service_no_memory(call);
     return joblog_v1_worker_service_start_job_reply(call, &response);

@@ -75,6 +75,13 @@ static int watch_jobs_check(struct crpc_call *call, struct watch_jobs *w, struct
     if (w->filter.create_before_us != 0)
         return err_field(ret_err, "filter.create_time_before",
                          "filter.create_time_before must be absent: a watch looks forward");
+    if (w->filter.n_payload != 0)
+        return err_field(ret_err, "filter.payload", "filter.payload must be empty: a watch does not read payloads");
+    if (w->filter.start_from_us || w->filter.start_before_us || w->filter.end_from_us || w->filter.end_before_us)
+        return err_field(ret_err,
+                         w->filter.start_from_us || w->filter.start_before_us ? "filter.start_time_from"
+                                                                              : "filter.end_time_from",
+                         "filter must have no times of start or end: a watch looks forward");
     if (request->until_final && w->filter.n_ids == 0 && w->filter.batch.len == 0)
         return err_field(ret_err, "until_final", "until_final needs ids or a batch in the filter");
     w->resume_point = span_str(request->resume_point);
@@ -95,7 +102,7 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
     /* A job that matched is followed to its end, whatever statuses it goes through. */
     struct job_filter filter = w->filter;
     if (w->until_final)
-        filter.status_mask = 0;
+        job_filter_forget_now(&filter);
     store_point(service->store, &w->first_point);
     if (w->first_point.failed)
         return service_no_memory(call);
@@ -109,7 +116,8 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
         w->list.filter.status_mask = asked ? asked & STATUSES_OPEN : STATUSES_OPEN;
         /* Only final statuses were asked for: nothing that is not final matches. Who resumes has seen what matches, and
          * needs it only to be told when it ceases to. */
-        w->list.more = w->list.filter.status_mask != 0 && (asked || w->resume_point.len == 0);
+        w->list.more =
+            w->list.filter.status_mask != 0 && (job_filter_is_fickle(&w->filter) || w->resume_point.len == 0);
     }
     return crpc_goto(call, &PAGE);
 }
@@ -190,7 +198,7 @@ static enum crpc_next watch_jobs_change(struct crpc_call *call)
     struct watch_jobs *w = crpc_call_state(call);
     Joblog__V1__WatchJobsResponse response = JOBLOG__V1__WATCH_JOBS_RESPONSE__INIT;
     struct job_filter filter = w->filter;
-    filter.status_mask = 0;
+    job_filter_forget_now(&filter);
     if (crpc_call_cancelled(call))
         return crpc_finish(call, NULL);
     while (w->row < w->changes.n_jobs && !job_filter_matches(&filter, &w->changes.jobs[w->row]))
@@ -251,7 +259,7 @@ static bool watch_jobs_skips(struct watch_jobs *w, const struct job *job, bool *
     int64_t seen = seen_revision(&w->seen, job->id);
     if (job->revision <= seen)
         return true;
-    bool matches = w->filter.status_mask == 0 || w->filter.status_mask & 1u << job->status;
+    bool matches = job_filter_matches_now(&w->filter, job);
     if (w->until_final && !matches && seen == 0)
         return true;
     bool is_final = job_status_is_final(job->status);

@@ -89,6 +89,7 @@ void batch_done(struct batch *b)
     b->loaded = b->ended = b->removed = b->lost = NULL;
     b->unique = NULL;
     b->late = NULL;
+    b->n_silent = 0;
     b->spoilt = false;
     b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = b->want_unique = false;
     b->n_sent = 0;

@@ -10,7 +10,7 @@ enum { CLAIM_MAX = 500 };
 
 bool claim_wanted(const struct lane *lane)
 {
-    return lane->backlog && lane->n_sessions > 0 && !lane->dry;
+    return lane->backlog && !lane->paused && lane->n_sessions > 0 && !lane->dry;
 }
 
 static int64_t all_credit(const struct writer *w)

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "store/engine.h"
+#include "store/pause.h"
 
 static const char *const session_settings =
     "set search_path = pg_catalog; set timezone = 'UTC'; set synchronous_commit = on; set jit = off;"
@@ -13,6 +13,37 @@ static const char *const session_settings =
     "set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off;";
 static const char *const writer_settings = "set enable_bitmapscan = off; set enable_nestloop = on";
 
+/* Lists are asked for oldest first, too: the same statement with every order turned round. */
+static int prepare_ascending(struct pg_conn *pg, const struct sql_text *statement, struct err *ret_err)
+{
+    static const char down[] = " DESC", up[] = " ASC";
+    const char *at = statement->text, *next;
+    struct buf name = BUF_INIT, text = BUF_INIT;
+    int rc;
+
+    buf_printf(&name, "%s_asc", statement->name);
+    for (; (next = strstr(at, down)); at = next + sizeof down - 1) {
+        buf_add(&text, at, (size_t)(next - at));
+        buf_add(&text, up, sizeof up - 1);
+    }
+    buf_add(&text, at, strlen(at));
+    if (!buf_reserve(&text, 1) || name.failed || text.failed) {
+        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+    } else {
+        buf_add_char(&text, '\0');
+        buf_add_char(&name, '\0');
+        rc = pg_prepare(pg, name.data, text.data, ret_err);
+    }
+    buf_done(&name);
+    buf_done(&text);
+    return rc;
+}
+
+static bool is_list(const struct sql_text *statement)
+{
+    return strncmp(statement->name, "list_", 5) == 0 && strstr(statement->text, " DESC");
+}
+
 int prepare_all(struct pg_conn *pg, bool for_writer, struct err *ret_err)
 {
     int rc = pg_exec(pg, session_settings, ret_err);
@@ -21,6 +52,8 @@ int prepare_all(struct pg_conn *pg, bool for_writer, struct err *ret_err)
         rc = pg_exec(pg, writer_settings, ret_err);
     for (int i = 0; rc == 0 && i < SQL_COUNT; i++)
         rc = pg_prepare(pg, sql_texts[i].name, sql_texts[i].text, ret_err);
+    for (int i = 0; rc == 0 && !for_writer && i < SQL_COUNT; i++)
+        rc = is_list(&sql_texts[i]) ? prepare_ascending(pg, &sql_texts[i], ret_err) : 0;
     return rc;
 }
 
@@ -149,6 +182,7 @@ int writer_connect(struct writer *w, bool keep_number, struct err *ret_err)
     pg_close(w->pg);
     w->pg = pg;
     w->backend_pid = pg_backend_pid(pg);
+    pause_read(w);
     if ((rc = load_lanes(w, ret_err)) < 0 || (rc = counters_load(w, ret_err)) < 0)
         return rc;
     w->due_sched_us = 0;

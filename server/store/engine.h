@@ -19,77 +19,13 @@
 #include "pg/pg.h"
 #include "store/feed.h"
 #include "store/hash.h"
+#include "store/lanes.h"
 #include "store/row.h"
 #include "store/sql_text.h"
 #include "store/store.h"
 
 struct writer;
 struct lease;
-
-/* ---- lanes: (queue, job name) pairs ---- */
-/* More (queue, job name) pairs than this are a caller's mistake, such as ids in names; each costs about 2 KiB here. */
-enum { LANES_MAX = 100000 };
-
-struct minute_counters {
-    int64_t dispatched, completed, failed, cancelled, retried, n_runs, run_us_sum, wait_us_sum;
-    int32_t run_hist[HISTOGRAM_BUCKETS], wait_hist[HISTOGRAM_BUCKETS];
-};
-
-/* A place in the order of claims. */
-struct queue_place {
-    int16_t neg_priority;
-    int64_t id;
-};
-
-struct lane {
-    int32_t id;
-    struct span queue, name; /* in the same piece of memory */
-    /* Sessions that serve it, and the one to ask first. */
-    struct store_session **sessions;
-    size_t n_sessions, cap_sessions, next_session;
-    bool backlog; /* jobs may be waiting in the database */
-    bool dry;     /* no session here has credit, as far as is known */
-    /* Nothing waits up to here, in the order of claims, as far as this replica knows; forgotten at each tick. */
-    struct queue_place after;
-    struct queue_place least_put; /* foremost job that was put in since the last claim */
-    /* Counters of this replica: what is committed, and what the present batch adds. */
-    int64_t minute_us; /* of `now`; 0: none */
-    struct minute_counters now, more;
-    int64_t tally[JOB_STATUS_COUNT], tally_more[JOB_STATUS_COUNT];
-    bool touched;
-    struct lane *next_touched, *next_behind;
-    UT_hash_handle hh;     /* by id */
-    UT_hash_handle by_key; /* by queue, NUL, name */
-    char key[];
-};
-
-struct lanes {
-    struct lane *by_id, *by_key;
-    struct lane *touched; /* by the present batch */
-    int32_t newest;       /* largest id */
-    struct buf key;
-};
-
-/* NULL when it is not known here. */
-struct lane *lanes_get(struct lanes *lanes, struct span queue, struct span name);
-struct lane *lanes_by_id(struct lanes *lanes, int32_t id);
-/* Learns of a lane. NULL: out of memory. */
-struct lane *lanes_add(struct writer *w, int32_t id, struct span queue, struct span name);
-/* Lanes that are not known yet have larger ids. A smaller id may show later than a larger one: other replicas commit
- * when they do. So it stays behind the newest by more than can be under way. */
-int32_t lanes_known_to(const struct lanes *lanes);
-void lanes_done(struct lanes *lanes);
-
-/* ---- counters (counters.c) ---- */
-
-void count_change(struct writer *w, struct lane *lane, int from, int to); /* 0: none */
-/* The end of an attempt that ended the job. */
-void count_run(struct writer *w, struct lane *lane, const struct job *job);
-void counters_send(struct writer *w);
-void counters_commit(struct writer *w);
-void counters_drop(struct writer *w);
-/* Forgets what it has and reads the present replica's. 0 or -code. */
-int counters_load(struct writer *w, struct err *ret_err);
 
 /* ---- leases ---- */
 
@@ -111,16 +47,19 @@ struct lease {
     int64_t told_us;              /* monotonic: when the last progress that is not written was told; 0: none is */
     int64_t dirty_us;             /* since when progress waits to be written; 0: none does */
     struct lease *next_dirty, *prev_dirty;
-    struct lease *prev, *next; /* of the session */
-    bool has_state;            /* the job has a row in job_state */
-    bool busy;                 /* the present batch ends it */
+    struct lease *prev, *next;             /* of the session */
+    int64_t heard_us;                      /* monotonic: when its worker last said something about it (heartbeat.c) */
+    struct lease *prev_heart, *next_heart; /* of those whose jobs have a heartbeat time-out */
+    bool has_state;                        /* the job has a row in job_state */
+    bool busy;                             /* the present batch ends it */
     UT_hash_handle hh;
 };
 
 struct leases {
     struct lease *map; /* by job_id */
-    struct lease *dirty_head, *dirty_tail;
-    int64_t checked; /* the last one that leases_check looked at */
+    struct lease *dirty_head, *dirty_tail, *hearts;
+    int64_t heart_look_us; /* monotonic: when the hearts are looked at next */
+    int64_t checked;       /* the last one that leases_check looked at */
 };
 
 /* A lease on job (running); copies. Not in the map yet. NULL: out of memory. */
@@ -290,7 +229,9 @@ struct batch {
     struct pg_result *removed, *lost;
     struct pg_param *lost_sessions; /* in rows.lost: whose leases end now */
     bool sent_lost, sent_promote, want_lost;
-    struct pg_result *late;    /* deadlines that are due */
+    struct pg_result *late; /* deadlines that are due */
+    int64_t *silent;        /* jobs whose heartbeat time-out is over, as far as memory knows */
+    size_t n_silent;
     bool spoilt;               /* upkeep came upon a job that a command of the batch is about: without upkeep, then */
     bool want_unique;          /* a dispatch has a unique key, or a job that has one is put back */
     struct unique_ask *unique; /* plan_unique.c */
@@ -350,6 +291,8 @@ struct writer {
     size_t n_expired;
     bool others;         /* other replicas are alive */
     bool planning;       /* what is told now comes with the batch that is being made */
+    struct span *paused; /* queues (pause.h) */
+    size_t n_paused;
     bool asks_requests;  /* this batch asks who holds its request ids instead of taking them for new */
     int64_t purge_block; /* of the request ids: where the next look for old ones begins */
     bool final;          /* the last batch: only writes what waits in memory */
@@ -446,7 +389,9 @@ void deadline_of_run(struct writer *w, const struct job *job, int64_t token);
 void deadline_send(struct writer *w);
 void deadline_plan(struct writer *w);
 void expire_plan(struct writer *w, const struct pg_result *r, int row); /* a job that was never started */
-void timeout_plan(struct writer *w, struct lease *lease);               /* an attempt that took too long */
+extern const struct job_error run_timeout, heartbeat_timeout;
+/* An attempt that failed by a time-out: one of the two. */
+void timeout_plan(struct writer *w, struct lease *lease, const struct job_error *timeout);
 void finish_prepare(struct writer *w, struct unit *u);
 void finish_plan(struct writer *w, struct unit *u);
 /* Ends a lease by loss or release, of whatever process. */

@@ -1,6 +1,6 @@
 /* The cache of lanes: (queue, job name) pairs with their number, their sessions and their counters. Writer thread. A
  * lane is never changed or deleted in the database, so nothing here grows old. */
-#include "store/engine.h"
+#include "store/pause.h"
 
 static void set_key(struct lanes *lanes, struct span queue, struct span name)
 {
@@ -48,6 +48,7 @@ struct lane *lanes_add(struct writer *w, int32_t id, struct span queue, struct s
     lane->name = span_of(lane->key + queue.len + 1, name.len);
     claim_from_start(lane);
     lane->least_put = (struct queue_place){INT16_MAX, INT64_MAX};
+    lane->paused = pause_holds(w, lane->queue);
     lane->backlog = true; /* until a claim finds nothing */
     HASH_ADD(hh, lanes->by_id, id, sizeof lane->id, lane);
     if (!lane->hh.tbl) {

@@ -1,5 +1,6 @@
 /* The leases of this process in memory: the job as it was when the attempt began, and what has changed since. Progress
  * lives here and is written later. Writer thread. */
+#include "store/heartbeat.h"
 #include "store/plan_log.h"
 #include <assert.h>
 
@@ -90,6 +91,7 @@ bool leases_add(struct writer *w, struct lease *l)
     HASH_ADD(hh, w->leases.map, job_id, sizeof l->job_id, l);
     if (!l->hh.tbl)
         return false;
+    heart_add(w, l);
     link_session(l);
     return true;
 }
@@ -118,6 +120,7 @@ static void set_dirty(struct writer *w, struct lease *l, int64_t now_us)
 void leases_forget(struct writer *w, struct lease *l)
 {
     lease_clean(w, l);
+    heart_remove(w, l);
     unlink_session(l);
     assert(w->leases.map); /* it is in there */
     HASH_DELETE(hh, w->leases.map, l);
@@ -143,7 +146,8 @@ void leases_check(struct writer *w, int64_t now_us)
         if (i == LOOK_MAX)
             break;
         w->leases.checked = l->job_id;
-        if (l->base->job.start_us + lease_timeout_us(w) > now_us)
+        if (l->base->job.start_us + lease_life_us(w, &l->base->job) > now_us &&
+            l->base->job.start_us + lease_timeout_us(w) > now_us)
             continue;
         asked[n++] = l;
         pg_put_int8(jobs, l->job_id);
@@ -250,12 +254,13 @@ static void reported(struct writer *w, struct lease *l, bool news)
     int64_t now = clock_wall_us();
     struct job job;
 
+    heart_beat(l);
     if (!l->session)
-        l->expire_us = now + lease_timeout_us(w);
+        l->expire_us = now + lease_life_us(w, &l->base->job);
     if (news)
         l->revision = job_revision_progress(l->revision);
     /* A renewal alone is written when a third of its time has gone. */
-    if (news || (!l->session && l->expire_us - l->expire_written_us > lease_timeout_us(w) / 3))
+    if (news || (!l->session && l->expire_us - l->expire_written_us > lease_life_us(w, &l->base->job) / 3))
         set_dirty(w, l, now);
     if (!news)
         return;

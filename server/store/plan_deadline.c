@@ -58,7 +58,7 @@ static void plan_row(struct writer *w, const struct pg_result *r, int row)
     if (!lease)
         w->batch.failed_memory = true;
     else
-        timeout_plan(w, lease);
+        timeout_plan(w, lease, &run_timeout);
 }
 
 void deadline_plan(struct writer *w)

@@ -1,7 +1,7 @@
 /* Dispatches within a batch: ids, lanes, request ids, and the choice between a worker that waits and the queue. Writer
  * thread. */
 
-#include "store/engine.h"
+#include "store/heartbeat.h"
 
 static struct store_dispatch *dispatch_of(const struct unit *u)
 {
@@ -201,7 +201,7 @@ static void plan_lease(struct writer *w, struct dispatch_item *item, struct lane
     lease->session = session;
     lease->session_id = session ? session->id : 0;
     if (!session)
-        lease->expire_us = lease->expire_written_us = b->now_us + lease_timeout_us(w);
+        lease->expire_us = lease->expire_written_us = b->now_us + lease_life_us(w, j);
     item->lease_token = session ? 0 : lease->token;
     put_lease(w, lease, j);
     unique_release(w, j);
@@ -228,7 +228,7 @@ void dispatch_plan(struct writer *w, struct unit *u)
                     "there are too many different job names and queues");
             continue;
         }
-        if (!item->start && due && !lane->backlog && !claim_is_behind(w, lane))
+        if (!item->start && due && !lane->paused && !lane->backlog && !claim_is_behind(w, lane))
             session = match_take(lane);
         put_job(w, j, lane);
         count_change(w, lane, 0, JOB_PENDING);

@@ -151,9 +151,14 @@ static struct span worker_actor(struct writer *w, struct span worker)
     return span_str(s);
 }
 
-static const struct job_error run_timeout = {
+const struct job_error run_timeout = {
     .type = SPAN_LIT("RunTimeout"),
     .message = SPAN_LIT("the attempt took longer than the job's run time-out"),
+};
+
+const struct job_error heartbeat_timeout = {
+    .type = SPAN_LIT("HeartbeatTimeout"),
+    .message = SPAN_LIT("the worker said nothing about the job within its heartbeat time-out"),
 };
 
 /* The one place where an attempt ends. error: of this attempt. */
@@ -199,7 +204,8 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
     put_state(w, j, lease->lane, lease->has_state ? JOB_PENDING : 0, lease->token);
     e->job = j;
     e->lease = lease;
-    e->lost = end->outcome == ATTEMPT_LOST || error == &run_timeout; /* the worker does not know */
+    e->lost = end->outcome == ATTEMPT_LOST || error == &run_timeout ||
+              error == &heartbeat_timeout; /* the worker does not know */
     return j->status;
 }
 
@@ -246,11 +252,11 @@ void finish_plan(struct writer *w, struct unit *u)
     f->status = end_attempt(w, lease, &end, &f->error, f->result, worker_actor(w, lease->base->job.worker), reason);
 }
 
-void timeout_plan(struct writer *w, struct lease *lease)
+void timeout_plan(struct writer *w, struct lease *lease, const struct job_error *timeout)
 {
     static const struct attempt_end end = {.outcome = ATTEMPT_FAILED};
 
-    end_attempt(w, lease, &end, &run_timeout, (struct span){NULL, 0}, SPAN_LIT("joblogd"), run_timeout.type);
+    end_attempt(w, lease, &end, timeout, (struct span){NULL, 0}, SPAN_LIT("joblogd"), timeout->type);
 }
 
 void lost_plan(struct writer *w, struct lease *lease, enum attempt_outcome outcome)

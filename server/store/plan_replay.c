@@ -1,6 +1,8 @@
 /* Cancels and retries that are sent again: known by their request ids before the batch begins, since it could not undo
  * that a job was taken out of the queue. One that another replica does meanwhile shows when the id is inserted (23505):
  * then the batch runs again and finds it. Writer thread. */
+#include <assert.h>
+
 #include "store/replay.h"
 
 struct steer_key *steer_key_of(struct store_cmd *cmd)
@@ -21,6 +23,7 @@ static void set_found(struct store_cmd *cmd, const struct pg_result *r, int row)
     struct steer_key *key = steer_key_of(cmd);
     struct span hash = pg_text(r, row, 2);
 
+    assert(key); /* only those with one were asked for */
     key->replayed = pg_int(r, row, 1) == job_of(cmd) && hash.data && hash.len == sizeof key->body_hash &&
                     memcmp(hash.data, key->body_hash, sizeof key->body_hash) == 0;
     key->reused = !key->replayed;

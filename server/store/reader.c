@@ -1,5 +1,6 @@
 /* The reader threads and their queue: queries are served in order of arrival by whichever reader is free. */
 #include <pthread.h>
+#include <stdio.h>
 
 #include "store/job_log.h"
 #include "store/reader.h"
@@ -34,6 +35,14 @@ static int drain_workers(struct reader *r, struct store_worker_drain *cmd, struc
     return rc;
 }
 
+struct pg_result *read_ascending(struct reader *r, enum sql_id id, struct err *ret_err)
+{
+    char name[80];
+
+    snprintf(name, sizeof name, "%s_asc", sql_name(id));
+    return pg_run(r->pg, name, &r->params, ret_err);
+}
+
 static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err)
 {
     switch (cmd->op) {
@@ -43,6 +52,8 @@ static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err
         return read_list(r, (struct store_list *)cmd, ret_err);
     case STORE_STATS:
         return read_stats(r, (struct store_stats *)cmd, ret_err);
+    case STORE_QUEUES:
+        return read_queues(r, (struct store_queues *)cmd, ret_err);
     case STORE_STATUSES:
         return read_statuses(r, (struct store_statuses *)cmd, ret_err);
     case STORE_CLEANUP:

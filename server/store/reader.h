@@ -17,6 +17,7 @@ struct reader {
 int read_get(struct reader *r, struct store_get *cmd, struct err *ret_err);
 int read_list(struct reader *r, struct store_list *cmd, struct err *ret_err);
 int read_stats(struct reader *r, struct store_stats *cmd, struct err *ret_err);
+int read_queues(struct reader *r, struct store_queues *cmd, struct err *ret_err);
 int read_statuses(struct reader *r, struct store_statuses *cmd, struct err *ret_err);
 int read_cleanup(struct reader *r, struct store_cleanup *cmd, struct err *ret_err);
 int read_changes(struct reader *r, struct store_changes *cmd, struct err *ret_err);
@@ -34,6 +35,8 @@ int read_token_used(struct reader *r, struct store_token_used *cmd, struct err *
 
 /* One statement with r->params. NULL and *ret_err on failure. */
 struct pg_result *read_rows(struct reader *r, enum sql_id id, struct err *ret_err);
+/* A list_* statement with its order turned round (connect.c). */
+struct pg_result *read_ascending(struct reader *r, enum sql_id id, struct err *ret_err);
 int read_out_of_memory(struct err *ret_err);
 
 /* ---- parameters (read_scope.c) ---- */

@@ -8,6 +8,7 @@
 
 #include "store/engine.h"
 #include "store/janitor.h"
+#include "store/pause.h"
 
 static void set_defaults(struct store_options *o)
 {
@@ -48,6 +49,7 @@ static void writer_free(struct writer *w)
         session_free(s);
     }
     lanes_done(&w->lanes);
+    pause_done(w);
     rows_done(&w->batch.rows);
     arena_done(&w->batch.arena);
     pg_params_done(&w->params);

@@ -82,6 +82,8 @@ enum store_op {
     STORE_CANCEL,
     STORE_RETRY,
     STORE_LOG_WRITE, /* store/job_log.h */
+    STORE_PAUSE,
+    STORE_RESUME,
     STORE_SESSION_OPEN,
     STORE_SESSION_CREDIT,
     STORE_SESSION_CLOSE,
@@ -94,6 +96,7 @@ enum store_op {
     STORE_WORKER_LIST, /* store/workers.h */
     STORE_WORKER_DRAIN,
     STORE_CLEANUP,
+    STORE_QUEUES,
     STORE_TOKEN_CREATE, /* store/access.h */
     STORE_TOKEN_REVOKE,
     STORE_TOKEN_LIST,
@@ -207,6 +210,13 @@ struct store_retry {
     bool changed; /* out: false when it is a repetition */
 };
 
+/* Stops a queue (STORE_PAUSE): nothing of it is given to a worker from the answer on here, and within a second by other
+ * replicas; or lets it go on (STORE_RESUME). Either may be repeated. */
+struct store_pause {
+    struct store_cmd cmd;
+    struct span queue, actor, reason;
+};
+
 /* ---- workers ---- */
 
 enum delivery_kind { DELIVERY_LEASE, DELIVERY_CANCEL, DELIVERY_LOST };
@@ -278,15 +288,17 @@ struct store_get {
 struct store_list {
     struct store_cmd cmd;
     struct job_filter filter;
-    int64_t before_id; /* only smaller ids; 0: from the newest */
+    bool oldest_first;
+    int64_t before_id; /* only smaller ids, or greater ones with oldest_first; 0: from the newest, or oldest */
     int32_t limit;     /* 1 to 1000 */
     bool with_payload; /* exports need it */
     struct arena *arena;
     /* out */
-    struct job *jobs; /* newest first */
+    struct job *jobs; /* in order */
     size_t n_jobs;
     bool more;              /* there are further ones */
-    int64_t next_before_id; /* with more: where they begin; jobs may be none all the same, when they ceased to match */
+    int64_t next_before_id; /* with more: where they begin; jobs may be none all the same, when they ceased to
+                             * match, or none of those that were looked at fits what no index knows */
 };
 
 /* What happened in a time. */
@@ -337,6 +349,25 @@ struct store_cleanup {
     int64_t counts[JOB_STATUS_COUNT]; /* by status as it was */
     int64_t next_id;
     bool more;
+};
+
+struct queue_info {
+    struct span name;
+    int64_t pause_us; /* 0: it is not paused */
+    struct span pause_actor, pause_reason;
+    int64_t waiting, scheduled, running;
+    int64_t oldest_us; /* dispatch of the oldest that waits; 0: none does */
+};
+
+struct store_queues {
+    struct store_cmd cmd;
+    const struct span *queues; /* none: all */
+    size_t n_queues;
+    struct job_scope scope; /* must not name owners (job_scope_names_owners) */
+    struct arena *arena;
+    /* out: by name; those that had jobs within the scope, or are paused and within it */
+    struct queue_info *infos;
+    size_t n_infos;
 };
 
 struct status_info {

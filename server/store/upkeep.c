@@ -1,6 +1,7 @@
 /* What the store does without being asked: writes progress and signs of life, promotes scheduled jobs, ends leases
  * whose time is over, and looks at what other replicas did. Writer thread. */
-#include "store/engine.h"
+#include "store/heartbeat.h"
+#include "store/pause.h"
 
 enum {
     WRITE_PROGRESS_US = 200 * 1000, /* and the batch that is under way: within 250 ms */
@@ -49,7 +50,7 @@ bool upkeep_due(struct writer *w, int64_t now_us)
         return false;
     if (pg_lost(w->pg))
         return true; /* to mend it */
-    if (w->due_sched_us <= now_us || w->due_deadline_us <= now_us || w->n_expired || w->unknown)
+    if (w->due_sched_us <= now_us || w->due_deadline_us <= now_us || w->n_expired || w->unknown || heart_due(w))
         return true;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US <= now_us)
         return true;
@@ -73,6 +74,8 @@ int64_t upkeep_next_us(struct writer *w)
         next = w->due_sched_us;
     if (w->due_deadline_us < next)
         next = w->due_deadline_us;
+    if (heart_next_us(w) < next)
+        next = heart_next_us(w);
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US < next)
         next = w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US;
     if (atomic_load_explicit(&w->store->look, memory_order_relaxed) && w->due_hint_us < next)
@@ -111,6 +114,7 @@ void upkeep_prepare(struct writer *w)
         return;
     if (w->due_look_us <= b->now_us)
         look_at_sessions(w);
+    heart_prepare(w);
     for (struct store_session *s = w->unknown ? w->sessions : NULL; s; s = s->next)
         put_lost_session(w, s->id);
     if (w->unknown)
@@ -164,7 +168,10 @@ static void plan_lost(struct writer *w, const struct pg_result *r)
         well = l->session && !l->session->closing && !l->session->expired;
         if (well && !stray)
             continue;
-        lost_plan(w, l, well || (l->session && l->session->closing) ? ATTEMPT_RELEASED : ATTEMPT_LOST);
+        if (l->session_id == 0 && l->base->job.heartbeat_timeout_us)
+            timeout_plan(w, l, &heartbeat_timeout);
+        else
+            lost_plan(w, l, well || (l->session && l->session->closing) ? ATTEMPT_RELEASED : ATTEMPT_LOST);
     }
 }
 
@@ -184,6 +191,7 @@ void upkeep_plan(struct writer *w, bool upkeep)
     struct batch *b = &w->batch;
 
     deadline_plan(w);
+    heart_plan(w);
     plan_lost(w, b->lost);
     for (struct lease *l = upkeep ? w->leases.dirty_head : NULL; l; l = l->next_dirty) {
         if (l->dirty_us + WRITE_PROGRESS_US > b->now_us && !w->final)
@@ -432,6 +440,7 @@ void upkeep_look(struct writer *w, int64_t now_us)
     if (pg_lost(w->pg) || (!w->sessions && !w->leases.map))
         return;
     read_lanes(w);
+    pause_read(w);
     read_backlog(w);
     read_cancels(w, now_us);
     read_drains(w);
@@ -444,6 +453,7 @@ void upkeep_tick(struct writer *w, int64_t now_us)
     if (pg_lost(w->pg))
         return;
     read_lanes(w);
+    pause_read(w);
     read_backlog(w);
     read_schedule(w);
     read_cancels(w, now_us);

@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "store/engine.h"
 #include "store/job_log.h"
+#include "store/pause.h"
 
 /* Together with batch_max a bound on what one transaction sends. */
 enum { BATCH_BYTES_MAX = 16 << 20 };
@@ -69,6 +69,10 @@ static void post(struct writer *w, struct store_cmd *cmd)
 static bool answer_now(struct writer *w, struct store_cmd *cmd)
 {
     cmd->err = ERR_NONE;
+    if (cmd->op == STORE_PAUSE || cmd->op == STORE_RESUME) {
+        pause_set(w, (struct store_pause *)cmd, &cmd->err);
+        return true;
+    }
     if (cmd->op == STORE_SESSION_CREDIT) {
         struct store_session_credit *c = (struct store_session_credit *)cmd;
         if (c->draining)

@@ -80,7 +80,7 @@ complains 'there is no command "nonsense"'
 expect 2 joblog export
 complains "export start"
 for command in dispatch list show watch logs cancel retry stats cleanup statuses worker "export start" "export list" "export show" \
-    "export watch" "export download" "export cancel" "export types" help version; do
+    "export watch" "export download" "export cancel" "export types" "queue list" "queue pause" "queue resume" help version; do
     # shellcheck disable=SC2086
     expect 0 joblog $command --help
     says "Usage: joblog $command"
@@ -383,6 +383,44 @@ expect 0 joblog retry --queue bulk
 says "0 jobs put back"
 expect 0 joblog cancel --queue bulk
 expect 3 joblog cancel "$third" 123 "$fourth" --json
+
+# ---- queues
+
+expect 2 joblog queue pause
+expect 0 joblog queue pause paused --reason "mail server is down"
+says "paused paused, 0 waiting, 0 running"
+expect 0 joblog dispatch mail --queue paused --payload '{"user":{"id":42}}' --heartbeat-timeout 90s --max-attempts 3 --delays 1s,2s
+id=$out
+expect 0 joblog queue list
+says "PAUSED"
+says "mail server is down"
+expect 0 joblog queue list paused --json
+json name paused
+json paused true
+json waiting 1
+expect 0 joblog queue resume paused --json
+json paused false
+expect 5 joblog queue pause "$(printf 'x%.0s' {1..201})"
+
+# ---- filters
+
+expect 0 joblog list --queue paused --payload user.id=42 --json
+json id "$id"
+json backoff list
+json heartbeat_timeout_ms 90000
+expect 0 joblog show "$id"
+says "at most 1m30s"
+expect 0 joblog list --queue paused --payload user.id~4 --oldest-first --since 1h --json
+json id "$id"
+expect 0 joblog list --queue paused --payload user.id=7
+complains "no jobs"
+expect 2 joblog list --payload =7
+complains "must be PATH=VALUE"
+expect 2 joblog list --since 1h --after 2026-01-01
+expect 0 joblog list --queue paused --error Smtp --error-text away --started-since 1h --ended-since 1h --before 2100-01-01
+complains "no jobs"
+expect 0 joblog cancel --queue paused --payload user.id=42
+says "1 job cancelled"
 [ "$("$bin/json_get" status <<<"$out" | sort | uniq -c | tr -s ' ')" = " 2 cancelled" ] || fail "the others are cancelled"
 
 # ---- the worker that runs a shell command

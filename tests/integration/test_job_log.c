@@ -304,6 +304,11 @@ static void wrong_delays_and_time_outs_are_named(void **state)
     spec.run_timeout = &bad;
     bad.seconds = INT64_C(366) * 86400;
     expect_refused(&spec, "job.run_timeout");
+    spec.run_timeout = NULL;
+    spec.heartbeat_timeout = &bad;
+    expect_refused(&spec, "job.heartbeat_timeout");
+    bad.seconds = -1;
+    expect_refused(&spec, "job.heartbeat_timeout");
 }
 
 static void time_outs_end_what_does_not_end_by_itself(void **state)
@@ -316,6 +321,7 @@ static void time_outs_end_what_does_not_end_by_itself(void **state)
     later.seconds = 3600;
     spec.start_timeout = &soon;
     spec.run_timeout = &later;
+    spec.heartbeat_timeout = &later;
     int64_t id = must_dispatch(channel, &spec);
     struct crpc_stream *watch = must_watch(channel, id, 0, false);
     for (Joblog__V1__WatchJobResponse *r; (r = watch_next(watch, &err)) != NULL; crpc_message_free(&r->base))
@@ -325,6 +331,7 @@ static void time_outs_end_what_does_not_end_by_itself(void **state)
     Joblog__V1__Job *job = call_get(channel, id, true, NULL);
     assert_int_equal(job->status, CANCELLED);
     assert_int_equal(job->run_timeout->seconds, later.seconds);
+    assert_int_equal(job->heartbeat_timeout->seconds, later.seconds);
     assert_string_equal(job->transitions[job->n_transitions - 1]->reason, "expired");
     job_free(job);
     spec.start_timeout = NULL;

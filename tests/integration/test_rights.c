@@ -58,6 +58,9 @@ static const struct line {
     {"JobLogService/CancelJobs", D, NOTHING, false},
     {"JobLogService/RetryJobs", D, NOTHING, false},
     {"JobLogService/GetJobLog", D | V, PENDING, false},
+    {"JobLogService/PauseQueue", 0, NOTHING, false},
+    {"JobLogService/ResumeQueue", 0, NOTHING, false},
+    {"JobLogService/ListQueues", D | V, NOTHING, false},
     {"JobLogService/ListJobStatuses", KNOWN, NOTHING, false},
     {"JobLogService/GetJobStats", D | V, NOTHING, false},
     {"JobLogService/CleanupJobs", 0, NOTHING, false},
@@ -283,17 +286,11 @@ static ProtobufCMessage *request_of(const struct crpc_method *method, struct mad
     set_id(m, "id", object.id);
     set_id(m, "job_id", object.id);
     set_id(m, "lease_token", object.token);
-    if ((part = field_of(m, "job")) != NULL)
-        *part = &spec;
-    if ((part = field_of(m, "hello")) != NULL)
-        *part = &hello;
-    if ((part = field_of(m, "progress")) != NULL)
-        *part = &progress;
-    if ((part = field_of(m, "complete")) != NULL)
-        *part = &complete;
-    if ((part = field_of(m, "fail")) != NULL)
-        *part = &fail;
-    if ((part = field_of(m, "export_type")) != NULL)
+    void *const parts[] = {&spec, &hello, &progress, &complete, &fail};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if ((part = field_of(m, (const char *[]){"job", "hello", "progress", "complete", "fail"}[i])) != NULL)
+            *part = parts[i];
+    if ((part = field_of(m, "export_type")) != NULL || (part = field_of(m, "queue")) != NULL)
         *part = (void *)"lanes";
     if ((part = field_of(m, "filter")) != NULL && field_of(m, "dry_run"))
         *part = &elsewhere;
@@ -391,7 +388,8 @@ static void expect_refused(const struct crpc_method *method, size_t caller, stru
 /* Streams and statistics that are not for those who see some owners only, whatever their role. */
 static bool is_for_all_owners(const struct crpc_method *method)
 {
-    return strcmp(method->name, "Work") == 0 || strcmp(method->name, "GetJobStats") == 0;
+    return strcmp(method->name, "Work") == 0 || strcmp(method->name, "GetJobStats") == 0 ||
+           strcmp(method->name, "ListQueues") == 0;
 }
 
 static void expect_done(const struct crpc_method *method, const struct line *line, size_t caller, struct err err)

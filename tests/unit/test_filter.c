@@ -61,6 +61,72 @@ static void test_each_part(void **state)
     assert_false(matches((struct job_filter){.create_before_us = ID_EPOCH_US + 5000000}));
 }
 
+static bool failed_matches(struct job_filter f)
+{
+    struct job j = a_job();
+
+    j.status = JOB_FAILED;
+    j.error = (struct job_error){.type = SPAN_LIT("Smtp"), .message = SPAN_LIT("host mx1 is away")};
+    j.start_us = 1000;
+    j.end_us = 2000;
+    return job_filter_matches(&f, &j);
+}
+
+static void test_errors_and_times(void **state)
+{
+    struct span types[] = {SPAN_LIT("Disk"), SPAN_LIT("Smtp")};
+
+    (void)state;
+    assert_true(failed_matches((struct job_filter){.error_types = types, .n_error_types = 2}));
+    assert_false(failed_matches((struct job_filter){.error_types = types, .n_error_types = 1}));
+    assert_false(matches((struct job_filter){.error_types = types, .n_error_types = 2}));
+    assert_true(failed_matches((struct job_filter){.error_text = SPAN_LIT("mx1")}));
+    assert_true(failed_matches((struct job_filter){.error_text = SPAN_LIT("host mx1 is away")}));
+    assert_false(failed_matches((struct job_filter){.error_text = SPAN_LIT("host mx1 is away.")}));
+    assert_false(failed_matches((struct job_filter){.error_text = SPAN_LIT("MX1")}));
+    assert_false(matches((struct job_filter){.error_text = SPAN_LIT("m")}));
+    assert_true(failed_matches((struct job_filter){.start_from_us = 1000, .start_before_us = 1001}));
+    assert_false(failed_matches((struct job_filter){.start_before_us = 1000}));
+    assert_false(failed_matches((struct job_filter){.start_from_us = 1001}));
+    assert_true(failed_matches((struct job_filter){.end_from_us = 2000, .end_before_us = 2001}));
+    assert_false(failed_matches((struct job_filter){.end_before_us = 2000}));
+    assert_false(failed_matches((struct job_filter){.end_from_us = 2001}));
+    /* What has not ended is in no range of ends. */
+    assert_false(matches((struct job_filter){.end_before_us = INT64_MAX}));
+    assert_true(job_filter_is_empty(&(struct job_filter){.n_ids = 0}));
+    assert_false(job_filter_is_empty(&(struct job_filter){.error_text = SPAN_LIT("x")}));
+    assert_false(job_filter_is_empty(&(struct job_filter){.n_error_types = 1}));
+    assert_false(job_filter_is_empty(&(struct job_filter){.status_mask = 2}));
+}
+
+static void test_parts_that_no_index_knows_are_hashed(void **state)
+{
+    struct span type = SPAN_LIT("E");
+    const struct payload_match a = {.path = SPAN_LIT("a"), .has_equals = true, .text = SPAN_LIT("1")};
+    const struct payload_match b = {.path = SPAN_LIT("a"), .has_contains = true, .text = SPAN_LIT("1")};
+    const struct job_filter all[] = {{.n_ids = 0},
+                                     {.error_types = &type, .n_error_types = 1},
+                                     {.error_text = SPAN_LIT("E")},
+                                     {.start_from_us = 1},
+                                     {.start_before_us = 1},
+                                     {.end_from_us = 1},
+                                     {.end_before_us = 1},
+                                     {.payload = &a, .n_payload = 1},
+                                     {.payload = &b, .n_payload = 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct arena arena;
+        struct job_filter copy;
+        arena_init(&arena, NULL, 0, 0);
+        assert_true(job_filter_copy(&arena, &all[i], &copy));
+        assert_true(job_filter_hash(&copy) == job_filter_hash(&all[i]));
+        for (size_t k = 0; k < i; k++)
+            assert_true(job_filter_hash(&all[k]) != job_filter_hash(&copy));
+        arena_done(&arena);
+    }
+}
+
 static void test_copy_is_deep_and_hash_tells_filters_apart(void **state)
 {
     char name[] = "mail", owner[] = "ana";
@@ -97,6 +163,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_part),
+        cmocka_unit_test(test_errors_and_times),
+        cmocka_unit_test(test_parts_that_no_index_knows_are_hashed),
         cmocka_unit_test(test_copy_is_deep_and_hash_tells_filters_apart),
     };
 

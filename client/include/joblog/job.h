@@ -79,8 +79,9 @@ struct joblog_spec {
     const char *unique_key;                /* at most one job of this name holds it; NULL: none */
     enum joblog_unique_scope unique_scope; /* NOT_FINAL */
     int64_t unique_period_ms;              /* of PERIOD */
-    int64_t start_timeout_ms; /* CANCELLED ("expired") if never started this long after it might run; 0: never */
-    int64_t run_timeout_ms;   /* an attempt that takes longer fails ("RunTimeout"); 0: never */
+    int64_t start_timeout_ms;     /* CANCELLED ("expired") if never started this long after it might run; 0: never */
+    int64_t run_timeout_ms;       /* an attempt that takes longer fails ("RunTimeout"); 0: never */
+    int64_t heartbeat_timeout_ms; /* so does one that its worker says nothing about ("HeartbeatTimeout"); 0: never */
     enum joblog_on_conflict on_conflict; /* REJECT */
 };
 
@@ -116,6 +117,12 @@ struct joblog_job {
     int64_t eta_us;
     const char *error_type, *error_message, *stack_trace; /* stack_trace: FULL view */
     int attempt, max_attempts;
+    enum joblog_backoff backoff;
+    int64_t initial_backoff_ms, max_backoff_ms;
+    double backoff_multiplier, backoff_jitter;
+    const int64_t *delays_ms; /* of LIST */
+    size_t n_delays;
+    int64_t start_timeout_ms, run_timeout_ms, heartbeat_timeout_ms; /* 0: none */
     int64_t create_us, run_us, start_us, end_us;
     int64_t wait_us, execution_us;
     int64_t revision;
@@ -125,7 +132,6 @@ struct joblog_job {
     size_t n_attempts;
     const struct joblog_transition *transitions; /* FULL view */
     size_t n_transitions;
-    int64_t start_timeout_ms, run_timeout_ms; /* as dispatched; 0: none */
 };
 
 /* Takes NULL. */

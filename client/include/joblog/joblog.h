@@ -26,6 +26,7 @@
 #include "joblog/job.h"
 #include "joblog/log.h"
 #include "joblog/query.h"
+#include "joblog/queue.h"
 #include "joblog/watch.h"
 #include "joblog/worker.h"
 #include "joblog/workers.h"

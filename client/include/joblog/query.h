@@ -10,6 +10,12 @@
 
 JOBLOG_BEGIN_DECLS
 
+/* A value within a payload. equals NULL and contains NULL: any value but null. Texts as case has them. */
+struct joblog_payload_match {
+    const char *path; /* keys and subscripts with dots between: "items.0.sku" */
+    const char *equals, *contains;
+};
+
 /* Which jobs: all that is set must hold; within an array any one. All borrowed. */
 struct joblog_filter {
     const int64_t *ids;
@@ -24,17 +30,30 @@ struct joblog_filter {
     const struct joblog_label *labels;
     size_t n_labels;
     int64_t create_from_us, create_before_us;
+    const char *const *error_types; /* of the last error */
+    size_t n_error_types;
+    const char *error_text; /* within its message */
+    /* Not for watches. A list looks for them among the jobs that fit the rest, so that pages may be short or empty. */
+    const struct joblog_payload_match *payload;
+    size_t n_payload;
+    int64_t start_from_us, start_before_us, end_from_us, end_before_us;
 };
 
+enum joblog_order { JOBLOG_NEWEST_FIRST = 1, JOBLOG_OLDEST_FIRST = 2 }; /* by the time of dispatch */
+
 struct joblog_list {
-    struct joblog_job *jobs; /* an array, newest first */
-    size_t n_jobs;
-    char *next_page_token; /* "" on the last page */
+    struct joblog_job *jobs; /* an array, in order */
+    size_t n_jobs;           /* may be none, and yet there are further pages */
+    char *next_page_token;   /* "" on the last page */
 };
 
 /* One page. filter NULL: all; page_size 0: 50; page_token NULL: the first. Gives the list. */
 JOBLOG_API int joblog_list_jobs(struct joblog_client *client, const struct joblog_filter *filter, int page_size,
                                 const char *page_token, struct joblog_list **ret_list, struct joblog_error *error);
+/* The same in an order; a page token is one of its filter and order. */
+JOBLOG_API int joblog_list_jobs_in_order(struct joblog_client *client, const struct joblog_filter *filter,
+                                         enum joblog_order order, int page_size, const char *page_token,
+                                         struct joblog_list **ret_list, struct joblog_error *error);
 /* With its jobs. Takes NULL. */
 JOBLOG_API void joblog_list_free(struct joblog_list *list);
 
