@@ -19,11 +19,14 @@ bool sha256_hex(EVP_MD_CTX *digest, char hex[SHA256_HEX_SIZE])
     return true;
 }
 
+enum { DAMAGED_TRIES = 3 /* a piece that comes damaged as often is so where it lies */ };
+
 struct progress {
     int64_t total; /* -1: not known yet */
     char sha256[SHA256_HEX_SIZE];
     bool moved;      /* something has come since the stream was opened */
     bool ever_moved; /* something has come at all */
+    int n_damaged;   /* streams that ended with a damaged piece */
 };
 
 static int take_piece(struct download *d, struct progress *p, const Joblog__V1__DownloadExportResponse *m,
@@ -49,6 +52,13 @@ static int take_piece(struct download *d, struct progress *p, const Joblog__V1__
     return 0;
 }
 
+/* What has been given to the sink is whole: the next stream may bring the rest. */
+static bool is_damage(const struct err *e)
+{
+    return e->code == ERR_DATA_LOSS && (strcmp(e->reason, "WRONG_CRC") == 0 || strcmp(e->reason, "TRUNCATED") == 0 ||
+                                        strcmp(e->reason, "EXPORT_DAMAGED") == 0);
+}
+
 /* One stream to its end. 0, or -code; *ret_final: trying again is of no use. */
 static int read_stream(struct download *d, struct progress *p, bool *ret_final, struct err *ret_err)
 {
@@ -70,7 +80,7 @@ static int read_stream(struct download *d, struct progress *p, bool *ret_final, 
         int taken = take_piece(d, p, m, ret_err);
         crpc_message_free(&m->base);
         if (taken < 0) {
-            *ret_final = true;
+            *ret_final = !is_damage(ret_err);
             rc = taken;
             break;
         }
@@ -102,8 +112,9 @@ int download_run(struct download *d, struct err *ret_err)
         if (strcmp(e.reason, "EXPORT_RESTARTED") == 0 && d->offset > 0)
             final = true;
         /* A download that was under way goes on after a cut also for a client that wants no retries. */
+        bool again = stream_was_cut(&e) || (is_damage(&e) && ++p.n_damaged < DAMAGED_TRIES);
         bool retries = d->client->retry || p.ever_moved;
-        if (final || !stream_was_cut(&e) || !retries || clock_mono_ms() + pause > give_up_ms) {
+        if (final || !again || !retries || clock_mono_ms() + pause > give_up_ms) {
             *ret_err = e;
             return -(int)e.code;
         }

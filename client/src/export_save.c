@@ -1,5 +1,6 @@
 /* Downloading an export into a file: into PATH.part first, which a later call goes on with; the file gets its name when
- * all of it is there, checked and on disk. Runs on the caller's thread. */
+ * all of it is there, checked and on disk. What is there of it stays, whatever goes wrong, unless its sum is. Runs on
+ * the caller's thread. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -91,17 +92,56 @@ static int follow_file(struct joblog_client *client, int64_t id, int fd, struct 
     }
 }
 
+/* The file's part; through no link, and nothing but a regular file. Or -code. */
+static int open_part(const char *part, bool *ret_resumed, struct err *ret_err)
+{
+    struct stat st;
+    int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        int rc = file_error(ret_err, errno, "could not open the file");
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        close(fd);
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, "FILE", "%s is there and is not a regular file", part);
+    }
+    *ret_resumed = st.st_size > 0;
+    return fd;
+}
+
+/* Makes the name of a file in its directory last. Where that cannot be done it lasts as the system pleases. */
+static void sync_directory(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = mem_strdup(slash ? path : ".");
+    if (dir && slash)
+        dir[slash == path ? 1 : slash - path] = '\0';
+    int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        int rc = fsync(fd);
+        (void)rc;
+        close(fd);
+    }
+    mem_free(dir);
+}
+
+static bool is_wrong_sum(const struct err *err)
+{
+    return err->code == ERR_DATA_LOSS && strcmp(err->reason, "WRONG_SUM") == 0;
+}
+
 static int save(struct joblog_client *client, int64_t id, const char *path, const char *part, bool follow,
                 struct err *ret_err)
 {
-    int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    bool resumed = false;
+    int fd = open_part(part, &resumed, ret_err);
     if (fd < 0)
-        return file_error(ret_err, errno, "could not open the file");
-    struct stat st;
-    bool resumed = fstat(fd, &st) == 0 && st.st_size > 0;
+        return fd;
     int rc = follow ? follow_file(client, id, fd, ret_err) : fill_file(client, id, fd, false, ret_err);
     /* What was there is of another export, or damaged: once more from the start. */
-    if (!follow && resumed && (rc == -ERR_OUT_OF_RANGE || rc == -ERR_DATA_LOSS)) {
+    if (!follow && resumed && (rc == -ERR_OUT_OF_RANGE || is_wrong_sum(ret_err))) {
         *ret_err = ERR_NONE;
         rc = ftruncate(fd, 0) == 0 ? fill_file(client, id, fd, false, ret_err)
                                    : file_error(ret_err, errno, "could not empty the file");
@@ -111,8 +151,10 @@ static int save(struct joblog_client *client, int64_t id, const char *path, cons
     close(fd);
     if (rc == 0 && rename(part, path) != 0)
         rc = file_error(ret_err, errno, "could not rename the file");
+    if (rc == 0)
+        sync_directory(path);
     /* A file with the wrong sum would be wrong for ever. */
-    if (rc == -ERR_DATA_LOSS)
+    if (rc < 0 && is_wrong_sum(ret_err))
         unlink(part);
     return rc;
 }

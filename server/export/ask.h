@@ -1,6 +1,7 @@
 /* What the handlers of ExportService ask about files: answered by a few threads with connections of their own, so that
- * downloads never hold up the store's readers. A question is a struct of the caller's that must stay valid, with all
- * that it points to, until its `done` tag is posted (exactly once); before that `err` is filled. */
+ * downloads never hold up the store's readers; and neither chunks nor deletions hold up the short questions. A question
+ * is a struct of the caller's that must stay valid, with all that it points to, until its `done` tag is posted (exactly
+ * once); before that `err` is filled. */
 #ifndef EXPORT_ASK_H
 #define EXPORT_ASK_H
 
@@ -36,6 +37,7 @@ struct export_ask_chunk {
     struct export_ask ask;
     struct export_file file; /* job_id, token, storage, chunk_bytes, state: THERE: seq is within its size */
     int32_t seq;
+    bool ahead;              /* not needed yet: only while there is much room for chunks */
     struct chunk_data chunk; /* out; chunk_data_done, also before the next question */
 };
 
@@ -54,7 +56,8 @@ struct export_ask_delete {
     int64_t job_id;
 };
 
-/* Any thread. 0; -RESOURCE_EXHAUSTED (too many wait), -UNAVAILABLE (stopping) and *ret_err: then done never fires. */
+/* Any thread. 0; -RESOURCE_EXHAUSTED (too many wait; reason DOWNLOAD_ROOM: no memory for a chunk at present),
+ * -UNAVAILABLE (stopping) and *ret_err: then done never fires. */
 int export_ask(struct exports *exports, struct export_ask *ask, struct err *ret_err);
 
 #endif

@@ -9,16 +9,34 @@
 #include "base/crc32c.h"
 #include "core/id.h"
 #include "export/chunk_book.h"
+#include "export/room.h"
 
 enum {
-    THREADS = 2,         /* one more than the processors that PostgreSQL leaves on a small machine */
-    WAITING_MAX = 10000, /* two a download, and max-calls is of that order */
+    THREADS = 4,         /* of all lanes */
+    WAITING_MAX = 10000, /* in a lane: three a download, and max-calls is of that order */
+    COME_AGAIN_MS = 1000,
     DAY_S = 24 * 3600,
     OPEN_DAYS = 30 /* an export that has waited for longer is not counted as running */
 };
 
+/* What takes long does not go before what does not. */
+enum lane { LANE_SHORT, LANE_CHUNKS, LANE_DELETES, LANE_COUNT };
+static const enum lane lanes[] = {[EXPORT_ASK_FILES] = LANE_SHORT,
+                                  [EXPORT_ASK_USAGE] = LANE_SHORT,
+                                  [EXPORT_ASK_CHUNK] = LANE_CHUNKS,
+                                  [EXPORT_ASK_DELETE] = LANE_DELETES};
+/* Chunks: one more than the processors that PostgreSQL leaves on a small machine. */
+static const enum lane lane_of_thread[THREADS] = {LANE_SHORT, LANE_CHUNKS, LANE_CHUNKS, LANE_DELETES};
+
+struct queue {
+    pthread_cond_t more;
+    struct mpsc_node *head, **tail;
+    unsigned n_waiting;
+};
+
 struct asker {
     struct export_askers *all;
+    struct queue *queue;
     pthread_t thread;
     struct pg_conn *pg;
     struct pg_params params;
@@ -28,10 +46,10 @@ struct export_askers {
     const struct chunk_store *stores;
     const char *uri;
     pthread_mutex_t lock;
-    pthread_cond_t more;
-    struct mpsc_node *head, **tail;
-    unsigned n_waiting, n_threads;
+    struct queue queues[LANE_COUNT];
+    unsigned n_threads;
     bool stopping;
+    struct export_room *room;
     struct asker askers[THREADS];
 };
 
@@ -101,7 +119,7 @@ static int missing_chunk(struct asker *a, const struct export_ask_chunk *ask, st
     return known ? chunk_damaged(ask->seq, err) : -ERR_NOT_FOUND;
 }
 
-static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
+static int find_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
 {
     const struct chunk_store *store = &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
     struct chunk_owner owner = {ask->file.job_id, ask->file.token};
@@ -115,6 +133,17 @@ static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct er
         return rc;
     chunk_data_done(&ask->chunk);
     return chunk_damaged(ask->seq, err);
+}
+
+/* Room was taken for it when it was asked for. */
+static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
+{
+    int rc = find_chunk(a, ask, err);
+    if (rc == 0 && !export_room_hang(a->all->room, ask->file.chunk_bytes, &ask->chunk)) {
+        chunk_data_done(&ask->chunk);
+        rc = no_memory(err);
+    }
+    return rc;
 }
 
 static int answer_usage(struct asker *a, struct export_ask_usage *ask, struct err *err)
@@ -177,7 +206,8 @@ static int connect(struct asker *a, struct err *err)
         return 0;
     pg_close(a->pg);
     a->pg = NULL;
-    return chunk_book_open(a->all->uri, "joblogd export readers", &a->pg, err);
+    int rc = chunk_book_open(a->all->uri, "joblogd export readers", &a->pg, err);
+    return rc != 0 ? rc : pg_exec(a->pg, "SET statement_timeout = '30s'", err);
 }
 
 /* A connection that was lost while nobody used it shows at the next question, which is then asked once more. */
@@ -194,23 +224,26 @@ static void serve(struct asker *a, struct export_ask *ask)
             break;
     }
     ask->err = rc < 0 ? err : ERR_NONE;
+    if (rc < 0 && ask->op == EXPORT_ASK_CHUNK)
+        export_room_give(a->all->room, ((struct export_ask_chunk *)ask)->file.chunk_bytes);
 }
 
 static void *asker_main(void *user)
 {
     struct asker *a = user;
     struct export_askers *all = a->all;
+    struct queue *q = a->queue;
     pthread_mutex_lock(&all->lock);
     for (;;) {
-        while (!all->head && !all->stopping)
-            pthread_cond_wait(&all->more, &all->lock);
-        struct mpsc_node *node = all->head;
+        while (!q->head && !all->stopping)
+            pthread_cond_wait(&q->more, &all->lock);
+        struct mpsc_node *node = q->head;
         if (!node)
             break;
-        all->head = node->next;
-        if (!all->head)
-            all->tail = &all->head;
-        all->n_waiting--;
+        q->head = node->next;
+        if (!q->head)
+            q->tail = &q->head;
+        q->n_waiting--;
         pthread_mutex_unlock(&all->lock);
         struct export_ask *ask = (struct export_ask *)((char *)node - offsetof(struct export_ask, node));
         serve(a, ask);
@@ -221,20 +254,27 @@ static void *asker_main(void *user)
     return NULL;
 }
 
-int export_askers_start(const struct chunk_store *stores, const char *uri, struct export_askers **ret,
-                        struct err *ret_err)
+int export_askers_start(const struct chunk_store *stores, const char *uri, int64_t room_bytes,
+                        struct export_askers **ret, struct err *ret_err)
 {
     struct export_askers *all = mem_zalloc(sizeof *all);
     if (!all)
         return no_memory(ret_err);
     all->stores = stores;
     all->uri = uri;
-    all->tail = &all->head;
     pthread_mutex_init(&all->lock, NULL);
-    pthread_cond_init(&all->more, NULL);
+    for (int i = 0; i < LANE_COUNT; i++) {
+        all->queues[i].tail = &all->queues[i].head;
+        pthread_cond_init(&all->queues[i].more, NULL);
+    }
+    if (!(all->room = export_room_new(room_bytes))) {
+        export_askers_stop(all);
+        return no_memory(ret_err);
+    }
     while (all->n_threads < THREADS) {
         struct asker *a = &all->askers[all->n_threads];
         a->all = all;
+        a->queue = &all->queues[lane_of_thread[all->n_threads]];
         if (pthread_create(&a->thread, NULL, asker_main, a) != 0) {
             export_askers_stop(all);
             return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start a thread");
@@ -251,34 +291,52 @@ void export_askers_stop(struct export_askers *all)
         return;
     pthread_mutex_lock(&all->lock);
     all->stopping = true;
-    pthread_cond_broadcast(&all->more);
+    for (int i = 0; i < LANE_COUNT; i++)
+        pthread_cond_broadcast(&all->queues[i].more);
     pthread_mutex_unlock(&all->lock);
     for (unsigned i = 0; i < all->n_threads; i++) {
         pthread_join(all->askers[i].thread, NULL);
         pg_close(all->askers[i].pg);
         pg_params_done(&all->askers[i].params);
     }
-    pthread_cond_destroy(&all->more);
+    for (int i = 0; i < LANE_COUNT; i++)
+        pthread_cond_destroy(&all->queues[i].more);
+    export_room_free(all->room);
     pthread_mutex_destroy(&all->lock);
     mem_free(all);
 }
 
+static int come_again(struct err *err, const char *reason, const char *text)
+{
+    err_set(err, ERR_RESOURCE_EXHAUSTED, reason, "%s", text);
+    if (err)
+        err->retry_after_ms = COME_AGAIN_MS;
+    return -ERR_RESOURCE_EXHAUSTED;
+}
+
+/* With the lock held. */
+static int put(struct export_askers *all, struct queue *q, struct export_ask *ask, struct err *err)
+{
+    const struct export_ask_chunk *chunk = ask->op == EXPORT_ASK_CHUNK ? (const struct export_ask_chunk *)ask : NULL;
+    if (all->stopping)
+        return err_set(err, ERR_UNAVAILABLE, "SERVER_DRAINING", "the server is stopping");
+    if (q->n_waiting >= WAITING_MAX)
+        return come_again(err, "QUEUE_FULL", "too many ask for exports");
+    if (chunk && !export_room_take(all->room, chunk->file.chunk_bytes, chunk->ahead))
+        return come_again(err, "DOWNLOAD_ROOM", "the downloads under way take all the memory there is for them");
+    *q->tail = &ask->node;
+    q->tail = &ask->node.next;
+    q->n_waiting++;
+    pthread_cond_signal(&q->more);
+    return 0;
+}
+
 int export_askers_put(struct export_askers *all, struct export_ask *ask, struct err *ret_err)
 {
-    int rc = 0;
     ask->err = ERR_NONE;
     ask->node.next = NULL;
     pthread_mutex_lock(&all->lock);
-    if (all->stopping) {
-        rc = err_set(ret_err, ERR_UNAVAILABLE, "SERVER_DRAINING", "the server is stopping");
-    } else if (all->n_waiting >= WAITING_MAX) {
-        rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "QUEUE_FULL", "too many downloads");
-    } else {
-        *all->tail = &ask->node;
-        all->tail = &ask->node.next;
-        all->n_waiting++;
-        pthread_cond_signal(&all->more);
-    }
+    int rc = put(all, &all->queues[lanes[ask->op]], ask, ret_err);
     pthread_mutex_unlock(&all->lock);
     return rc;
 }

@@ -6,9 +6,10 @@
 
 struct export_askers;
 
-/* stores: by enum export_storage, those that are there have a uri; kept. Gives *ret (export_askers_stop). */
-int export_askers_start(const struct chunk_store *stores, const char *uri, struct export_askers **ret,
-                        struct err *ret_err);
+/* stores: by enum export_storage, those that are there have a uri; kept. room_bytes: what chunks of downloads may take
+ * together. Gives *ret (export_askers_stop). */
+int export_askers_start(const struct chunk_store *stores, const char *uri, int64_t room_bytes,
+                        struct export_askers **ret, struct err *ret_err);
 /* Answers what waits, then ends the threads. Takes NULL. */
 void export_askers_stop(struct export_askers *askers);
 int export_askers_put(struct export_askers *askers, struct export_ask *ask, struct err *ret_err);

@@ -20,7 +20,8 @@
 
 enum {
     WAIT_MS = 50, /* for the writer, between ticks */
-    ROWS_BETWEEN_TICKS = 256
+    ROWS_BETWEEN_TICKS = 256,
+    BYTES_BETWEEN_TICKS = 1 << 20 /* rows may be large, and packing them slow */
 };
 
 struct export_attempt {
@@ -256,6 +257,7 @@ static int open_file(struct export_attempt *a)
 static int copy_rows(struct export_attempt *a)
 {
     struct span row;
+    size_t bytes = 0; /* since the last tick for their sake */
     int rc;
     /* Where the encoder fails without a word of the writer's, there was no memory. */
     err_set(&a->result->err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
@@ -265,8 +267,11 @@ static int copy_rows(struct export_attempt *a)
         if (a->encoder->row(a->encoder, row) != 0)
             return -1;
         a->rows++;
-        if (a->rows % ROWS_BETWEEN_TICKS == 0 && tick(a) != 0)
+        bytes += row.len;
+        if ((a->rows % ROWS_BETWEEN_TICKS == 0 || bytes >= BYTES_BETWEEN_TICKS) && tick(a) != 0)
             return -1;
+        if (bytes >= BYTES_BETWEEN_TICKS)
+            bytes = 0;
     }
     export_worker_progress(a->worker, a->words->finishing, a->rows, a->rows);
     if (rc != 0)

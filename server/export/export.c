@@ -73,15 +73,24 @@ static struct export_start **find_start(struct exports *exports, struct span own
     return at;
 }
 
+/* A limit that time lifts. After a while that no client waits by itself: a person is told at once. */
+static int refuse(struct err *err, int32_t retry_after_ms, const char *reason, const char *what, int64_t n)
+{
+    err_set(err, ERR_RESOURCE_EXHAUSTED, reason, "%" PRId64 " of your %s", n, what);
+    if (err)
+        err->retry_after_ms = retry_after_ms;
+    return -ERR_RESOURCE_EXHAUSTED;
+}
+
 int export_start_check(struct exports *exports, int64_t n_running, int64_t n_today, int64_t bytes, struct err *ret_err)
 {
     const struct export_limits *limits = &exports->options.limits;
     if (limits->running > 0 && n_running >= limits->running)
-        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "EXPORT_LIMIT_RUNNING",
-                       "%" PRId64 " of your exports have not ended yet: no more at a time", n_running);
+        return refuse(ret_err, 60000, "EXPORT_LIMIT_RUNNING", "exports have not ended yet: no more at a time",
+                      n_running);
     if (limits->per_day > 0 && n_today >= limits->per_day)
-        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "EXPORT_LIMIT_DAY",
-                       "you have started %" PRId64 " exports within 24 hours: no more for now", n_today);
+        return refuse(ret_err, 3600000, "EXPORT_LIMIT_DAY", "exports were started within 24 hours: no more for now",
+                      n_today);
     if (limits->max_bytes > 0 && bytes >= limits->max_bytes)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "EXPORT_QUOTA",
                        "your exports take %" PRId64 " bytes: delete some first", bytes);
@@ -156,6 +165,8 @@ int export_start(const struct export_options *options, struct exports **ret, str
         exports->options.n_attempts = ATTEMPTS_DEFAULT;
     if (exports->options.ttl_ms == 0)
         exports->options.ttl_ms = INT64_C(7) * 24 * 3600 * 1000;
+    if (exports->options.download_bytes == 0)
+        exports->options.download_bytes = INT64_C(64) << 20;
     int rc = export_types_check(exports->types, options->uri, ret_err);
     if (rc == 0)
         rc = choose_stores(exports, ret_err);
@@ -163,7 +174,8 @@ int export_start(const struct export_options *options, struct exports **ret, str
     if (rc == 0 && !exports->workers)
         rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     if (rc == 0)
-        rc = export_askers_start(exports->stores, options->uri, &exports->askers, ret_err);
+        rc = export_askers_start(exports->stores, options->uri, exports->options.download_bytes, &exports->askers,
+                                 ret_err);
     if (rc == 0)
         rc = export_keeper_start(exports, ret_err);
     while (rc == 0 && exports->n_started < exports->options.n_workers) {

@@ -13,10 +13,10 @@ struct csv {
     bool look; /* for formulas */
 };
 
-/* What OWASP lists as the beginnings of a formula. */
+/* What OWASP lists as the beginnings of a formula, and the line feed: some readers skip it as they do the others. */
 static inline bool begins_formula(char c)
 {
-    return c == '=' || c == '+' || c == '-' || c == '@' || c == '\t' || c == '\r';
+    return c == '=' || c == '+' || c == '-' || c == '@' || c == '\t' || c == '\r' || c == '\n';
 }
 
 /* ---- rows ---- */

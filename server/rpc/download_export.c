@@ -55,7 +55,6 @@ static int follow(struct crpc_call *call, struct download_export *d, struct err 
 {
     struct service *service = service_of(call);
     struct job_filter filter = {.ids = &d->load.id, .n_ids = 1};
-    crpc_signal_init(call, &d->wake);
     drain_join(&service->drain, &d->drain, &d->wake.tag);
     return hub_watch(service->hub, &filter, &d->wake.tag, &d->watch, err);
 }
@@ -71,6 +70,7 @@ static enum crpc_next download_export_start(struct crpc_call *call)
         err_field(&err, "offset", "offset must not be negative, is %lld", (long long)request->offset);
         return crpc_finish(call, &err);
     }
+    crpc_signal_init(call, &d->wake);
     arena_init(&d->arena, NULL, 0, 0);
     d->arena_made = true;
     d->offset = request->offset;

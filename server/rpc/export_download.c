@@ -1,8 +1,12 @@
 /* See export_download.h. */
 #include "rpc/export_download.h"
 
+#include <string.h>
+
 #include "base/crc32c.h"
 #include "joblog/v1/export.crpc.h"
+
+enum { ROOM_WAIT_MS = 100, ROOM_WAITS_MS = 2000 };
 
 static struct chunk_slot *slot_of(struct download_export *d, int64_t seq)
 {
@@ -14,12 +18,13 @@ struct chunk_slot *download_slot(struct download_export *d)
     return slot_of(d, d->offset / d->file.chunk_bytes);
 }
 
-static bool ask(struct crpc_call *call, int64_t seq, struct err *err)
+static bool ask(struct crpc_call *call, int64_t seq, bool ahead, struct err *err)
 {
     const struct download_export *d = crpc_call_state(call);
     struct chunk_slot *slot = slot_of(crpc_call_state(call), seq);
     chunk_data_done(&slot->ask.chunk);
-    slot->ask = (struct export_ask_chunk){.ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = (int32_t)seq};
+    slot->ask = (struct export_ask_chunk){
+        .ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = (int32_t)seq, .ahead = ahead};
     slot->ask.ask.done = &slot->answered.tag;
     crpc_event_arm(call, &slot->answered);
     slot->asked = export_ask(service_of(call)->exports, &slot->ask.ask, err) == 0;
@@ -28,13 +33,28 @@ static bool ask(struct crpc_call *call, int64_t seq, struct err *err)
     return slot->asked;
 }
 
+static enum crpc_next download_room(struct crpc_call *call)
+{
+    const struct download_export *d = crpc_call_state(call);
+    return crpc_call_cancelled(call) ? crpc_finish(call, NULL) : download_await_chunk(call, d->after_room);
+}
+
+static const struct crpc_step ROOM = {"room", download_room};
+
 enum crpc_next download_await_chunk(struct crpc_call *call, const struct crpc_step *next)
 {
     struct download_export *d = crpc_call_state(call);
     struct chunk_slot *slot = download_slot(d);
     struct err err = ERR_NONE;
-    if (!slot->asked && !ask(call, d->offset / d->file.chunk_bytes, &err))
-        return crpc_finish(call, &err);
+    d->after_room = next;
+    if (!slot->asked && !ask(call, d->offset / d->file.chunk_bytes, false, &err)) {
+        /* Others hold it: some of them go on soon, or else the caller comes again with what it has. */
+        if (strcmp(err.reason, "DOWNLOAD_ROOM") != 0 || d->waited_ms >= ROOM_WAITS_MS)
+            return crpc_finish(call, &err);
+        d->waited_ms += ROOM_WAIT_MS;
+        return crpc_await_signal_for(call, &d->wake, ROOM_WAIT_MS, &ROOM);
+    }
+    d->waited_ms = 0;
     return crpc_await(call, &slot->answered, next);
 }
 
@@ -44,7 +64,7 @@ void download_ask_ahead(struct crpc_call *call)
     int64_t next = d->offset / d->file.chunk_bytes + 1, end = next + DOWNLOAD_AHEAD;
     struct err err = ERR_NONE;
     for (; next < end && next * d->file.chunk_bytes < d->file.size; next++)
-        if (!slot_of(d, next)->asked && !ask(call, next, &err))
+        if (!slot_of(d, next)->asked && !ask(call, next, true, &err))
             return;
 }
 

@@ -23,7 +23,7 @@ struct download_export {
 
     /* following */
     bool follows;
-    struct crpc_signal wake;
+    struct crpc_signal wake; /* also of those that do not follow: for a wait */
     struct drain_link drain;
     struct hub_watch *watch;
     enum job_status status; /* of the job, as last heard */
@@ -40,6 +40,8 @@ struct download_export {
     int32_t bound_run; /* run, when that was looked at last */
     bool file_told, complete_told;
 
+    const struct crpc_step *after_room; /* when it waits for room */
+    int32_t waited_ms;
     struct chunk_slot slots[DOWNLOAD_AHEAD]; /* of chunk n: n % DOWNLOAD_AHEAD */
 };
 

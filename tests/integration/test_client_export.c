@@ -19,6 +19,7 @@
 
 enum { ROWS = 60000 };
 
+static char uri[256];
 static struct server_fixture *server;
 static struct joblog_client *client;
 static struct joblog_error error;
@@ -122,6 +123,70 @@ static void test_export_and_download(void **state)
     joblog_export_list_free(list);
 }
 
+static void sql(const char *text)
+{
+    PGconn *conn = PQconnectdb(uri);
+    PGresult *result = PQexec(conn, text);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        fail_msg("%s", PQerrorMessage(conn));
+    PQclear(result);
+    PQfinish(conn);
+}
+
+/* What came before a damaged piece is kept, and gone on with once the piece is whole again. */
+static void test_damage_loses_nothing(void **state)
+{
+    (void)state;
+    int64_t id = export_rows();
+    char path[300], part[310], text[300];
+    struct stat first, whole;
+    snprintf(path, sizeof path, "%s/damaged.csv", pg_fixture_dir());
+    snprintf(part, sizeof part, "%s.part", path);
+    snprintf(text, sizeof text,
+             "CREATE TABLE kept AS SELECT * FROM joblog.export_chunk WHERE job_id = %lld AND seq = 1;"
+             "UPDATE joblog.export_chunk SET crc32c = crc32c # 1 WHERE job_id = %lld AND seq = 1",
+             (long long)id, (long long)id);
+    sql(text);
+    assert_int_equal(joblog_export_save(client, id, path, NULL, &error), -JOBLOG_DATA_LOSS);
+    assert_string_equal(error.reason, "EXPORT_DAMAGED");
+    assert_int_not_equal(stat(path, &whole), 0);
+    assert_int_equal(stat(part, &first), 0);
+    assert_int_equal(first.st_size, 512 * 1024);
+    sql("UPDATE joblog.export_chunk c SET crc32c = k.crc32c FROM kept k"
+        " WHERE c.job_id = k.job_id AND c.token = k.token AND c.seq = k.seq; DROP TABLE kept");
+    assert_ok(joblog_export_save(client, id, path, NULL, &error));
+    assert_int_equal(stat(path, &whole), 0);
+    assert_true(whole.st_size > first.st_size);
+    assert_int_equal(whole.st_ino, first.st_ino); /* the same file, gone on with */
+    /* A chunk that is gone is no file that has expired. */
+    snprintf(text, sizeof text, "DELETE FROM joblog.export_chunk WHERE job_id = %lld AND seq = 1", (long long)id);
+    sql(text);
+    assert_int_equal(joblog_export_save(client, id, path, NULL, &error), -JOBLOG_DATA_LOSS);
+}
+
+/* PATH.part of somebody else's making is not written through. */
+static void test_part_is_a_regular_file(void **state)
+{
+    (void)state;
+    int64_t id = export_rows();
+    char path[300], part[310], other[310];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/linked.csv", pg_fixture_dir());
+    snprintf(part, sizeof part, "%s.part", path);
+    snprintf(other, sizeof other, "%s.other", path);
+    FILE *file = fopen(other, "w");
+    fclose(file);
+    assert_int_equal(symlink(other, part), 0);
+    assert_int_equal(joblog_export_save(client, id, path, NULL, &error), -JOBLOG_FAILED_PRECONDITION);
+    assert_int_equal(stat(other, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(unlink(part), 0);
+    assert_int_equal(mkfifo(part, 0600), 0);
+    assert_int_equal(joblog_export_save(client, id, path, NULL, &error), -JOBLOG_FAILED_PRECONDITION);
+    assert_int_equal(unlink(part), 0);
+    assert_ok(joblog_export_save(client, id, path, NULL, &error));
+}
+
 /* ---- fixture ---- */
 
 static const char types_json[] =
@@ -131,7 +196,7 @@ static const char types_json[] =
     " \"filters\": [{\"field\": \"team\", \"title\": \"Team\", \"operators\": [\"equals\", \"in\"]}],"
     " \"row_limit\": 1000000, \"order\": {\"column\": \"id\"}}]}";
 
-static int make_people(const char *uri)
+static int make_people(void)
 {
     PGconn *conn = PQconnectdb(uri);
     char sql[300];
@@ -153,8 +218,11 @@ static int setup(void **state)
     (void)state;
     if (!pg_fixture_start())
         return -1;
-    const char *uri = pg_fixture_database("client");
-    if (!uri || make_people(uri) < 0)
+    const char *made = pg_fixture_database("client");
+    if (!made)
+        return -1;
+    snprintf(uri, sizeof uri, "%s", made);
+    if (make_people() < 0)
         return -1;
     char path[300], types[320];
     snprintf(path, sizeof path, "%s/types.json", pg_fixture_dir());
@@ -181,6 +249,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_export_and_download)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_export_and_download),
+                                       cmocka_unit_test(test_damage_loses_nothing),
+                                       cmocka_unit_test(test_part_is_a_regular_file)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -116,7 +116,7 @@ def check(what, want, got):
 
 
 def safe(name, text):
-    if name not in PLAIN and text[:1] in ("=", "+", "-", "@", "\t", "\r") and text:
+    if name not in PLAIN and text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") and text:
         return "'" + text
     return text
 

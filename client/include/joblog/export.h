@@ -130,7 +130,8 @@ JOBLOG_API int joblog_export_download(struct joblog_client *client, int64_t id, 
 JOBLOG_API int joblog_export_follow(struct joblog_client *client, int64_t id, joblog_download_sink *sink, void *user,
                                     struct joblog_export **ret_export, struct joblog_error *error);
 /* The same into a file: through PATH.part, which is resumed when it is there, and renamed when all is checked.
- * -JOBLOG_FAILED_PRECONDITION when PATH is something other than a regular file, such as a directory or a device. */
+ * -JOBLOG_FAILED_PRECONDITION when PATH is something other than a regular file, such as a directory or a device,
+ * or PATH.part is, or is a link. */
 JOBLOG_API int joblog_export_save(struct joblog_client *client, int64_t id, const char *path,
                                   struct joblog_export **ret_export, struct joblog_error *error);
 
