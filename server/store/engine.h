@@ -429,7 +429,7 @@ int64_t upkeep_next_us(struct writer *w);
 /* Could some session take a job that may be waiting? */
 bool claim_possible(struct writer *w);
 
-/* ---- migrations (migrate.c), statements (statements.c) ---- */
+/* ---- migrations (migrate.c), statements (connect.c), readers (reader.c) ---- */
 
 int migrate(struct pg_conn *pg, struct err *ret_err);
 int prepare_all(struct pg_conn *pg, bool for_writer, struct err *ret_err);
@@ -437,9 +437,6 @@ static inline const char *sql_name(enum sql_id id)
 {
     return sql_texts[id].name;
 }
-
-/* ---- readers ---- */
-
 int readers_start(struct store *store, struct err *ret_err);
 void readers_stop(struct store *store); /* after they have done what was asked */
 void readers_submit(struct store *store, struct store_cmd *cmd);

@@ -1,6 +1,5 @@
 /* Every RPC, called by every role, about an object of its own, of somebody else's and one that does not exist. The
- * table says who may; an RPC without a line fails the test. What a caller may not see is answered byte for byte as what
- * does not exist. */
+ * table says who may; an RPC without a line fails. What a caller may not see is answered as what does not exist. */
 #include <glob.h>
 #include <inttypes.h>
 #include <setjmp.h>
@@ -24,15 +23,13 @@
 #include "support/calls.h"
 #include "support/rights_rig.h"
 
-static const struct crpc_service *const services[] = {
-    &joblog_v1_job_log_service,
-    &joblog_v1_worker_service,
-    &joblog_v1_export_service,
-    &joblog_v1_access_service,
-    &grpc_health_v1_health,
-    &grpc_reflection_v1_server_reflection,
-    &grpc_reflection_v1alpha_server_reflection,
-};
+static const struct crpc_service *const services[] = {&joblog_v1_job_log_service,
+                                                      &joblog_v1_worker_service,
+                                                      &joblog_v1_export_service,
+                                                      &joblog_v1_access_service,
+                                                      &grpc_health_v1_health,
+                                                      &grpc_reflection_v1_server_reflection,
+                                                      &grpc_reflection_v1alpha_server_reflection};
 
 /* What the call is about: nothing, or an object that is made for each call. */
 enum object { NOTHING, PENDING, CANCELLED, RUNNING, EXPORT };
@@ -214,12 +211,12 @@ static char last_token[17] = "0123456789abcdef";
 static void set_token_parts(ProtobufCMessage *message)
 {
     static Joblog__V1__Role role = JOBLOG__V1__ROLE__ROLE_VIEWER;
-    static Joblog__V1__Grant grant;
+    static Joblog__V1__Grant grant = {PROTOBUF_C_MESSAGE_INIT(&joblog__v1__grant__descriptor), .n_roles = 1,
+                                      .roles = &role};
+    static Google__Protobuf__Duration century = {PROTOBUF_C_MESSAGE_INIT(&google__protobuf__duration__descriptor),
+                                                 .seconds = INT64_C(3000000000)};
     static char name[32];
     static int n;
-    joblog__v1__grant__init(&grant);
-    grant.roles = &role;
-    grant.n_roles = 1;
     if (message->descriptor == &joblog__v1__create_token_request__descriptor) {
         snprintf(name, sizeof name, "token-%d", n++);
         ((Joblog__V1__CreateTokenRequest *)message)->name = name;
@@ -230,9 +227,6 @@ static void set_token_parts(ProtobufCMessage *message)
         ((Joblog__V1__DrainWorkersRequest *)message)->name = name; /* somebody must be named */
         snprintf(name, sizeof name, "nobody");
     } else if (message->descriptor == &joblog__v1__cleanup_jobs_request__descriptor) {
-        static Google__Protobuf__Duration century;
-        google__protobuf__duration__init(&century);
-        century.seconds = INT64_C(100) * 365 * 24 * 3600;
         ((Joblog__V1__CleanupJobsRequest *)message)->older_than = &century;
     }
 }

@@ -89,7 +89,8 @@ static void age(int days)
              "; update joblog.waiting set id = id - %" PRId64 "; update joblog.scheduled set id = id - %" PRId64
              "; update joblog.attempt set job_id = job_id - %" PRId64
              "; update joblog.job_log set job_id = job_id - %" PRId64
-             "; update joblog.job_log_size set job_id = job_id - %" PRId64 "; update joblog.transition set job_id = job_id - %" PRId64
+             "; update joblog.job_log_size set job_id = job_id - %" PRId64
+             "; update joblog.transition set job_id = job_id - %" PRId64
              "; update joblog.request set job_id = job_id - %" PRId64
              "; update joblog.unique_key set job_id = job_id - %" PRId64,
              shift, shift, days, shift, shift, shift, shift, shift, shift, shift, shift, shift);
@@ -112,8 +113,8 @@ static bool is_there(int64_t id)
 static void assert_no_debris(void)
 {
     static const char *const tables[] = {"job_state", "waiting", "scheduled"};
-    static const char *const others[] = {"attempt", "transition", "request", "unique_key",
-                                          "lease",   "job_log",    "job_log_size"};
+    static const char *const others[] = {"attempt", "transition", "request",     "unique_key",
+                                         "lease",   "job_log",    "job_log_size"};
     char sql[200];
 
     for (size_t i = 0; i < 3; i++) {
