@@ -11,7 +11,7 @@ static void progress_changed(struct joblog_context *context)
 {
     struct worker_job *job = (struct worker_job *)context;
     if (!atomic_load_explicit(&job->progress_queued, memory_order_relaxed) &&
-        !atomic_exchange(&job->progress_queued, true))
+        !atomic_exchange(&job->progress_queued, true) && !atomic_exchange(&job->progress_pushed, true))
         work_push(job->worker, &job->progress_item);
 }
 

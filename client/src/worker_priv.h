@@ -68,7 +68,8 @@ struct worker_job {
     enum job_end end;
     bool cancelled;
 
-    atomic_bool progress_queued;
+    atomic_bool progress_queued; /* it will be looked at */
+    atomic_bool progress_pushed; /* progress_item is in the queue, where it must not be twice */
     struct work_item progress_item, end_item;
 
     /* The run thread's own. */

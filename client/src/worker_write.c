@@ -83,7 +83,9 @@ static void collect(struct joblog_worker *worker, int64_t now)
     while (node) {
         struct work_item *item = (struct work_item *)node;
         struct worker_job *job = item->job;
-        node = node->next;
+        node = node->next; /* before the item may be pushed again */
+        if (!item->is_end)
+            atomic_store(&job->progress_pushed, false);
         if (item->is_end && is_over_when_lost(worker, job))
             continue;
         bool again = item->is_end && job->end_sent; /* the server could not take it just now */

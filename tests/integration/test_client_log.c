@@ -174,6 +174,33 @@ static void a_flood_of_lines_is_bounded(void **state)
     joblog_log_free(log);
 }
 
+static int handle_endless(struct joblog_context *context, void *user)
+{
+    long lines = 0;
+    while (!joblog_job_cancelled(context)) {
+        joblog_job_log(context, JOBLOG_LOG_INFO, "line %ld", ++lines);
+        if (lines == 100000)
+            sem_post(user);
+    }
+    return -1;
+}
+
+/* A handler that does nothing but log hears of its cancel, and its end arrives. */
+static void one_that_never_stops_logging_is_cancelled(void **state)
+{
+    sem_t under_way;
+    pthread_t thread;
+    (void)state;
+    sem_init(&under_way, 0, 0);
+    int64_t id = dispatch("endless", 1);
+    struct joblog_worker *worker =
+        worker_start("endless", handle_endless, &under_way, (struct joblog_worker_options){0}, &thread);
+    beside_await(&under_way);
+    assert_ok(joblog_cancel(client, id, "enough", NULL, &error));
+    expect_end(id, JOBLOG_STATUS_CANCELLED);
+    worker_stop(worker, thread);
+}
+
 struct pause {
     sem_t entered, open;
 };
@@ -432,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_handler_logs),
         cmocka_unit_test(a_flood_of_lines_is_bounded),
+        cmocka_unit_test(one_that_never_stops_logging_is_cancelled),
         cmocka_unit_test(a_logged_run_logs),
         cmocka_unit_test(each_end_has_its_hook),
         cmocka_unit_test(a_later_attempt_has_the_same_children),
