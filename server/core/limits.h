@@ -33,7 +33,7 @@ struct limits_rules {
 enum { LIMITS_FEW = 32 };
 
 /* Unary calls that are served at a time in all while several callers share the server, but of each caller a few. */
-enum { LIMITS_AT_ONCE = 128, LIMITS_AT_LEAST = 4 };
+enum { LIMITS_AT_ONCE = 64, LIMITS_AT_LEAST = 4 };
 /* Calls of a caller, and of all, that may wait for their turn: some kilobytes each. */
 enum { LIMITS_TURNS_OF_ONE = 4096, LIMITS_TURNS = 8192 };
 
