@@ -19,8 +19,7 @@ enum {
     LOOK_MS = 20,
     BUSY_LOOK_MS = 5, /* while there is something to be seen */
     BUSY_US = 5000,   /* of processor time without a turn: connections are looked at */
-    FLOOD_US = 25000, /* who has sent more than two messages may have is cut off */
-    STUCK_US = 40000, /* who has sent GREEDY_BYTES meanwhile */
+    STUCK_US = 60000, /* who has sent GREEDY_BYTES meanwhile is cut off */
     STUCK_MORE = 10,  /* times as long: who has most to be read */
     GREEDY_BYTES = 128 * 1024,
     QUIET_LOOKS = 20, /* then it sleeps; less may be the machine that is short of processors */
@@ -90,9 +89,8 @@ static bool look_at_workers(struct watchdog *d)
             connections_mark(server->connections);
             d->marked = true;
         }
-    } else if (worst >= FLOOD_US) {
-        size_t bytes = worst >= STUCK_US ? GREEDY_BYTES : 2 * server->options.max_message_bytes;
-        unsigned n = connections_cut_greedy(server->connections, bytes, worst >= (int64_t)STUCK_MORE * STUCK_US);
+    } else if (worst >= STUCK_US) {
+        unsigned n = connections_cut_greedy(server->connections, GREEDY_BYTES, worst >= (int64_t)STUCK_MORE * STUCK_US);
         if (n > 0)
             log_warning("connections cut reason=worker-kept-busy connections=%u busy_ms=%lld", n,
                         (long long)worst / 1000);
