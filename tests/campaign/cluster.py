@@ -1,4 +1,5 @@
 """A PostgreSQL cluster of the campaign's own, replicas of joblogd on it, and worker processes: started, killed, frozen."""
+import glob
 import os
 import pwd
 import re
@@ -138,7 +139,7 @@ def make_stubs(tree, folder):
     out = os.path.join(folder, "stubs")
     os.mkdir(out)
     protos = os.path.join(tree, "proto")
-    files = [f"{protos}/joblog/v1/{name}.proto" for name in ("job", "job_log", "worker")]
+    files = sorted(glob.glob(f"{protos}/joblog/v1/*.proto"))
     plugin = shutil.which("grpc_python_plugin")
     if not plugin:
         sys.exit("grpc_python_plugin is not installed (Debian's package protobuf-compiler-grpc)")
