@@ -60,14 +60,21 @@ class Story:
 
     def watch(self, job):
         request = self.pb.WatchJobRequest(id=job, view=self.job_pb.JOB_VIEW_FULL)
-        return (event.job for event in self.stub.WatchJob(request, metadata=self.who, timeout=60))
+        return (event.job for event in self.stub.WatchJob(request, metadata=self.who, timeout=60, wait_for_ready=True))
 
     def until(self, job, condition):
         return next(seen for seen in self.watch(job) if condition(seen))
 
     def end(self, job):
         """The final record."""
-        return [seen for seen in self.watch(job)][-1]
+        import grpc
+
+        while True:
+            try:
+                return [seen for seen in self.watch(job)][-1]
+            except grpc.RpcError as error:  # the connection of before a restart
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
 
 
 def check_progress_and_result(story):
