@@ -104,8 +104,10 @@ static bool index_lanes(struct table *t)
 static struct stats_row *row_of_lane(const struct table *t, int64_t lane_id)
 {
     struct stats_row key = {.lane_id = (int32_t)lane_id}, *at = &key;
-    struct stats_row **found = bsearch(&at, t->by_lane, t->n, sizeof *t->by_lane, compare_lanes);
+    struct stats_row **found = NULL;
 
+    if (t->by_lane)
+        found = bsearch(&at, t->by_lane, t->n, sizeof *t->by_lane, compare_lanes);
     return found ? *found : NULL;
 }
 
