@@ -23,7 +23,9 @@ LOST, RELEASED = 4, 5
 class Story:
     def __init__(self):
         # A lease outlives a restart of the server on a busy machine.
-        self.server = Fixture(BIN, "--lease-timeout-ms=60000")
+        self.server, self.worker = Fixture(BIN, "--lease-timeout-ms=60000"), None
+
+    def prepare(self):
         stubs = cluster.make_stubs(TREE, self.server.dir)
         sys.path.insert(0, stubs)
         import grpc
@@ -34,7 +36,6 @@ class Story:
         self.who = [("authorization", "Bearer " + token)]
         self.channel = grpc.insecure_channel(self.server.address)
         self.stub = job_log_pb2_grpc.JobLogServiceStub(self.channel)
-        self.worker = None
 
     def start_worker(self):
         program = os.path.join(TREE, "client/examples/python/worker.py")
@@ -155,6 +156,7 @@ def check_refusal(story):
 def main():
     story = Story()
     try:
+        story.prepare()
         story.start_worker()
         for check in (check_progress_and_result, check_failure, check_snooze, check_cancel, check_resume, check_drain,
                       check_refusal):

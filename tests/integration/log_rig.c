@@ -9,41 +9,23 @@
 
 #include <cmocka.h>
 
-#include "support/channel.h"
-#include "support/pg_fixture.h"
-
-struct server_fixture *servers[2];
+struct replicas replicas;
 struct crpc_channel *a, *b;
 
 int log_rig_start(void **state)
 {
     static const char *const args[] = {"--job-log-kilobytes=64", "--lease-timeout-ms=2000", NULL};
     (void)state;
-    const char *uri = pg_fixture_start();
-    if (!uri)
-        return -1;
-    for (int i = 0; i < 2; i++) {
-        servers[i] = server_fixture_start(&(struct server_fixture_options){.database = uri, .args = args});
-        if (!servers[i])
-            return -1;
-    }
-    a = channel_open(servers[0], NULL);
-    b = channel_open(servers[1], NULL);
-    return a && b ? 0 : -1;
+    int rc = replicas_start(&replicas, args);
+    a = replicas.channels[0];
+    b = replicas.channels[1];
+    return rc;
 }
 
 int log_rig_stop(void **state)
 {
-    int code = 0;
     (void)state;
-    crpc_channel_free(a);
-    crpc_channel_free(b);
-    for (int i = 0; i < 2; i++) {
-        code |= servers[i] ? server_fixture_stop(servers[i]) : -1;
-        server_fixture_free(servers[i]);
-    }
-    pg_fixture_stop();
-    return code;
+    return replicas_stop(&replicas);
 }
 
 /* ---- reading ---- */

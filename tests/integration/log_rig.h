@@ -4,6 +4,7 @@
 #define LOG_RIG_H
 
 #include "support/calls.h"
+#include "support/replicas.h"
 #include "support/server_fixture.h"
 
 #define RUNNING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_RUNNING
@@ -15,7 +16,7 @@
 
 enum { LOG_MAX = 64 * 1024, LINE_EXTRA = 32 };
 
-extern struct server_fixture *servers[2];
+extern struct replicas replicas;
 extern struct crpc_channel *a, *b;
 
 int log_rig_start(void **state);

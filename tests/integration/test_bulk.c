@@ -10,8 +10,7 @@
 #include <cmocka.h>
 
 #include "support/calls.h"
-#include "support/channel.h"
-#include "support/pg_fixture.h"
+#include "support/replicas.h"
 #include "support/server_fixture.h"
 
 #define PENDING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING
@@ -20,37 +19,22 @@
 #define FAILED    JOBLOG__V1__JOB_STATUS__JOB_STATUS_FAILED
 #define CANCELLED JOBLOG__V1__JOB_STATUS__JOB_STATUS_CANCELLED
 
-static struct server_fixture *servers[2];
+static struct replicas replicas;
 static struct crpc_channel *a, *b;
 
 static int setup(void **state)
 {
     (void)state;
-    const char *uri = pg_fixture_start();
-    if (!uri)
-        return -1;
-    for (int i = 0; i < 2; i++) {
-        servers[i] = server_fixture_start(&(struct server_fixture_options){.database = uri});
-        if (!servers[i])
-            return -1;
-    }
-    a = channel_open(servers[0], NULL);
-    b = channel_open(servers[1], NULL);
-    return a && b ? 0 : -1;
+    int rc = replicas_start(&replicas, NULL);
+    a = replicas.channels[0];
+    b = replicas.channels[1];
+    return rc;
 }
 
 static int teardown(void **state)
 {
-    int code = 0;
     (void)state;
-    crpc_channel_free(a);
-    crpc_channel_free(b);
-    for (int i = 0; i < 2; i++) {
-        code |= servers[i] ? server_fixture_stop(servers[i]) : -1;
-        server_fixture_free(servers[i]);
-    }
-    pg_fixture_stop();
-    return code;
+    return replicas_stop(&replicas);
 }
 
 /* A filter of one queue. */
@@ -158,7 +142,7 @@ static void pending_and_running_jobs_are_cancelled_with_their_record(void **stat
         const Joblog__V1__Transition *t = job->transitions[job->n_transitions - 1];
         assert_int_equal(job->status, CANCELLED);
         assert_string_equal(t->reason, "no more");
-        assert_true(i == 0 || strcmp(t->actor, server_fixture_actor(servers[0])) == 0);
+        assert_true(i == 0 || strcmp(t->actor, server_fixture_actor(replicas.servers[0])) == 0);
         job_free(job);
     }
 }

@@ -362,13 +362,13 @@ static void an_answer_means_durable(void **state)
     struct test_lease lease = worker_lease(w);
     for (int i = 0; i < N; i++)
         assert_int_equal(log_one(w, lease, "kept"), 0);
-    server_fixture_kill(servers[0]);
+    server_fixture_kill(replicas.servers[0]);
     Joblog__V1__GetJobLogRequest request = request_of(id);
     struct reading *r = read_all(b, &request);
     assert_int_equal(r->n_lines, N);
     reading_free(r);
     worker_cut(w);
-    assert_true(server_fixture_restart(servers[0]));
+    assert_true(server_fixture_restart(replicas.servers[0]));
 }
 
 int main(void)

@@ -10,44 +10,28 @@
 
 #include "base/clock.h"
 #include "support/calls.h"
-#include "support/channel.h"
-#include "support/pg_fixture.h"
+#include "support/replicas.h"
 #include "support/server_fixture.h"
 
 #define PENDING JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING
 #define RUNNING JOBLOG__V1__JOB_STATUS__JOB_STATUS_RUNNING
 
-static struct server_fixture *servers[2];
+static struct replicas replicas;
 static struct crpc_channel *a, *b;
 
 static int setup(void **state)
 {
     (void)state;
-    const char *uri = pg_fixture_start();
-    if (!uri)
-        return -1;
-    for (int i = 0; i < 2; i++) {
-        servers[i] = server_fixture_start(&(struct server_fixture_options){.database = uri});
-        if (!servers[i])
-            return -1;
-    }
-    a = channel_open(servers[0], NULL);
-    b = channel_open(servers[1], NULL);
-    return a && b ? 0 : -1;
+    int rc = replicas_start(&replicas, NULL);
+    a = replicas.channels[0];
+    b = replicas.channels[1];
+    return rc;
 }
 
 static int teardown(void **state)
 {
-    int code = 0;
     (void)state;
-    crpc_channel_free(a);
-    crpc_channel_free(b);
-    for (int i = 0; i < 2; i++) {
-        code |= servers[i] ? server_fixture_stop(servers[i]) : -1;
-        server_fixture_free(servers[i]);
-    }
-    pg_fixture_stop();
-    return code;
+    return replicas_stop(&replicas);
 }
 
 static Joblog__V1__Queue *pause_at(struct crpc_channel *at, const char *queue, const char *reason)
@@ -100,7 +84,7 @@ static void a_paused_queue_gives_nothing_to_workers(void **state)
     Joblog__V1__Queue *q = pause_at(a, "pause", "mail server is down");
     assert_true(q->paused);
     assert_string_equal(q->pause_reason, "mail server is down");
-    assert_string_equal(q->pause_actor, server_fixture_actor(servers[0]));
+    assert_string_equal(q->pause_actor, server_fixture_actor(replicas.servers[0]));
     assert_true(q->pause_time->seconds > 0);
     assert_int_equal(q->running, 1);
     assert_int_equal(q->waiting, 0);
@@ -208,8 +192,8 @@ static void a_pause_outlives_the_server(void **state)
     (void)state;
     int64_t id;
     crpc_message_free(&pause_at(a, "kept", "")->base);
-    assert_int_equal(server_fixture_stop(servers[0]), 0);
-    assert_true(server_fixture_restart(servers[0]));
+    assert_int_equal(server_fixture_stop(replicas.servers[0]), 0);
+    assert_true(server_fixture_restart(replicas.servers[0]));
     struct test_worker *worker = worker_open(a, "w", "kept", 1);
     assert_int_equal(dispatched(a, "kept", &id), PENDING);
     resume_at(a, "kept");

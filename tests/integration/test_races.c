@@ -14,12 +14,12 @@
 
 #include "support/calls.h"
 #include "support/channel.h"
-#include "support/pg_fixture.h"
+#include "support/replicas.h"
 #include "support/server_fixture.h"
 
 enum { CALLERS = 8, THINGS = 40, ROUNDS = 8, MESSAGE = 20 };
 
-static struct server_fixture *servers[2];
+static struct replicas replicas;
 static PGconn *db;
 
 struct racer {
@@ -32,28 +32,18 @@ struct racer {
 
 static int setup(void **state)
 {
-    const char *uri = pg_fixture_start();
     (void)state;
-    for (int i = 0; i < 2 && uri; i++) {
-        servers[i] = server_fixture_start(&(struct server_fixture_options){.database = uri});
-        if (!servers[i])
-            return -1;
-    }
-    db = uri ? PQconnectdb(uri) : NULL;
+    if (replicas_start(&replicas, NULL) != 0)
+        return -1;
+    db = PQconnectdb(replicas.uri);
     return db && PQstatus(db) == CONNECTION_OK ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
-    int code = 0;
     (void)state;
     PQfinish(db);
-    for (int i = 0; i < 2; i++) {
-        code |= servers[i] ? server_fixture_stop(servers[i]) : -1;
-        server_fixture_free(servers[i]);
-    }
-    pg_fixture_stop();
-    return code;
+    return replicas_stop(&replicas);
 }
 
 struct request {
@@ -134,7 +124,7 @@ static void by_stream(struct racer *racer, struct crpc_channel *channel)
 static void *race(void *arg)
 {
     struct racer *racer = arg;
-    struct crpc_channel *channel = channel_open(servers[racer->number % 2], NULL);
+    struct crpc_channel *channel = channel_open(replicas.servers[racer->number % 2], NULL);
     for (int round = 0; round < ROUNDS; round++)
         if ((racer->number / 2 + round) % 2)
             by_unary(racer, channel);

@@ -9,8 +9,7 @@
 #include <cmocka.h>
 
 #include "support/calls.h"
-#include "support/channel.h"
-#include "support/pg_fixture.h"
+#include "support/replicas.h"
 #include "support/server_fixture.h"
 
 #define PENDING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING
@@ -18,37 +17,22 @@
 #define COMPLETED JOBLOG__V1__JOB_STATUS__JOB_STATUS_COMPLETED
 #define CANCELLED JOBLOG__V1__JOB_STATUS__JOB_STATUS_CANCELLED
 
-static struct server_fixture *servers[2];
+static struct replicas replicas;
 static struct crpc_channel *a, *b;
 
 static int setup(void **state)
 {
     (void)state;
-    const char *uri = pg_fixture_start();
-    if (!uri)
-        return -1;
-    for (int i = 0; i < 2; i++) {
-        servers[i] = server_fixture_start(&(struct server_fixture_options){.database = uri});
-        if (!servers[i])
-            return -1;
-    }
-    a = channel_open(servers[0], NULL);
-    b = channel_open(servers[1], NULL);
-    return a && b ? 0 : -1;
+    int rc = replicas_start(&replicas, NULL);
+    a = replicas.channels[0];
+    b = replicas.channels[1];
+    return rc;
 }
 
 static int teardown(void **state)
 {
-    int code = 0;
     (void)state;
-    crpc_channel_free(a);
-    crpc_channel_free(b);
-    for (int i = 0; i < 2; i++) {
-        code |= servers[i] ? server_fixture_stop(servers[i]) : -1;
-        server_fixture_free(servers[i]);
-    }
-    pg_fixture_stop();
-    return code;
+    return replicas_stop(&replicas);
 }
 
 static void expect_status(struct crpc_stream *watch, Joblog__V1__JobStatus status)

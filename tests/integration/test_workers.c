@@ -11,8 +11,7 @@
 
 #include "base/clock.h"
 #include "support/calls.h"
-#include "support/channel.h"
-#include "support/pg_fixture.h"
+#include "support/replicas.h"
 #include "support/server_fixture.h"
 
 #define PENDING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_PENDING
@@ -21,38 +20,23 @@
 
 enum { LEASE_MS = 2000 };
 
-static struct server_fixture *servers[2];
+static struct replicas replicas;
 static struct crpc_channel *a, *b;
 
 static int setup(void **state)
 {
     static const char *const args[] = {"--lease-timeout-ms=2000", NULL};
     (void)state;
-    const char *uri = pg_fixture_start();
-    if (!uri)
-        return -1;
-    for (int i = 0; i < 2; i++) {
-        servers[i] = server_fixture_start(&(struct server_fixture_options){.database = uri, .args = args});
-        if (!servers[i])
-            return -1;
-    }
-    a = channel_open(servers[0], NULL);
-    b = channel_open(servers[1], NULL);
-    return a && b ? 0 : -1;
+    int rc = replicas_start(&replicas, args);
+    a = replicas.channels[0];
+    b = replicas.channels[1];
+    return rc;
 }
 
 static int teardown(void **state)
 {
-    int code = 0;
     (void)state;
-    crpc_channel_free(a);
-    crpc_channel_free(b);
-    for (int i = 0; i < 2; i++) {
-        code |= servers[i] ? server_fixture_stop(servers[i]) : -1;
-        server_fixture_free(servers[i]);
-    }
-    pg_fixture_stop();
-    return code;
+    return replicas_stop(&replicas);
 }
 
 static Joblog__V1__ListWorkersResponse *list(const Joblog__V1__ListWorkersRequest *request)
