@@ -6,6 +6,7 @@ Written as a story: each part needs what the one before left.
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -145,6 +146,21 @@ def check_drain(story):
     assert story.end(waits).status == COMPLETED
 
 
+def check_leave(story):
+    """An operator asks it to go: it ends its job, does not come again, and ends well."""
+    from joblog.v1 import worker_pb2, worker_pb2_grpc
+
+    job = story.dispatch("resize_images", {"images": 10, "ms": 50})
+    story.until(job, lambda seen: seen.progress.done >= 1)
+    operators = worker_pb2_grpc.WorkerServiceStub(story.channel)
+    host = socket.gethostname()
+    asked = operators.DrainWorkers(worker_pb2.DrainWorkersRequest(host=host, reason="a new version"), metadata=story.who,
+                                   timeout=60)
+    assert asked.session_ids, asked  # with sessions of before, until their leases would have run out
+    assert story.end(job).status == COMPLETED
+    assert story.worker.wait(60) == 0, story.worker.stderr.read()
+
+
 def check_refusal(story):
     """A worker that nobody knows ends with the server's words."""
     done = subprocess.run(["/usr/bin/python3", "-B", os.path.join(TREE, "client/examples/python/worker.py"), "--server",
@@ -159,7 +175,7 @@ def main():
         story.prepare()
         story.start_worker()
         for check in (check_progress_and_result, check_failure, check_snooze, check_cancel, check_resume, check_drain,
-                      check_refusal):
+                      check_leave, check_refusal):
             check(story)
             print(check.__name__, "passed", flush=True)
     finally:

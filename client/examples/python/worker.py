@@ -176,7 +176,9 @@ class Worker:
                 job = self._jobs.get(cancel.lease_token)
             if job:
                 job.stop(cancel_requested=cancel.HasField("cancel_request"))
-        # response.drain needs nothing: the server ends the stream when our jobs have ended, and we come again.
+        if response.leave:  # an operator wants this worker to go
+            self._draining = True
+        # response.drain alone needs nothing: the server ends the stream when our jobs have ended, and we come again.
 
     def send(self, job: Job, **what: Any) -> None:
         """A write about a job. An end is kept until it is answered; the others ask for an answer only if they are refused."""
