@@ -1,10 +1,12 @@
 /* JobLogService.CancelJobs and RetryJobs. On the call's worker.
  *
- *   start: check --> page: ask the store for the next jobs --store--> loaded --> steer: a command a job --all stored-->
- * steered ^                                        | dry_run          ^   some met another replica |     | | |
- * '----------------------------'     |
- *                      +----------------------------------------+-----------------------------------------------------'
- *                      '-- limit or end --reply--> end
+ *   start     check                                               --> page
+ *   page      ask the store for the next jobs            --store--> loaded
+ *   loaded    dry run: count them, go on like steered; else       --> steer
+ *   steer     a command for each job                 --all stored--> steered
+ *   steered   some met another replica --> steer, with these alone
+ *             limit or end             --reply--> end
+ *             else                     --> page
  *
  * Every job is a command of its own, so that batches mix them with those of other callers and one that is refused hurts
  * no other. A page is under way at a time: that is the share of a batch that a bulk may have. The list holds the
