@@ -113,7 +113,7 @@ static void test_close_releases(void **state)
 
 static void test_close_keeps_until_the_time_out(void **state)
 {
-    struct store *s = store_fresh(&quick);
+    struct store *s = store_fresh(&(struct store_options){.lease_timeout_ms = 5 * LEASE_MS});
     struct worker w = worker_open(s, "w1", "q");
     int64_t ids[2], tokens[2];
 
