@@ -86,6 +86,11 @@ static int plan(struct export_attempt *a, const struct job *job)
                 a->request.export_type.data);
         return fail(a, "ExportTypeUnknown", true);
     }
+    if (!export_type_allows(a->type, a->request.roles)) {
+        err_set(err, ERR_PERMISSION_DENIED, "EXPORT_TYPE_DENIED",
+                "who started it had none of the roles that exports of type \"%s\" are for now", a->type->name);
+        return fail(a, "ExportDenied", true);
+    }
     if (export_query_plan(a->type, &a->request, &a->arena, &a->query, err) != 0)
         return fail(a, "ExportRequestInvalid", true);
     return 0;

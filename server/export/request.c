@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "core/rights.h"
+
 static const char *const format_names[] = {[EXPORT_CSV] = "csv", [EXPORT_JSON_LINES] = "jsonl", [EXPORT_XLSX] = "xlsx"};
 static const char *const compression_names[] = {
     [EXPORT_PLAIN] = "none", [EXPORT_GZIP] = "gzip", [EXPORT_ZSTD] = "zstd"};
@@ -82,6 +84,17 @@ static json_t *csv_to_json(const struct export_csv *csv)
     return NULL;
 }
 
+static json_t *roles_to_json(unsigned roles)
+{
+    json_t *array = json_array();
+    for (int i = 0; array && i < ROLE_COUNT; i++)
+        if (roles & 1u << i && json_array_append_new(array, json_string(role_name(1u << i))) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
 static bool has_csv_options(const struct export_csv *csv)
 {
     return (csv->delimiter && csv->delimiter != ',') || csv->byte_order_mark || csv->no_header || csv->keep_formulas ||
@@ -113,6 +126,8 @@ static bool put_options(json_t *object, const struct export_request *r)
     if (has_csv_options(&r->csv) && !put(object, "csv", csv_to_json(&r->csv)))
         return false;
     if (r->language.len && !put(object, "language", json_span(r->language)))
+        return false;
+    if (r->roles && !put(object, "roles", roles_to_json(r->roles)))
         return false;
     return r->all_rows ? put(object, "all_rows", json_true()) : put(object, "rows_of", json_span(r->rows_of));
 }
@@ -221,6 +236,20 @@ static bool read_csv(struct arena *arena, json_t *object, struct export_csv *ret
     return true;
 }
 
+/* Of a payload that names none (of a version that did not): what it took to start it. A role that is not known here
+ * grants nothing here. */
+static bool read_roles(json_t *array, struct export_request *ret)
+{
+    ret->roles = array ? 0 : ret->all_rows ? ROLE_ADMIN : ROLE_EXPORTER;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        json_t *name = json_array_get(array, i);
+        if (!json_is_string(name))
+            return false;
+        ret->roles |= role_parse(span_of(json_string_value(name), json_string_length(name)));
+    }
+    return !array || json_is_array(array);
+}
+
 static int read_request(json_t *root, struct arena *arena, struct export_request *ret, struct err *err)
 {
     struct export_request r = {0};
@@ -247,6 +276,8 @@ static int read_request(json_t *root, struct arena *arena, struct export_request
         !read_optional(arena, json_object_get(root, "rows_of"), &r.rows_of))
         return refuse(err, "language or rows_of");
     r.all_rows = json_is_true(json_object_get(root, "all_rows"));
+    if (!read_roles(json_object_get(root, "roles"), &r))
+        return refuse(err, "roles");
     *ret = r;
     return 0;
 }

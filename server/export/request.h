@@ -2,6 +2,7 @@
  *   {"export_type": "users", "format": "csv", "file_name": "users.csv", "columns": ["id", "email"],
  *    "filters": [{"field": "search", "operator": "search", "values": ["john"]}],
  *    "order": [{"column": "id", "descending": true}], "compression": "gzip", "language": "es", "rows_of": "ann",
+ *    "roles": ["exporter"],
  *    "csv": {"delimiter": ";", "byte_order_mark": true, "no_header": false, "null_text": "", "keep_formulas": false}}
  * Only export_type, format, file_name and filters are always there. Pure; any thread. */
 #ifndef EXPORT_REQUEST_H
@@ -60,6 +61,7 @@ struct export_request {
     struct span language;  /* empty: English */
     bool all_rows;         /* of an administrator, in its own name */
     struct span rows_of;   /* not all_rows: only rows of this owner, where the type has an owner column */
+    unsigned roles;        /* of who started it, mask of enum role; held against the type whenever it runs */
 };
 
 /* Appends the payload. The texts must be UTF-8. False: out of memory. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rights.h"
 #include "export/types_priv.h"
 
 enum {
@@ -353,26 +354,16 @@ static int read_order(struct reader *r, json_t *object, struct export_type *type
 
 static int read_roles(struct reader *r, json_t *object, struct export_type *type)
 {
-    static const struct {
-        const char *name;
-        enum role role;
-    } roles[ROLE_COUNT] = {{"admin", ROLE_ADMIN},
-                           {"dispatcher", ROLE_DISPATCHER},
-                           {"worker", ROLE_WORKER},
-                           {"viewer", ROLE_VIEWER},
-                           {"exporter", ROLE_EXPORTER}};
     json_t *array = json_object_get(object, "roles");
     size_t back = path_to(r, ".roles");
     if (array && (!json_is_array(array) || json_array_size(array) == 0))
         return refuse(r, "must be an array of at least one role");
     for (size_t i = 0; i < json_array_size(array); i++) {
         const char *name = json_string_value(json_array_get(array, i));
-        int k = 0;
-        while (k < ROLE_COUNT && (!name || strcmp(roles[k].name, name) != 0))
-            k++;
-        if (k == ROLE_COUNT)
+        unsigned role = name ? role_parse(span_str(name)) : 0;
+        if (!role)
             return refuse(r, "[%zu] must be admin, dispatcher, worker, viewer or exporter", i);
-        type->roles |= roles[k].role;
+        type->roles |= role;
     }
     path_back(r, back);
     return 0;

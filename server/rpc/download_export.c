@@ -85,7 +85,7 @@ static enum crpc_next download_export_loaded(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
     struct err err = ERR_NONE;
-    if (export_load_owned(&d->load, &err) != 0 || export_load_granted(call, &d->load, &err) != 0)
+    if (export_load_owned(&d->load, &err) != 0 || export_job_granted(call, &d->load.get.job, &err) != 0)
         return crpc_finish(call, &err);
     d->status = d->load.get.job.status;
     d->run = d->load.get.job.attempt;

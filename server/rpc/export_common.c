@@ -47,16 +47,23 @@ int export_load_owned(const struct export_load *load, struct err *ret_err)
     return 0;
 }
 
-int export_load_granted(struct crpc_call *call, const struct export_load *load, struct err *ret_err)
+int export_job_granted(struct crpc_call *call, const struct job *job, struct err *ret_err)
 {
-    struct export_request request = export_request_of(crpc_call_arena(call), &load->get.job);
+    const struct caller *caller = caller_of(call);
+    struct export_request request = export_request_of(crpc_call_arena(call), job);
     struct export_types *types = export_types_of(service_of(call)->exports);
     const struct export_type *type = export_types_find(types, request.export_type);
-    bool granted = !type || export_type_allows(type, load->caller->identity->roles);
+    bool allows = !type || export_type_allows(type, caller->identity->roles);
+    /* Rows of everybody are for administrators, in their own name. */
+    bool sees_rows = !type || !type->owner_column.name || !request.all_rows || !caller->scope.bounded;
     export_types_free(types);
-    return granted ? 0
-                   : err_set(ret_err, ERR_PERMISSION_DENIED, "EXPORT_TYPE_DENIED",
-                             "you have none of the roles that exports of this type are for");
+    if (!allows)
+        return err_set(ret_err, ERR_PERMISSION_DENIED, "EXPORT_TYPE_DENIED",
+                       "you have none of the roles that exports of this type are for");
+    if (!sees_rows)
+        return err_set(ret_err, ERR_PERMISSION_DENIED, "EXPORT_ROWS_DENIED",
+                       "this export was started by an administrator and has rows of others: start one of your own");
+    return 0;
 }
 
 enum crpc_next export_submit(struct crpc_call *call, struct export_ask *ask, struct crpc_event *event,

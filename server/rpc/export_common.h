@@ -48,9 +48,10 @@ int export_load_check(struct crpc_call *call, struct export_load *load, int64_t 
 enum crpc_next export_load_job(struct crpc_call *call, struct export_load *load, const struct crpc_step *next);
 /* After it: 0 when it is an export of the caller's; NOT_FOUND; or what the store said. */
 int export_load_owned(const struct export_load *load, struct err *ret_err);
-/* After it: 0, or PERMISSION_DENIED when the caller may not run exports of this type (any more): then what is in its
- * files is not for it either. A type that is not declared any more says nothing of roles. */
-int export_load_granted(struct crpc_call *call, const struct export_load *load, struct err *ret_err);
+/* May the caller have what is in this export, or run it again? By the rights of now: 0, or PERMISSION_DENIED when it
+ * has none of the roles of the type (any more), or when the rows are those of all owners and it is no administrator
+ * (any more). A type that is not declared any more denies nothing. job: with its payload. */
+int export_job_granted(struct crpc_call *call, const struct job *job, struct err *ret_err);
 /* Asks for the file, if the job is completed, then next; load->files.ask.err tells how it went. */
 enum crpc_next export_load_file(struct crpc_call *call, struct export_load *load, const struct crpc_step *next);
 /* After it: the file, also one that is gone; NULL when nothing is known of one. */

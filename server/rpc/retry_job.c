@@ -1,14 +1,16 @@
 /* JobLogService.RetryJob. On the call's worker.
  *
  *   start: check, load the job --store--> found: the caller's to see? ask the store --store--> committed: load the job
- *     | who sees everything                     ^                                              --store--> loaded
- *     '-----------------------------------------'                                                --reply--> end
+ *     | who sees everything                     | an export: load          ^             --store--> loaded
+ *     '-> ask the store                         | what was asked           |               --reply--> end
+ *                                               '--store--> asked: may the caller run such exports now?
  *
  * The job loaded may be running already when a worker waited for it. */
 #include "base/clock.h"
 #include "joblog/v1/job_log.crpc.h"
 #include "rpc/body_hash.h"
 #include "rpc/check.h"
+#include "rpc/export_common.h"
 #include "rpc/handlers.h"
 #include "rpc/service.h"
 
@@ -20,11 +22,13 @@ struct retry_job {
 
 static enum crpc_next retry_job_start(struct crpc_call *call);
 static enum crpc_next retry_job_found(struct crpc_call *call);
+static enum crpc_next retry_job_asked(struct crpc_call *call);
 static enum crpc_next retry_job_committed(struct crpc_call *call);
 static enum crpc_next retry_job_loaded(struct crpc_call *call);
 
 static const struct crpc_step START = {"start", retry_job_start};
 static const struct crpc_step FOUND = {"found", retry_job_found};
+static const struct crpc_step ASKED = {"asked", retry_job_asked};
 static const struct crpc_step COMMITTED = {"committed", retry_job_committed};
 static const struct crpc_step LOADED = {"loaded", retry_job_loaded};
 
@@ -64,7 +68,24 @@ static enum crpc_next retry_job_found(struct crpc_call *call)
 {
     struct retry_job *c = crpc_call_state(call);
     struct err err = ERR_NONE;
-    if (caller_of(call)->scope.bounded && caller_check_got(call, &c->get, &err) != 0)
+    if (!caller_of(call)->scope.bounded)
+        return service_submit(call, &c->retry.cmd, &c->stored, &COMMITTED);
+    if (caller_check_got(call, &c->get, &err) != 0)
+        return crpc_finish(call, &err);
+    if (!span_eq(c->get.job.queue, span_str(EXPORT_JOB_QUEUE)))
+        return service_submit(call, &c->retry.cmd, &c->stored, &COMMITTED);
+    c->get = (struct store_get){
+        .cmd = {.op = STORE_GET}, .id = c->retry.job_id, .full = true, .arena = crpc_call_arena(call)};
+    return service_submit(call, &c->get.cmd, &c->stored, &ASKED);
+}
+
+static enum crpc_next retry_job_asked(struct crpc_call *call)
+{
+    struct retry_job *c = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    if (c->get.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &c->get.cmd.err);
+    if (export_job_granted(call, &c->get.job, &err) != 0)
         return crpc_finish(call, &err);
     return service_submit(call, &c->retry.cmd, &c->stored, &COMMITTED);
 }

@@ -104,13 +104,14 @@ static int fill_job(struct crpc_call *call, struct start_export *s, struct err *
                                        .max_backoff_us = MAX_BACKOFF_US,
                                        .multiplier = 2,
                                        .jitter = 0.1};
-    /* The hash is of what was asked: a name made of the date must not make tomorrow's repetition another request. */
+    /* The hash is of what was asked: neither a name made of the date nor a role that came to the caller since must make
+     * tomorrow's repetition another request. */
     if ((rc = payload_of(&s->request, arena, &job->payload, err)) != 0)
         return rc;
     body_hash(job, 0, false, s->item.body_hash);
-    if (s->request.file_name.len > 0)
-        return 0;
-    s->request.file_name = default_file_name(arena, s->type, &s->request);
+    s->request.roles = s->caller.roles;
+    if (s->request.file_name.len == 0)
+        s->request.file_name = default_file_name(arena, s->type, &s->request);
     return s->request.file_name.len > 0 ? payload_of(&s->request, arena, &job->payload, err) : no_memory(err);
 }
 

@@ -15,6 +15,7 @@
 #include "joblog/v1/job_log.crpc.h"
 #include "rpc/body_hash.h"
 #include "rpc/check.h"
+#include "rpc/export_common.h"
 #include "rpc/handlers.h"
 #include "rpc/page_token.h"
 #include "rpc/service.h"
@@ -172,6 +173,14 @@ static void item_done(struct tag *tag, bool ok)
         tag_post(&s->stored.tag, ok);
 }
 
+/* Whose rows and types an export may have is to be looked at for each: RetryJob does. For administrators in their own
+ * name there is nothing to look at. */
+static bool needs_a_look(struct crpc_call *call, const struct steer_jobs *s, const struct job *job)
+{
+    return s->kind->op == STORE_RETRY && caller_of(call)->scope.bounded &&
+           span_eq(job->queue, span_str(EXPORT_JOB_QUEUE));
+}
+
 /* False: out of memory. */
 static bool item_fill(struct crpc_call *call, struct steer_jobs *s, struct steer_item *item, int64_t id)
 {
@@ -202,43 +211,6 @@ static bool item_fill(struct crpc_call *call, struct steer_jobs *s, struct steer
     return true;
 }
 
-static enum crpc_next steer_jobs_loaded(struct crpc_call *call)
-{
-    struct steer_jobs *s = crpc_call_state(call);
-    if (s->list.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &s->list.cmd.err);
-    s->list.before_id = s->list.next_before_id;
-    s->n_items = 0;
-    s->tries = 0;
-    s->items = arena_zalloc(&s->page, (s->dry_run ? 0 : s->list.n_jobs) * sizeof *s->items + 1);
-    if (!s->items)
-        return service_no_memory(call);
-    for (size_t i = 0; i < s->list.n_jobs; i++) {
-        if (!is_meant(&s->list.filter, &s->list.jobs[i]))
-            continue;
-        s->outcome.matched++;
-        s->left--;
-        if (!s->dry_run && !item_fill(call, s, &s->items[s->n_items++], s->list.jobs[i].id))
-            return service_no_memory(call);
-    }
-    return crpc_goto(call, s->n_items ? &STEER : &PAGE);
-}
-
-static enum crpc_next steer_jobs_steer(struct crpc_call *call)
-{
-    struct steer_jobs *s = crpc_call_state(call);
-    atomic_store(&s->open, s->n_items + 1);
-    crpc_event_arm(call, &s->stored);
-    for (size_t i = 0; i < s->n_items; i++) {
-        struct store_cmd *cmd = &s->items[i].cmd;
-        if (store_submit(service_of(call)->store, cmd, &cmd->err) != 0)
-            atomic_fetch_sub(&s->open, 1);
-    }
-    if (atomic_fetch_sub(&s->open, 1) == 1)
-        tag_post(&s->stored.tag, true);
-    return crpc_await(call, &s->stored, &STEERED);
-}
-
 static int64_t item_id(const struct steer_jobs *s, const struct steer_item *item)
 {
     return s->kind->op == STORE_CANCEL ? item->cancel.job_id : item->retry.job_id;
@@ -264,6 +236,59 @@ static bool note_refusal(struct crpc_call *call, struct steer_jobs *s, const str
     r->reason = arena_printf(arena, "%s", item->cmd.err.reason);
     s->outcome.refusals[s->outcome.n_refusals++] = r;
     return r->message && r->reason;
+}
+
+/* False: out of memory. */
+static bool refuse_export(struct crpc_call *call, struct steer_jobs *s, int64_t id)
+{
+    struct steer_item item = {0};
+    if (!item_fill(call, s, &item, id))
+        return false;
+    err_set(&item.cmd.err, ERR_PERMISSION_DENIED, "EXPORT_RETRY_ALONE",
+            "exports are retried one at a time, by RetryJob");
+    return note_refusal(call, s, &item);
+}
+
+static enum crpc_next steer_jobs_loaded(struct crpc_call *call)
+{
+    struct steer_jobs *s = crpc_call_state(call);
+    if (s->list.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &s->list.cmd.err);
+    s->list.before_id = s->list.next_before_id;
+    s->n_items = 0;
+    s->tries = 0;
+    s->items = arena_zalloc(&s->page, (s->dry_run ? 0 : s->list.n_jobs) * sizeof *s->items + 1);
+    if (!s->items)
+        return service_no_memory(call);
+    for (size_t i = 0; i < s->list.n_jobs; i++) {
+        if (!is_meant(&s->list.filter, &s->list.jobs[i]))
+            continue;
+        s->outcome.matched++;
+        s->left--;
+        if (s->dry_run)
+            continue;
+        bool ok = needs_a_look(call, s, &s->list.jobs[i])
+                      ? refuse_export(call, s, s->list.jobs[i].id)
+                      : item_fill(call, s, &s->items[s->n_items++], s->list.jobs[i].id);
+        if (!ok)
+            return service_no_memory(call);
+    }
+    return crpc_goto(call, s->n_items ? &STEER : &PAGE);
+}
+
+static enum crpc_next steer_jobs_steer(struct crpc_call *call)
+{
+    struct steer_jobs *s = crpc_call_state(call);
+    atomic_store(&s->open, s->n_items + 1);
+    crpc_event_arm(call, &s->stored);
+    for (size_t i = 0; i < s->n_items; i++) {
+        struct store_cmd *cmd = &s->items[i].cmd;
+        if (store_submit(service_of(call)->store, cmd, &cmd->err) != 0)
+            atomic_fetch_sub(&s->open, 1);
+    }
+    if (atomic_fetch_sub(&s->open, 1) == 1)
+        tag_post(&s->stored.tag, true);
+    return crpc_await(call, &s->stored, &STEERED);
 }
 
 static enum crpc_next steer_jobs_steered(struct crpc_call *call)

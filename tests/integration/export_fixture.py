@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 
 class Fixture:
@@ -83,3 +84,65 @@ class Fixture:
             sys.exit("export %s %s: %s" % (kind, args, done.stderr.decode()))
         with open(path, "rb") as f:
             return f.read()
+
+
+class Gate:
+    """While it is shut, whoever takes advisory lock 1 of the database waits."""
+
+    def __init__(self, fx):
+        self.psql = subprocess.Popen(["psql", "-XqAt", "-h", fx.dir + "/data/run", "-U", "joblog", "joblog"],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, what):
+        self.psql.stdin.write("SELECT %s;\n" % what)
+        self.psql.stdin.flush()
+        self.psql.stdout.readline()
+
+    def shut(self):
+        self.ask("pg_advisory_lock(1)")
+
+    def open(self):
+        self.ask("pg_advisory_unlock(1)")
+
+    def end(self):
+        self.psql.stdin.close()
+        self.psql.wait()
+
+
+def until(what, true):
+    """Waits for something that only shows by looking."""
+    for _ in range(6000):
+        if true():
+            return
+        time.sleep(0.01)
+    sys.exit("waited for a minute: " + what)
+
+
+def check(what, want, got):
+    if want != got:
+        sys.exit("%s\n want %.300r\n got  %.300r" % (what, want, got))
+
+
+def has(what, part, text):
+    if part not in text:
+        sys.exit("%s\n want %r in\n %s" % (what, part, text))
+
+
+def begin(fx, kind, *args):
+    done = fx.joblog("export", "start", kind, *args)
+    check("start " + done.stderr.decode(), 0, done.returncode)
+    return done.stdout.decode().split()[0]
+
+
+def show(fx, export):
+    return json.loads(fx.joblog("export", "show", export, "--json").stdout)
+
+
+def remains(fx):
+    return int(fx.sql("SELECT (SELECT count(*) FROM joblog.export_chunk c WHERE NOT EXISTS (SELECT FROM joblog.export_file f"
+                      " WHERE f.job_id = c.job_id AND f.token = c.token AND gone = 0))"
+                      " + (SELECT count(*) FROM joblog.export_writing);"))
+
+
+def rows_of(data):
+    return data.decode().split("\r\n")[1:-1]

@@ -291,6 +291,7 @@ static void payload_there_and_back(void **state)
                                      .csv = {.delimiter = ';', .no_header = true, .null_text = SPAN_LIT("\\N")},
                                      .language = SPAN_LIT("es"),
                                      .rows_of = SPAN_LIT("ann"),
+                                     .roles = ROLE_EXPORTER | ROLE_VIEWER,
                                      .file_name = SPAN_LIT("us\"ers.csv")},
                           back;
     struct buf out = BUF_INIT;
@@ -318,6 +319,7 @@ static void payload_there_and_back(void **state)
     assert_true(span_eq(back.language, request.language));
     assert_true(span_eq(back.rows_of, request.rows_of));
     assert_false(back.all_rows);
+    assert_int_equal(back.roles, ROLE_EXPORTER | ROLE_VIEWER);
     static const char *const bad[] = {
         "",
         "{\"export_type\":\"u\",\"format\":\"xlsx\",\"file_name\":\"f\",\"compression\":\"gzip\"}",
@@ -330,9 +332,24 @@ static void payload_there_and_back(void **state)
         "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"../f\"}",
         "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"filters\":{}}",
         "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"filters\":[{\"field\":\"a\"}]}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"roles\":\"admin\"}",
+        "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"roles\":[16]}",
         "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\",\"filters\":[1]}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(export_request_decode(span_str(bad[i]), &arena, &back, NULL), -ERR_INVALID_ARGUMENT);
+    static const struct {
+        const char *rest;
+        unsigned roles;
+    } of[] = {{"", ROLE_EXPORTER}, /* a version that named none */
+              {",\"all_rows\":true", ROLE_ADMIN},
+              {",\"roles\":[]", 0},
+              {",\"roles\":[\"viewer\",\"of a later version\"],\"all_rows\":true", ROLE_VIEWER}};
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"export_type\":\"u\",\"format\":\"csv\",\"file_name\":\"f\"%s}", of[i].rest);
+        assert_int_equal(export_request_decode(span_str(text), &arena, &back, NULL), 0);
+        assert_int_equal(back.roles, of[i].roles);
+    }
     arena_done(&arena);
     buf_done(&out);
 }
