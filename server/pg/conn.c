@@ -348,9 +348,11 @@ struct pg_result *pg_run(struct pg_conn *pg, const char *name, struct pg_params 
     return NULL;
 }
 
-bool pg_notified(struct pg_conn *pg)
+bool pg_notified(struct pg_conn *pg, const char *channel, bool *ret_on_channel)
 {
     bool others = false;
+
+    *ret_on_channel = false;
 
     if (pg->lost)
         return false;
@@ -358,7 +360,11 @@ bool pg_notified(struct pg_conn *pg)
         set_lost(pg, "listening");
         return false;
     }
-    for (PGnotify *n; (n = PQnotifies(pg->c)) != NULL; PQfreemem(n))
-        others |= n->be_pid != PQbackendPID(pg->c);
+    for (PGnotify *n; (n = PQnotifies(pg->c)) != NULL; PQfreemem(n)) {
+        if (strcmp(n->relname, channel) == 0)
+            *ret_on_channel = true;
+        else
+            others |= n->be_pid != PQbackendPID(pg->c);
+    }
     return others;
 }

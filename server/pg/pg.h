@@ -60,8 +60,9 @@ const char *pg_sqlstate(const struct pg_conn *pg);
 struct pg_result *pg_run(struct pg_conn *pg, const char *name, struct pg_params *params, struct err *ret_err);
 
 /* Takes in what has arrived: did another connection notify on a channel that this one listens to (pg_exec "listen …")?
- * Between transactions, for a thread that waits in poll() for pg_socket. */
-bool pg_notified(struct pg_conn *pg);
+ * But whether anybody did on `channel` is told apart. Between transactions, for a thread that waits in poll() for
+ * pg_socket. */
+bool pg_notified(struct pg_conn *pg, const char *channel, bool *ret_on_channel);
 
 /* ---- results: rows and columns from 0; texts borrow from the result ---- */
 

@@ -79,6 +79,7 @@ void batch_done(struct batch *b)
     pg_free(b->removed);
     pg_free(b->lost);
     pg_free(b->late);
+    pg_free(b->arrived);
     arena_reset(&b->arena);
     rows_clear(&b->rows);
     b->effects = NULL;
@@ -88,7 +89,7 @@ void batch_done(struct batch *b)
     b->knows_behind = false;
     b->loaded = b->ended = b->removed = b->lost = NULL;
     b->unique = NULL;
-    b->late = NULL;
+    b->late = b->arrived = NULL;
     b->n_silent = 0;
     b->spoilt = false;
     b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = b->want_unique = false;
@@ -356,6 +357,9 @@ static void ask(struct writer *w, bool upkeep)
     bool deadlines = upkeep && !w->final && w->due_deadline_us <= b->now_us;
     if (deadlines)
         deadline_send(w);
+    bool arrivals = upkeep && !w->final && w->arrivals;
+    if (arrivals)
+        arrival_send(w);
     claim_send(w);
     if (b->n_sent == 0)
         return;
@@ -382,6 +386,8 @@ static void ask(struct writer *w, bool upkeep)
     }
     if (deadlines)
         b->late = pg_read(w->pg);
+    if (arrivals)
+        b->arrived = pg_read(w->pg);
     claim_read(w);
 }
 

@@ -229,8 +229,9 @@ struct batch {
     struct pg_result *removed, *lost;
     struct pg_param *lost_sessions; /* in rows.lost: whose leases end now */
     bool sent_lost, sent_promote, want_lost;
-    struct pg_result *late; /* deadlines that are due */
-    int64_t *silent;        /* jobs whose heartbeat time-out is over, as far as memory knows */
+    struct pg_result *late;    /* deadlines that are due */
+    struct pg_result *arrived; /* jobs that were dispatched from SQL */
+    int64_t *silent;           /* jobs whose heartbeat time-out is over, as far as memory knows */
     size_t n_silent;
     bool spoilt;               /* upkeep came upon a job that a command of the batch is about: without upkeep, then */
     bool want_unique;          /* a dispatch has a unique key, or a job that has one is put back */
@@ -255,10 +256,12 @@ struct store {
     struct readers *readers;
     struct feed *feed;
     struct janitor *janitor;
-    atomic_bool look; /* another replica did something that concerns the writer */
+    atomic_bool look;    /* another replica did something that concerns the writer */
+    atomic_bool arrived; /* somebody dispatched from SQL */
 };
 
-void store_look(struct store *store); /* any thread: the writer looks at what other replicas did, soon */
+void store_arrived(struct store *store); /* any thread: jobs were dispatched from SQL */
+void store_look(struct store *store);    /* any thread: the writer looks at what other replicas did, soon */
 
 struct writer {
     struct store *store;
@@ -285,6 +288,7 @@ struct writer {
     int64_t due_deadline_us;
     int64_t due_sched_us, due_tick_us, due_look_us, due_seen_us, due_partitions_us, due_purge_us, due_orphans_us,
         due_hint_us, due_changes_us;
+    bool arrivals;         /* jobs dispatched from SQL may wait to be taken up */
     int64_t not_before_us; /* upkeep that failed rests until then */
     int64_t cancel_seen_us;
     int64_t *expired; /* sessions that the table shows as expired, with leases */
@@ -357,6 +361,11 @@ void dispatch_prepare(struct writer *w, struct unit *u);
 bool dispatch_lanes(struct writer *w, struct unit *units, size_t n, struct err *ret_err);
 void dispatch_answers(struct writer *w, const struct pg_result *found);
 void dispatch_plan(struct writer *w, struct unit *u);
+/* A new job whose row is there: to a worker that waits, or in line. */
+void dispatch_place(struct writer *w, struct dispatch_item *item, struct lane *lane);
+/* Jobs that were dispatched from SQL (plan_arrival.c). */
+void arrival_send(struct writer *w);
+void arrival_plan(struct writer *w);
 void dispatch_settle(struct writer *w); /* repeated request ids in the batch, after the commit */
 /* Takes the unique keys of the batch's jobs, after it is known which request ids are new: a round trip of its own, when
  * there are any. Items that do not get theirs have an error, or are `existing`, afterwards. */

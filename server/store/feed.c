@@ -313,17 +313,15 @@ static void notify_others(struct feed *f)
 
 static int open_feed(struct feed *f, struct err *ret_err)
 {
-    int rc;
-
     if (f->pg && !pg_lost(f->pg))
         return 0;
     pg_close(f->pg);
     f->pg = NULL;
-    rc = pg_open(f->store->uri, "joblog feed", &f->pg, ret_err);
+    int rc = pg_open(f->store->uri, "joblog feed", &f->pg, ret_err);
     if (rc == 0)
         rc = prepare_all(f->pg, false, ret_err);
     if (rc == 0 && !f->store->options.poll_only)
-        rc = pg_exec(f->pg, "listen joblog_change", ret_err);
+        rc = pg_exec(f->pg, "listen joblog_change; listen joblog_dispatch", ret_err);
     if (rc < 0) {
         pg_close(f->pg);
         f->pg = NULL;
@@ -397,7 +395,10 @@ static void *feed_main(void *arg)
             nanosleep(&pause, NULL);
             continue;
         }
-        if (round_due(f, pg_notified(f->pg))) {
+        bool dispatched, changed = pg_notified(f->pg, "joblog_dispatch", &dispatched);
+        if (dispatched)
+            store_arrived(f->store);
+        if (round_due(f, changed)) {
             f->round_ms = clock_mono_ms();
             while (round_run(f) && !is_stopping(f))
                 ;

@@ -212,35 +212,53 @@ static void plan_lease(struct writer *w, struct dispatch_item *item, struct lane
     e->session = session;
 }
 
+void dispatch_place(struct writer *w, struct dispatch_item *item, struct lane *lane)
+{
+    struct job *j = &item->job;
+    struct store_session *session = NULL;
+    bool due = j->run_us <= w->batch.now_us;
+
+    if (!item->start && due && !lane->paused && !lane->backlog && !claim_is_behind(w, lane))
+        session = match_take(lane);
+    count_change(w, lane, 0, JOB_PENDING);
+    if (item->start || session) {
+        count_change(w, lane, JOB_PENDING, JOB_RUNNING);
+        plan_lease(w, item, lane, session);
+        return;
+    }
+    put_pending(w, j, lane, false);
+    deadline_of_start(w, j);
+    struct effect *e = batch_effect(w, EFFECT_DISPATCHED);
+    if (e)
+        e->job = j;
+}
+
+/* Either there are too many, or somebody's transaction is making it. */
+static void refuse_lane(struct writer *w, struct err *ret_err)
+{
+    if (HASH_CNT(hh, w->lanes.by_id) >= LANES_MAX) {
+        err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_JOB_NAMES",
+                "there are too many different job names and queues");
+        return;
+    }
+    err_set(ret_err, ERR_ABORTED, "JOB_NAME_BUSY",
+            "a transaction that dispatches under this job name and queue for the first time has not ended yet");
+    ret_err->retry_after_ms = 100;
+}
+
 void dispatch_plan(struct writer *w, struct unit *u)
 {
     for (uint32_t i = u->lo; i < u->hi; i++) {
         struct dispatch_item *item = &dispatch_of(u)->items[i];
-        struct job *j = &item->job;
-        struct lane *lane = lanes_get(&w->lanes, j->queue, j->name);
-        struct store_session *session = NULL;
-        bool due = j->run_us <= w->batch.now_us;
+        struct lane *lane = lanes_get(&w->lanes, item->job.queue, item->job.name);
 
         if (item->replayed || item->existing || item->err.code != ERR_OK)
             continue;
         if (!lane) {
-            err_set(&item->err, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_JOB_NAMES",
-                    "there are too many different job names and queues");
+            refuse_lane(w, &item->err);
             continue;
         }
-        if (!item->start && due && !lane->paused && !lane->backlog && !claim_is_behind(w, lane))
-            session = match_take(lane);
-        put_job(w, j, lane);
-        count_change(w, lane, 0, JOB_PENDING);
-        if (item->start || session) {
-            count_change(w, lane, JOB_PENDING, JOB_RUNNING);
-            plan_lease(w, item, lane, session);
-            continue;
-        }
-        put_pending(w, j, lane, false);
-        deadline_of_start(w, j);
-        struct effect *e = batch_effect(w, EFFECT_DISPATCHED);
-        if (e)
-            e->job = j;
+        put_job(w, &item->job, lane);
+        dispatch_place(w, item, lane);
     }
 }

@@ -157,6 +157,12 @@ static void wake(struct store *store)
     }
 }
 
+void store_arrived(struct store *store)
+{
+    if (!atomic_exchange(&store->arrived, true))
+        wake(store);
+}
+
 void store_look(struct store *store)
 {
     if (!atomic_exchange(&store->look, true))

@@ -50,7 +50,8 @@ bool upkeep_due(struct writer *w, int64_t now_us)
         return false;
     if (pg_lost(w->pg))
         return true; /* to mend it */
-    if (w->due_sched_us <= now_us || w->due_deadline_us <= now_us || w->n_expired || w->unknown || heart_due(w))
+    if (w->due_sched_us <= now_us || w->due_deadline_us <= now_us || w->n_expired || w->unknown || w->arrivals ||
+        heart_due(w))
         return true;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US <= now_us)
         return true;
@@ -191,6 +192,7 @@ void upkeep_plan(struct writer *w, bool upkeep)
     struct batch *b = &w->batch;
 
     deadline_plan(w);
+    arrival_plan(w);
     heart_plan(w);
     plan_lost(w, b->lost);
     for (struct lease *l = upkeep ? w->leases.dirty_head : NULL; l; l = l->next_dirty) {
@@ -254,6 +256,17 @@ static void read_schedule(struct writer *w)
     r = pg_run(w->pg, sql_name(SQL_DEADLINE_NEXT), NULL, &err);
     if (r)
         w->due_deadline_us = pg_rows(r) ? pg_time(r, 0, 0) : far_us;
+    pg_free(r);
+}
+
+/* For want of a notification, or of somebody who took it. */
+static void read_arrivals(struct writer *w)
+{
+    struct err err;
+    struct pg_result *r = pg_run(w->pg, sql_name(SQL_ARRIVAL_ANY), NULL, &err);
+
+    if (r)
+        w->arrivals |= pg_int(r, 0, 0) != 0;
     pg_free(r);
 }
 
@@ -456,6 +469,7 @@ void upkeep_tick(struct writer *w, int64_t now_us)
     pause_read(w);
     read_backlog(w);
     read_schedule(w);
+    read_arrivals(w);
     read_cancels(w, now_us);
     read_drains(w);
     read_expired(w, now_us);

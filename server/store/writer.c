@@ -286,6 +286,8 @@ void *writer_main(void *arg)
             upkeep_tick(w, now);
         if (!closing && now >= w->due_hint_us && atomic_exchange(&w->store->look, false))
             upkeep_look(w, now);
+        if (atomic_exchange(&w->store->arrived, false))
+            w->arrivals = true;
         bool upkeep = !closing && upkeep_due(w, now);
         if (!w->pending) {
             atomic_store_explicit(&w->store->write_wait_us, 0, memory_order_relaxed);

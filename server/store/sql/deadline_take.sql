@@ -1,11 +1,20 @@
 -- Takes deadlines that are due at $1, at most 500, and takes jobs out of waiting and scheduled that have never been started and had
 -- to be by now. Rows: the columns of joblog.job_now before that, the token of the deadline (0: it must have started), whether the
--- job was taken out (0 or 1). Waits for nobody but claims of the same jobs that are under way.
+-- job was taken out (0 or 1). Waits for nobody but claims of the same jobs that are under way: who dispatches
+-- from SQL under the unique key of such a job may be changing its payload, and then it is looked at again a second later.
 WITH due AS MATERIALIZED (
     SELECT d.time, d.job_id, d.token FROM joblog.deadline d WHERE d.time <= $1::timestamptz
     ORDER BY d.time LIMIT 500 FOR UPDATE SKIP LOCKED
+), busy AS MATERIALIZED (
+    SELECT u.time, u.job_id, u.token FROM due u JOIN joblog.job j ON j.id = u.job_id
+    WHERE CASE WHEN u.token = 0 AND j.extra ? 'unique_key'
+               THEN NOT joblog.key_is_free(j.lane_id, j.extra->>'unique_key') ELSE false END
+), later AS (
+    UPDATE joblog.deadline d SET time = $1::timestamptz + interval '1 s'
+    FROM busy b WHERE d.time = b.time AND d.job_id = b.job_id AND d.token = b.token
 ), gone AS (
     DELETE FROM joblog.deadline d USING due u WHERE d.time = u.time AND d.job_id = u.job_id AND d.token = u.token
+      AND NOT EXISTS (SELECT FROM busy b WHERE b.job_id = u.job_id AND b.token = u.token AND b.time = u.time)
     RETURNING d.job_id, d.token
 ), late AS MATERIALIZED (
     SELECT g.job_id AS id, j.lane_id, (-j.priority)::int2 AS neg_priority, coalesce(t.run_time, j.run_time) AS run_time

@@ -19,6 +19,14 @@ SELECT t.id FROM (
        AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = s.id AND j.labels @> $10::jsonb))
      ORDER BY s.id DESC LIMIT $3::int)
     UNION ALL
+    (SELECT r.id FROM joblog.arrival r
+     WHERE $4::int & 2 <> 0 AND r.id < $1::int8 AND r.id >= $2::int8
+       AND ($5::int[] IS NULL OR r.lane_id = ANY ($5::int[]))
+       AND ($11::int[] IS NULL OR r.lane_id <> ALL ($11::int[])
+            OR EXISTS (SELECT FROM joblog.job j WHERE j.id = r.id AND j.owner = $12::text))
+       AND ($10::jsonb IS NULL OR EXISTS (SELECT FROM joblog.job j WHERE j.id = r.id AND j.labels @> $10::jsonb))
+     ORDER BY r.id DESC LIMIT $3::int)
+    UNION ALL
     (SELECT l.job_id FROM joblog.lease l
      WHERE $4::int & 4 <> 0 AND l.job_id < $1::int8 AND l.job_id >= $2::int8
        AND ($5::int[] IS NULL OR l.lane_id = ANY ($5::int[]))

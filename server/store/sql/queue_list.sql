@@ -6,6 +6,8 @@ FROM (
            (sum(t.n) FILTER (WHERE t.status = 2))::int8 AS running, 0::int8 AS waiting, NULL::int8 AS oldest
     FROM joblog.tally t GROUP BY t.lane_id
     UNION ALL
+    SELECT r.lane_id, count(*), 0, 0, NULL FROM joblog.arrival r GROUP BY r.lane_id
+    UNION ALL
     SELECT w.lane_id, 0, 0, count(*), min(w.id) FROM joblog.waiting w GROUP BY w.lane_id
 ) x
 JOIN joblog.lane a ON a.lane_id = x.lane_id
