@@ -3,4 +3,5 @@
 SELECT coalesce(sum(octet_length(c.entries)), 0)::int8
 FROM joblog.replica r
 LEFT JOIN unnest($1::int[], $2::int8[]) k(replica, batch) ON k.replica = r.number
-CROSS JOIN LATERAL (SELECT entries FROM joblog.change c WHERE c.replica = r.number AND c.batch > coalesce(k.batch, 0)) c
+CROSS JOIN LATERAL (SELECT entries FROM joblog.change c WHERE c.replica = r.number AND c.batch > coalesce(k.batch, 0)
+                    OFFSET 0) c
