@@ -33,7 +33,8 @@ bool context_init(struct joblog_context *context, struct joblog_client *client,
 void context_clear(struct joblog_context *context)
 {
     atomic_store_explicit(&context->cancelled, false, memory_order_relaxed);
-    context->cancel_asked = context->dirty = false;
+    atomic_store_explicit(&context->orphaned, false, memory_order_relaxed);
+    context->cancel_asked = context->dirty = context->beat = false;
     context->progress.done = context->progress.total = 0;
     context->progress.percent = 0;
     context->progress.unit[0] = context->progress.step[0] = '\0';
@@ -201,6 +202,14 @@ int joblog_job_merge_payload(struct joblog_context *context, const char *json_ob
     return 0;
 }
 
+void joblog_job_heartbeat(struct joblog_context *context)
+{
+    pthread_mutex_lock(&context->lock);
+    context->beat = true;
+    pthread_mutex_unlock(&context->lock);
+    context->changed(context);
+}
+
 bool joblog_job_cancelled(const struct joblog_context *context)
 {
     return atomic_load_explicit(&context->cancelled, memory_order_acquire);
@@ -326,6 +335,11 @@ const char *joblog_job_key(const struct joblog_context *context)
 int joblog_job_dispatch(struct joblog_context *context, const struct joblog_spec *spec, int64_t *ret_id,
                         struct joblog_error *error)
 {
+    struct err e = ERR_NONE;
+    if (atomic_load(&context->orphaned)) {
+        err_set(&e, ERR_FAILED_PRECONDITION, NULL, "the worker of this job has been freed");
+        return error_give(error, &e);
+    }
     struct joblog_spec child = *spec;
     char request_id[64];
     snprintf(request_id, sizeof request_id, "%s-%d", context->key, ++context->n_children);
@@ -334,11 +348,13 @@ int joblog_job_dispatch(struct joblog_context *context, const struct joblog_spec
     return joblog_dispatch(context->client, &child, ret_id, error);
 }
 
-bool context_run(struct joblog_context *context, joblog_handler *handler, void *user, int *ret_returned)
+void context_begin(struct joblog_context *context)
 {
     snprintf(context->key, sizeof context->key, "joblog-%lld", (long long)context->job.id);
-    int returned = handler(context, user);
-    *ret_returned = returned;
+}
+
+bool context_returned(struct joblog_context *context, int returned)
+{
     if (returned >= 0)
         return true;
     pthread_mutex_lock(&context->lock);
@@ -350,6 +366,13 @@ bool context_run(struct joblog_context *context, joblog_handler *handler, void *
         context_fail(context, "HandlerFailed", message, NULL);
     }
     return false;
+}
+
+bool context_run(struct joblog_context *context, joblog_handler *handler, void *user, int *ret_returned)
+{
+    context_begin(context);
+    *ret_returned = handler(context, user);
+    return context_returned(context, *ret_returned);
 }
 
 /* Takes members off the patch as long as they fit into one write together, at least one. */
@@ -378,9 +401,10 @@ bool context_take(struct joblog_context *context, struct context_progress *ret_p
 {
     *ret_patch = NULL;
     pthread_mutex_lock(&context->lock);
-    bool any = context->dirty || context->patch;
+    bool any = context->dirty || context->patch || context->beat;
     *ret_progress = context->progress;
-    context->dirty = false;
+    ret_progress->is_news = context->dirty;
+    context->dirty = context->beat = false;
     json_t *patch = context->patch;
     context->patch = NULL;
     if (patch && json_dumpb(patch, NULL, 0, JSON_COMPACT) > PAYLOAD_MAX && json_object_size(patch) > 1) {

@@ -28,6 +28,7 @@ enum {
 #define SNOOZE_MAX_MS (INT64_C(30) * 24 * 3600 * 1000)
 
 struct context_progress {
+    bool is_news; /* since it was taken last */
     int64_t done, total;
     double percent;
     char unit[UNIT_SIZE], step[STEP_SIZE];
@@ -39,7 +40,8 @@ struct joblog_context {
     struct joblog_job job;
     struct joblog_client *client;
     char key[40];
-    int n_children; /* dispatched by this attempt */
+    int n_children;       /* dispatched by this attempt */
+    atomic_bool orphaned; /* its worker is freed, and the client may be */
     /* Something is to be reported. On the handler's thread, without the lock. */
     void (*changed)(struct joblog_context *context);
 
@@ -48,6 +50,7 @@ struct joblog_context {
     pthread_cond_t wake;  /* cancelled has become true */
     bool cancel_asked;    /* by a person, rather than the lease being lost */
     bool dirty;           /* progress has not been taken since it changed */
+    bool beat;            /* it is to be said that it lives */
     struct context_progress progress;
     json_t *patch;         /* of the payload, not taken yet; NULL: none */
     struct log_chunk *log; /* oldest first (context_log.h) */
@@ -59,6 +62,7 @@ struct joblog_context {
     int64_t snooze_ms;
     char *snooze_reason;
     bool may_snooze; /* it is a worker's: kept over context_clear */
+    bool may_end;    /* by joblog_job_end; likewise */
     char *error_type, *error_message, *stack_trace;
 };
 
@@ -71,7 +75,11 @@ void context_clear(struct joblog_context *context);
 
 /* Any thread. asked: there is a CancelRequest. */
 void context_cancel(struct joblog_context *context, bool asked);
-/* Calls the handler; true when the job is completed. When not, the error texts are set unless it was cancelled. */
+/* Before the handler. */
+void context_begin(struct joblog_context *context);
+/* After it: true when the job is completed. When not, the error texts are set unless it was cancelled. */
+bool context_returned(struct joblog_context *context, int returned);
+/* Calls the handler, between the two. */
 bool context_run(struct joblog_context *context, joblog_handler *handler, void *user, int *ret_returned);
 /* A copy of at most max bytes, cut where a character ends, bytes that are no UTF-8 turned into "?" (mem_free). NULL:
  * out of memory. */
@@ -79,10 +87,10 @@ char *context_text(const char *text, size_t max);
 /* Sets the error from outside the handler. */
 void context_fail(struct joblog_context *context, const char *type, const char *message, char *stack_trace);
 
-/* Takes what is to be reported: copies the progress, and gives the patch as text in *ret_patch (free with free();
- * NULL: none). False when nothing has changed. Of a patch that is too long for one write a part is taken, and the rest
- * with the next call (context_has_patch). unsent, may be NULL: collects the patches that are not yet known to have
- * arrived. */
+/* Takes what is to be reported, a heartbeat at least: copies the progress, and gives the patch as text in *ret_patch
+ * (free with free(); NULL: none). False when nothing has changed. Of a patch that is too long for one write a part is
+ * taken, and the rest with the next call (context_has_patch). unsent, may be NULL: collects the patches that are not
+ * yet known to have arrived. */
 bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
                   json_t **unsent);
 bool context_has_patch(struct joblog_context *context);

@@ -77,7 +77,7 @@ static int report(struct run *run, bool only_if_new, struct err *ret_err)
     progress.percent = values.percent;
     progress.unit = values.unit;
     progress.step = values.step;
-    write.progress = &progress;
+    write.progress = values.is_news || patch ? &progress : NULL;
     write.payload_patch = text_for_message(patch);
     request.job_id = run->context.job.id;
     request.lease_token = run->lease_token;

@@ -100,6 +100,8 @@ struct joblog_worker *joblog_worker_new(struct joblog_client *client, const stru
     pthread_mutex_init(&worker->lock, NULL);
     pthread_cond_init(&worker->work, NULL);
     worker->queue_tail = &worker->queue_head;
+    worker->loop.fd = -1;
+    worker->loop.answered_tail = &worker->loop.answered;
     return worker;
 
 fail_worker:
@@ -142,6 +144,15 @@ int joblog_worker_handle(struct joblog_worker *worker, const char *job_name, job
     return 0;
 }
 
+/* Named for joblog_worker_start. */
+static bool lacks_handler(const struct joblog_worker *worker)
+{
+    bool lacks = worker->any_handler && !worker->any_handler->handler;
+    for (const struct worker_handler *h = worker->handlers; h; h = h->hh.next)
+        lacks |= !h->handler;
+    return lacks;
+}
+
 int joblog_worker_run(struct joblog_worker *worker, struct joblog_error *error)
 {
     struct err e = ERR_NONE;
@@ -149,6 +160,8 @@ int joblog_worker_run(struct joblog_worker *worker, struct joblog_error *error)
         err_set(&e, ERR_FAILED_PRECONDITION, NULL, "a worker runs once");
     else if (!worker->handlers && !worker->any_handler)
         err_set(&e, ERR_FAILED_PRECONDITION, NULL, "the worker has no handler");
+    else if (lacks_handler(worker))
+        err_set(&e, ERR_FAILED_PRECONDITION, NULL, "a job name of the worker has no handler");
     if (e.code != ERR_OK)
         return error_give(error, &e);
     worker->has_run = true;
@@ -196,12 +209,8 @@ int joblog_worker_stop_on_signals(struct joblog_worker *worker, struct joblog_er
     return 0;
 }
 
-void joblog_worker_free(struct joblog_worker *worker)
+void worker_destroy(struct joblog_worker *worker)
 {
-    if (!worker)
-        return;
-    struct joblog_worker *me = worker;
-    atomic_compare_exchange_strong(&worker_to_stop, &me, NULL);
     struct worker_handler *h, *next;
     HASH_ITER(hh, worker->handlers, h, next)
     {
@@ -212,9 +221,21 @@ void joblog_worker_free(struct joblog_worker *worker)
     mem_free(worker->any_handler);
     pool_free(worker);
     close(worker->wake_fd);
+    if (worker->loop.fd >= 0)
+        close(worker->loop.fd);
     pthread_cond_destroy(&worker->work);
     pthread_mutex_destroy(&worker->lock);
     free_options(worker);
     mem_free(worker->cells);
     mem_free(worker);
+}
+
+void joblog_worker_free(struct joblog_worker *worker)
+{
+    if (!worker)
+        return;
+    struct joblog_worker *me = worker;
+    atomic_compare_exchange_strong(&worker_to_stop, &me, NULL);
+    if (!worker->loop.used || loop_end(worker))
+        worker_destroy(worker);
 }

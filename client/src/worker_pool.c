@@ -36,6 +36,7 @@ static struct worker_job *job_new(struct joblog_worker *worker)
     job->worker = worker;
     job->place = (unsigned)worker->n_jobs;
     job->context.may_snooze = true;
+    job->context.may_end = worker->loop.used;
     job->progress_item = (struct work_item){.job = job};
     job->end_item = (struct work_item){.job = job, .is_end = true};
     arena_init(&job->arena, NULL, 0, 0);
@@ -51,8 +52,7 @@ static void batch_unref(struct lease_batch *batch)
     }
 }
 
-/* With the worker's lock. */
-static void job_recycle(struct joblog_worker *worker, struct worker_job *job)
+void pool_job_recycle(struct joblog_worker *worker, struct worker_job *job)
 {
     context_clear(&job->context);
     json_decref(job->unsent_patch);
@@ -69,14 +69,18 @@ static void job_recycle(struct joblog_worker *worker, struct worker_job *job)
 void pool_job_over(struct joblog_worker *worker, struct worker_job *job)
 {
     worker->ending--;
-    if (worker->waits && job->end != END_RELEASE) {
+    if (worker->loop.used && worker->waits && job->end != END_RELEASE && !job->lost) {
+        loop_job_answered(job);
+        return; /* joblog_worker_next calls the hook and recycles it */
+    }
+    if (!worker->loop.used && worker->waits && job->end != END_RELEASE) {
         pthread_mutex_lock(&job->context.lock);
         job->answered = true;
         pthread_cond_broadcast(&job->context.wake);
         pthread_mutex_unlock(&job->context.lock);
         return; /* its thread calls the hook and recycles it */
     }
-    job_recycle(worker, job);
+    pool_job_recycle(worker, job);
 }
 
 /* With the worker's lock: takes the queue whole; each of it is to be pushed to the run thread after unlocking. */
@@ -115,7 +119,7 @@ static bool job_queue(struct joblog_worker *worker, struct lease_batch *batch, c
     else if (!(job = job_new(worker)))
         return false;
     if (!convert_job(&job->arena, lease->job, &job->context.job)) {
-        job_recycle(worker, job);
+        pool_job_recycle(worker, job);
         return false;
     }
     job->lease_token = lease->lease_token;
@@ -124,6 +128,7 @@ static bool job_queue(struct joblog_worker *worker, struct lease_batch *batch, c
     atomic_fetch_add(&batch->refs, 1);
     job->state = JOB_QUEUED;
     job->lost = job->answered = job->cancelled = false;
+    job->due = job->told = 0;
     job->end_ready = job->end_sent = job->touch = false;
     job->last_report_us = 0;
     job->next = NULL;
@@ -153,6 +158,8 @@ void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *me
             failed++;
     }
     bool give_back = worker->draining || worker->server_drains;
+    if (!give_back)
+        loop_queued(worker);
     pthread_mutex_unlock(&worker->lock);
     batch_unref(batch);
     /* A lease that is not kept must not be kept alive: on the next connection it is not shown, and it runs out. */
@@ -164,8 +171,7 @@ void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *me
         pthread_cond_signal(&worker->work);
 }
 
-/* With the worker's lock. */
-static struct worker_job *queue_pop(struct joblog_worker *worker)
+struct worker_job *pool_take(struct joblog_worker *worker)
 {
     struct worker_job *job = worker->queue_head;
     if (!job)
@@ -184,7 +190,7 @@ static struct worker_job *queue_wait(struct joblog_worker *worker)
     pthread_mutex_lock(&worker->lock);
     while (!worker->queue_head && !worker->draining)
         pthread_cond_wait(&worker->work, &worker->lock);
-    struct worker_job *job = queue_pop(worker);
+    struct worker_job *job = pool_take(worker);
     pthread_mutex_unlock(&worker->lock);
     return job;
 }
@@ -195,26 +201,27 @@ static void call_hook(const struct joblog_worker *worker, joblog_hook *hook, con
         hook(worker->hook_user, &job->context.job, job->status);
 }
 
-static void job_run(struct joblog_worker *worker, struct worker_job *job)
+struct worker_handler *pool_handler(const struct joblog_worker *worker, const struct worker_job *job)
+{
+    struct worker_handler *h = NULL;
+    HASH_FIND_STR(worker->handlers, job->context.job.job_name, h);
+    return h ? h : worker->any_handler;
+}
+
+bool pool_job_begin(struct joblog_worker *worker, struct worker_job *job)
+{
+    /* Cancelled, or its lease lost, while it waited: over before it begins. */
+    if (joblog_job_cancelled(&job->context))
+        return false;
+    job->status = JOBLOG_RUNNING;
+    call_hook(worker, worker->hooks.on_started, job);
+    return true;
+}
+
+void pool_job_judge(struct worker_job *job, bool completed)
 {
     struct joblog_context *context = &job->context;
-    struct worker_handler *h = NULL;
-    HASH_FIND_STR(worker->handlers, context->job.job_name, h);
-    if (!h)
-        h = worker->any_handler;
-    int returned = -1;
-    job->end = END_FAIL;
-    /* Cancelled, or its lease lost, while it waited for a thread: over before it begins. */
-    bool over = joblog_job_cancelled(context);
-    job->status = JOBLOG_RUNNING;
-    if (!over)
-        call_hook(worker, worker->hooks.on_started, job);
-    if (!over && !h)
-        context_fail(context, "NoHandler", "the worker has no handler for this job name", NULL);
-    else if (!over && context_run(context, h->handler, h->user, &returned))
-        job->end = END_COMPLETE;
-    else if (context->snoozed && !context->failed)
-        job->end = END_SNOOZE;
+    job->end = completed ? END_COMPLETE : context->snoozed && !context->failed ? END_SNOOZE : END_FAIL;
     pthread_mutex_lock(&context->lock);
     if (job->end == END_SNOOZE && context->cancel_asked)
         job->end = END_FAIL;
@@ -222,7 +229,30 @@ static void job_run(struct joblog_worker *worker, struct worker_job *job)
     pthread_mutex_unlock(&context->lock);
 }
 
-static void call_hooks(const struct joblog_worker *worker, const struct worker_job *job)
+void pool_job_ended(struct joblog_worker *worker, struct worker_job *job, int64_t took_us)
+{
+    worker->run_time_us = worker->run_time_us ? worker->run_time_us + (took_us - worker->run_time_us) / 8 : took_us + 1;
+    worker->running--;
+    worker->ending++;
+    job->state = JOB_ENDING;
+    job->lost |= worker->over;
+    job->answered = worker->over;
+}
+
+static void job_run(struct joblog_worker *worker, struct worker_job *job)
+{
+    struct joblog_context *context = &job->context;
+    struct worker_handler *h = pool_handler(worker, job);
+    bool begins = pool_job_begin(worker, job), completed = false;
+    int returned = -1;
+    if (begins && !h)
+        context_fail(context, "NoHandler", "the worker has no handler for this job name", NULL);
+    else if (begins)
+        completed = context_run(context, h->handler, h->user, &returned);
+    pool_job_judge(job, completed);
+}
+
+void pool_call_hooks(const struct joblog_worker *worker, const struct worker_job *job)
 {
     call_hook(worker, worker->hooks.on_finished, job);
     switch (job->status) {
@@ -254,9 +284,9 @@ static void job_finish(struct joblog_worker *worker, struct worker_job *job)
     bool lost = job->lost;
     pthread_mutex_unlock(&worker->lock);
     if (!lost)
-        call_hooks(worker, job);
+        pool_call_hooks(worker, job);
     pthread_mutex_lock(&worker->lock);
-    job_recycle(worker, job);
+    pool_job_recycle(worker, job);
     pthread_mutex_unlock(&worker->lock);
 }
 
@@ -269,13 +299,8 @@ static void *pool_thread(void *user)
         job_run(worker, job);
         int64_t took = clock_mono_us() - start;
         pthread_mutex_lock(&worker->lock);
-        worker->run_time_us = worker->run_time_us ? worker->run_time_us + (took - worker->run_time_us) / 8 : took + 1;
-        worker->running--;
-        worker->ending++;
-        job->state = JOB_ENDING;
-        job->lost |= worker->over;
-        job->answered = worker->over;
-        struct worker_job *next = worker->waits ? NULL : queue_pop(worker);
+        pool_job_ended(worker, job, took);
+        struct worker_job *next = worker->waits ? NULL : pool_take(worker);
         pthread_mutex_unlock(&worker->lock);
         work_push(worker, &job->end_item);
         if (worker->waits)
@@ -330,7 +355,7 @@ void pool_free(struct joblog_worker *worker)
     for (size_t i = 0; i < worker->n_jobs; i++) {
         struct worker_job *job = worker->jobs[i];
         if (job->state != JOB_FREE)
-            job_recycle(worker, job);
+            pool_job_recycle(worker, job);
         arena_done(&job->arena);
         context_done(&job->context);
         mem_free(job);

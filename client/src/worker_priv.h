@@ -4,6 +4,10 @@
  *   reader thread   one a connection: takes leases, answers and cancels (worker_stream.c)
  *   pool threads    run the handlers (worker_pool.c)
  *
+ *
+ * With joblog_worker_start (worker_loop.c) the run thread is the library's, there are no pool threads, and the caller
+ * takes events and ends jobs.
+ *
  * A job goes FREE → QUEUED (reader) → RUNNING (pool) → ENDING (pool; the end is on its way to the server) → FREE, when
  * the end is answered. A job that is given back goes from QUEUED to ENDING. Its end is kept and sent again after a cut,
  * under the same lease token, until the server has answered: the server fences what comes too late.
@@ -64,6 +68,11 @@ struct worker_job {
     bool answered;             /* context.lock: for a pool thread that waits to call the hook */
     enum joblog_status status; /* what has become of it; set before answered */
 
+    /* worker->lock; in the caller's own loop only. */
+    int64_t begun_us;
+    unsigned due, told; /* bits of enum loop_tell: events to come, and those that have been */
+    struct worker_job *prev_due, *next_due;
+
     /* Set by the pool before the job is ENDING. */
     enum job_end end;
     bool cancelled;
@@ -90,6 +99,22 @@ struct worker_handler {
     UT_hash_handle hh;
 };
 
+enum loop_tell { TELL_CANCEL = 1, TELL_LOST = 2 };
+
+/* What the caller's own loop has yet to take; the worker's lock. */
+struct worker_loop {
+    bool used; /* by joblog_worker_start; does not change after */
+    int fd;
+    bool readable; /* fd is */
+    struct worker_job *due;
+    struct worker_job *answered, **answered_tail; /* whose hooks are to be called */
+    enum { NOTICE_NONE, NOTICE_READY, NOTICE_LOST } notice;
+    struct joblog_error lost_error, over_error;
+    bool drain_due, drain_told, over_due;
+    bool freed; /* the worker stays for the jobs in hand only */
+    pthread_t thread;
+};
+
 struct write_cell;
 
 struct joblog_worker {
@@ -110,7 +135,8 @@ struct joblog_worker {
     bool has_run;
 
     atomic_bool stop;
-    atomic_bool sleeping; /* the run thread waits at wake_fd */
+    atomic_bool abandoned; /* joblog_worker_free: no word more to the server */
+    atomic_bool sleeping;  /* the run thread waits at wake_fd */
     int wake_fd;
     struct mpsc to_write;
 
@@ -140,6 +166,7 @@ struct joblog_worker {
     int64_t last_write_us;
     struct worker_job *write_now, *write_later;
     int64_t later_us; /* when write_later is due; 0: it is empty */
+    struct worker_loop loop;
     struct write_cell *cells;
     pthread_t *threads;
     int n_threads;
@@ -156,6 +183,33 @@ void pool_release_queued(struct joblog_worker *worker);
 /* The end of a job is known to the server, or has become meaningless. With the worker's lock. */
 void pool_job_over(struct joblog_worker *worker, struct worker_job *job);
 void pool_free(struct joblog_worker *worker);
+/* The next job becomes RUNNING; NULL: none. With the worker's lock. */
+struct worker_job *pool_take(struct joblog_worker *worker);
+/* False: its end is known before it begins. Calls on_started. */
+bool pool_job_begin(struct joblog_worker *worker, struct worker_job *job);
+/* What the server is told at its end. */
+void pool_job_judge(struct worker_job *job, bool completed);
+/* RUNNING becomes ENDING. With the worker's lock. */
+void pool_job_ended(struct joblog_worker *worker, struct worker_job *job, int64_t took_us);
+void pool_call_hooks(const struct joblog_worker *worker, const struct worker_job *job);
+/* Its place is free. With the worker's lock. */
+void pool_job_recycle(struct joblog_worker *worker, struct worker_job *job);
+struct worker_handler *pool_handler(const struct joblog_worker *worker, const struct worker_job *job);
+
+/* worker_loop.c: each does nothing but in a worker with its own loop, those that tell call the hook in others. */
+/* With the worker's lock. */
+void loop_job_cancelled(struct worker_job *job, enum loop_tell what);
+void loop_job_answered(struct worker_job *job);
+void loop_draining(struct joblog_worker *worker);
+void loop_queued(struct joblog_worker *worker);
+/* Without. */
+void loop_tell_ready(struct joblog_worker *worker);
+void loop_tell_lost(struct joblog_worker *worker, const struct err *e);
+/* Ends the library's thread. False: jobs are in hand, the last joblog_job_end calls worker_destroy. */
+bool loop_end(struct joblog_worker *worker);
+
+/* worker.c */
+void worker_destroy(struct joblog_worker *worker);
 
 /* worker_write.c; on the run thread but for work_push. */
 /* Any thread: hands the item to the run thread. */

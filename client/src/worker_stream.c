@@ -31,6 +31,7 @@ static void lose(struct worker_job *job)
 {
     job->lost = true;
     context_cancel(&job->context, false);
+    loop_job_cancelled(job, TELL_LOST);
 }
 
 /* The answer to a job's end. With the worker's lock. True when the end has to be sent again. */
@@ -53,7 +54,8 @@ static bool take_end_result(struct joblog_worker *worker, struct worker_job *job
 }
 
 /* The answer to a report. With the worker's lock. */
-static void take_progress_result(struct worker_job *job, const Joblog__V1__WriteResult *result)
+static void take_progress_result(struct joblog_worker *worker, struct worker_job *job,
+                                 const Joblog__V1__WriteResult *result)
 {
     if (!result->accepted && (result->code == ERR_FAILED_PRECONDITION || result->code == ERR_NOT_FOUND)) {
         lose(job);
@@ -66,6 +68,9 @@ static void take_progress_result(struct worker_job *job, const Joblog__V1__Write
         json_decref(job->unsent_patch);
         job->unsent_patch = NULL;
         pthread_mutex_unlock(&job->context.lock);
+        /* It lives by the signs of life of this connection now. Shown on and on, a silent handler would seem alive. */
+        if (result->accepted)
+            job->connection = worker->connection;
     }
 }
 
@@ -114,7 +119,7 @@ static void take_results(struct joblog_worker *worker, const Joblog__V1__WorkRes
         if (is_end && take_end_result(worker, job, result))
             work_push(worker, &job->end_item);
         else if (is_progress && !is_end)
-            take_progress_result(job, result);
+            take_progress_result(worker, job, result);
         else if (!is_end)
             take_log_result(job, result);
     }
@@ -131,10 +136,12 @@ static void take_cancels(struct joblog_worker *worker, const Joblog__V1__WorkRes
             struct worker_job *job = worker->jobs[k];
             bool is_it = (job->state == JOB_QUEUED || job->state == JOB_RUNNING) &&
                          job->lease_token == cancel->lease_token && job->context.job.id == cancel->job_id;
-            if (is_it && cancel->cancel_request)
+            if (is_it && cancel->cancel_request) {
                 context_cancel(&job->context, true);
-            else if (is_it)
+                loop_job_cancelled(job, TELL_CANCEL);
+            } else if (is_it) {
                 lose(job);
+            }
         }
     }
     pthread_mutex_unlock(&worker->lock);
@@ -193,6 +200,14 @@ bool worker_drains(struct joblog_worker *worker)
     return drains;
 }
 
+/* joblog_worker_free may cancel it. */
+static void set_stream(struct joblog_worker *worker, struct crpc_stream *stream)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->stream = stream;
+    pthread_mutex_unlock(&worker->lock);
+}
+
 /* One connection from its start to its end. *ret_err: how it ended, OK when the server ended it well. */
 static void connection(struct joblog_worker *worker, struct err *ret_err)
 {
@@ -202,7 +217,7 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
     call_options_done(&options);
     if (!stream)
         return;
-    worker->stream = stream;
+    set_stream(worker, stream);
     worker->credit = 0;
     worker->connection++;
     worker->welcomed = worker->server_drains = worker->stream_ended = false;
@@ -216,7 +231,7 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start a thread");
-        worker->stream = NULL;
+        set_stream(worker, NULL);
         crpc_stream_free(stream);
         return;
     }
@@ -224,7 +239,7 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
         crpc_stream_cancel(stream);
     pthread_join(reader, NULL);
     *ret_err = worker->end_err;
-    worker->stream = NULL;
+    set_stream(worker, NULL);
     crpc_stream_free(stream);
 }
 
@@ -242,7 +257,7 @@ static void pause_before_next(struct joblog_worker *worker, int64_t pause_ms)
     bool stopped_before = atomic_load(&worker->stop);
     for (int64_t left = pause_ms; left > 0; left = until - clock_mono_ms()) {
         atomic_store(&worker->sleeping, true);
-        if (atomic_load(&worker->stop) && !stopped_before)
+        if (atomic_load(&worker->abandoned) || (atomic_load(&worker->stop) && !stopped_before))
             break;
         worker_sleep(worker, left);
     }
@@ -252,10 +267,13 @@ static void pause_before_next(struct joblog_worker *worker, int64_t pause_ms)
 /* A stop that comes while there is no connection: what has not started runs again elsewhere when its lease ends. */
 static bool is_done(struct joblog_worker *worker)
 {
+    if (atomic_load(&worker->abandoned))
+        return true;
     if (!atomic_load(&worker->stop))
         return false;
     pthread_mutex_lock(&worker->lock);
     worker->draining = true;
+    loop_draining(worker);
     pthread_cond_broadcast(&worker->work);
     pthread_mutex_unlock(&worker->lock);
     pool_release_queued(worker);
@@ -283,11 +301,7 @@ int worker_serve(struct joblog_worker *worker, struct err *ret_err)
             away_since_ms = clock_mono_ms();
             backoff.next_ms = 0;
         }
-        if (worker->on_lost) {
-            struct joblog_error public_error;
-            error_give(&public_error, &e);
-            worker->on_lost(worker->hook_user, &public_error);
-        }
+        loop_tell_lost(worker, &e);
         pthread_mutex_lock(&worker->lock);
         bool only_ends = worker->draining && worker->running == 0;
         pthread_mutex_unlock(&worker->lock);

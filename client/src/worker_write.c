@@ -240,8 +240,10 @@ static void look_at_flags(struct joblog_worker *worker)
     bool begins = stop && !worker->draining;
     worker->draining |= stop;
     bool give_back = begins || (worker->server_drains && !worker->drain_told);
-    if (begins)
+    if (begins) {
         pthread_cond_broadcast(&worker->work);
+        loop_draining(worker);
+    }
     pthread_mutex_unlock(&worker->lock);
     if (give_back)
         pool_release_queued(worker);
@@ -265,8 +267,7 @@ static bool is_welcome(struct joblog_worker *worker)
         worker->ready_told = worker->ever_ready = true;
         worker->shown_us = clock_mono_us();
         resume(worker, worker->shown_us);
-        if (worker->on_ready)
-            worker->on_ready(worker->hook_user);
+        loop_tell_ready(worker);
     }
     return welcomed;
 }
@@ -296,6 +297,8 @@ bool write_loop(struct joblog_worker *worker)
         return rc == -ERR_RESOURCE_EXHAUSTED;
     while (!is_over(worker)) {
         int64_t now = clock_mono_us();
+        if (atomic_load(&worker->abandoned))
+            return true;
         look_at_flags(worker);
         rc = 0;
         if (is_welcome(worker)) {

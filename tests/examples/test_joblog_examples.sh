@@ -3,10 +3,10 @@
 set -euo pipefail
 bin=$1
 work=$(mktemp -d)
-server= worker= observer=
+server= worker= observer= loop=
 finish() {
     status=$?
-    for process in $worker $observer $server; do kill "$process" 2>/dev/null || true; done
+    for process in $worker $observer $loop $server; do kill "$process" 2>/dev/null || true; done
     wait
     [ $status -eq 0 ] || tail -n 20 "$work"/*.log >&2
     rm -rf "$work"
@@ -88,6 +88,20 @@ rm "$work/example-export-observer.fifo"
 ready "$bin/example-export-observer"
 kill -TERM "$pid"
 wait "$pid" || die "the observer ended with $? on SIGTERM"
+
+echo "-- a loop of its own"
+ready "$bin/example-event-loop" 8
+loop=$pid
+[ "$line" = "worker ready" ] || die "the worker says: $line"
+for i in 1 2 3 4 5 6 7 8; do cooked=$("$bin/joblog" dispatch cook --json | "$bin/json_get" id); done
+"$bin/joblog" watch "$cooked" >"$work/out"
+has Completed "$work/out"
+kill -TERM "$loop"
+wait "$loop" || die "the worker ended with $? on SIGTERM"
+wait "$reader"
+loop=
+has "no more jobs" "$work/example-event-loop.out"
+[ "$(grep -c completed "$work/example-event-loop.out")" -eq 8 ] || die "not all jobs were told of"
 
 kill -TERM "$worker"
 wait "$worker" || die "the worker ended with $?"

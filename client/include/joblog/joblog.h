@@ -25,6 +25,7 @@
 #include "joblog/export.h"
 #include "joblog/job.h"
 #include "joblog/log.h"
+#include "joblog/loop.h"
 #include "joblog/query.h"
 #include "joblog/queue.h"
 #include "joblog/watch.h"

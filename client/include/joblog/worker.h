@@ -40,6 +40,9 @@ JOBLOG_API const char *joblog_job_key(const struct joblog_context *context);
  */
 JOBLOG_API int joblog_job_dispatch(struct joblog_context *context, const struct joblog_spec *spec, int64_t *ret_id,
                                    struct joblog_error *error);
+/* Says that the job is alive, for one that has nothing else to say and a heartbeat time-out: everything that is
+ * reported about a job says so too. May be called as often as one likes; it never blocks. Any thread. */
+JOBLOG_API void joblog_job_heartbeat(struct joblog_context *context);
 /* A cancel was asked for, or the lease is lost: stop soon and return joblog_job_fail(...) or any negative number. */
 JOBLOG_API bool joblog_job_cancelled(const struct joblog_context *context);
 /* Waits up to timeout_ms (-1: for ever), or until joblog_job_cancelled is true; returns joblog_job_cancelled. */
@@ -109,7 +112,7 @@ struct joblog_worker_options {
 JOBLOG_API struct joblog_worker *joblog_worker_new(struct joblog_client *client,
                                                    const struct joblog_worker_options *options,
                                                    struct joblog_error *error);
-/* Before run. job_name NULL: every job name of the queues. */
+/* Before run. job_name NULL: every job name of the queues. handler NULL: for joblog_worker_start (joblog/loop.h). */
 JOBLOG_API int joblog_worker_handle(struct joblog_worker *worker, const char *job_name, joblog_handler *handler,
                                     void *user, struct joblog_error *error);
 /* Runs until joblog_worker_stop, then finishes what runs and returns 0. Reconnects by itself with back-off, for ever;
@@ -121,7 +124,10 @@ JOBLOG_API int joblog_worker_run(struct joblog_worker *worker, struct joblog_err
 JOBLOG_API void joblog_worker_stop(struct joblog_worker *worker);
 /* SIGTERM and SIGINT call joblog_worker_stop. For programs that are nothing but a worker. */
 JOBLOG_API int joblog_worker_stop_on_signals(struct joblog_worker *worker, struct joblog_error *error);
-JOBLOG_API void joblog_worker_free(struct joblog_worker *worker); /* takes NULL */
+/* Takes NULL. A worker of joblog_worker_start that is not over goes as if its program had died: the jobs in hand run
+ * again elsewhere once their leases end. Their contexts stay good until joblog_job_end, and what they say is told to
+ * nobody. */
+JOBLOG_API void joblog_worker_free(struct joblog_worker *worker);
 
 /* Runs callback now, on this thread, and logs it as a job: makes the record, marks it running, keeps its lease alive,
  * completes it with the result that the callback set, or marks it failed with the error and a backtrace. Returns what
