@@ -150,6 +150,7 @@ void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *me
     atomic_init(&batch->refs, 1);
     pthread_mutex_lock(&worker->lock);
     int queued = 0, failed = 0;
+    worker->n_received += (int64_t)message->n_leases;
     for (size_t i = 0; i < message->n_leases; i++) {
         worker->credit -= worker->credit > 0;
         if (job_queue(worker, batch, message->leases[i]))

@@ -219,6 +219,7 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
         return;
     set_stream(worker, stream);
     worker->credit = 0;
+    worker->n_received = 0;
     worker->connection++;
     worker->welcomed = worker->server_drains = worker->stream_ended = false;
     worker->ready_told = worker->drain_told = false;

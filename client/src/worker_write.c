@@ -172,6 +172,7 @@ static bool put_control(struct joblog_worker *worker, Joblog__V1__WorkRequest *r
     int credit = credit_wanted(worker, request->n_writes > 0);
     worker->credit += credit;
     request->add_credit = credit;
+    request->leases_received = worker->n_received; /* with whatever is said, a heartbeat at the latest */
     bool drains = worker->draining || worker->server_drains;
     pthread_mutex_unlock(&worker->lock);
     if (drains && !worker->drain_told) {
@@ -190,6 +191,7 @@ static int write_hello(struct joblog_worker *worker)
     hello.pid = getpid();
     hello.queues = worker->queues;
     hello.n_queues = worker->n_queues;
+    hello.confirms_leases = true;
     hello.queue_weights = worker->weight_list;
     hello.n_queue_weights = worker->weight_list ? worker->n_queues : 0;
     size_t n = worker->any_handler ? 0 : HASH_COUNT(worker->handlers);

@@ -156,6 +156,7 @@ static enum crpc_next work_hello(struct crpc_call *call)
         work_check_weights(call, w->message->hello, &w->open, &err) != 0 ||
         work_check_scope(&caller_of(call)->scope, &w->open, &err) != 0)
         return crpc_finish(call, &err);
+    w->confirms = w->message->hello->confirms_leases;
     return service_submit(call, &w->open.cmd, &w->stored, &OPENED);
 }
 

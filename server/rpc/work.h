@@ -23,7 +23,8 @@ enum {
     /* The same in bytes: 32 results of the largest size. */
     WRITE_BYTES_MAX = 8 * 1024 * 1024,
     MESSAGE_BYTES_MAX = 1024 * 1024, /* well below what a client takes by default */
-    RETRY_MS = 10                    /* pause when the store's queue is full */
+    RETRY_MS = 10,                   /* pause when the store's queue is full */
+    WORK_MARKS_MAX = 64              /* of leases sent: one each 1/32 of the lease time-out, for twice as long */
 };
 
 /* As worker.proto says. */
@@ -46,6 +47,11 @@ struct work_write {
     char texts[]; /* its texts: the message may be gone before the commit */
 };
 
+/* So many leases had been sent at that time. */
+struct work_mark {
+    int64_t n_leases, sent_ms; /* monotonic */
+};
+
 struct work_call {
     struct service *service;
     struct crpc_call *call;
@@ -65,6 +71,13 @@ struct work_call {
     bool credit_busy;
     int32_t credit_waiting; /* not yet handed to the store */
     int64_t credit_left;    /* given by the worker, not yet used by a lease sent */
+
+    /* signs of life (work_alive.c) */
+    bool confirms; /* the worker says how many leases it has taken */
+    int64_t n_leases_sent, n_leases_confirmed;
+    struct work_mark marks[WORK_MARKS_MAX]; /* a ring: those that are not confirmed, oldest first */
+    size_t first_mark, n_marks;
+    int64_t sending_since_ms; /* of the message on its way; 0: none is */
 
     /* reader */
     const Joblog__V1__WorkRequest *message;
@@ -91,6 +104,14 @@ extern const struct crpc_step WORK_MESSAGE;
 /* Hands credit, and that the worker or the server drains, to the store as far as nothing is under way. False: the store
  * is full, try again later. */
 bool work_hand_credit(struct work_call *w);
+
+/* work_alive.c */
+/* A message with so many leases begins its way. */
+void work_note_sent(struct work_call *w, size_t n_leases);
+/* What the worker says to have taken; 0: it says nothing. 0, or -code. */
+int work_take_confirmed(struct work_call *w, int64_t received, struct err *ret_err);
+/* The worker gave a sign of life. */
+void work_touch(struct work_call *w);
 
 /* work_write.c */
 extern const struct crpc_step WORK_WRITE;

@@ -296,8 +296,10 @@ static int work_check_message(const struct work_call *w, struct err *ret_err)
 static enum crpc_next work_message(struct crpc_call *call)
 {
     struct work_call *w = crpc_call_state(call);
-    store_session_touch(w->session);
-    if (work_check_message(w, &w->error) != 0 || work_take_credit(w, &w->error) != 0)
+    if (work_check_message(w, &w->error) != 0 || work_take_confirmed(w, w->message->leases_received, &w->error) != 0)
+        return work_stop_reading(call);
+    work_touch(w);
+    if (work_take_credit(w, &w->error) != 0)
         return work_stop_reading(call);
     w->next_write = 0;
     return crpc_goto(call, &WRITES);

@@ -174,6 +174,7 @@ static enum crpc_next work_write(struct crpc_call *call)
     struct pack pack = {.arena = &w->message_arena, .message = JOBLOG__V1__WORK_RESPONSE__INIT};
     if (crpc_call_ended(call) || (w->error.code == ERR_OK && caller_check(call, &w->error) != 0))
         return crpc_goto(call, &WORK_CLOSE);
+    w->sending_since_ms = 0; /* the last one is gone */
     arena_reset(&w->message_arena);
     if (!w->server_draining && (drain_begun(&w->service->drain) || store_session_must_leave(w->session))) {
         w->server_draining = true;
@@ -189,7 +190,9 @@ static enum crpc_next work_write(struct crpc_call *call)
         err_set(&w->error, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
         return crpc_goto(call, &WORK_CLOSE);
     }
-    if (!pack_is_empty(&pack))
+    if (!pack_is_empty(&pack)) {
+        work_note_sent(w, pack.message.n_leases);
         return joblog_v1_worker_service_work_send(call, &pack.message, &WORK_WRITE);
+    }
     return work_is_over(w) ? crpc_goto(call, &WORK_CLOSE) : work_wait(call, handed);
 }

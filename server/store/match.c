@@ -151,6 +151,11 @@ void store_session_touch(struct store_session *session)
     atomic_store_explicit(&session->touch_ms, clock_mono_ms(), memory_order_relaxed);
 }
 
+void store_session_touch_at(struct store_session *session, int64_t alive_ms)
+{
+    atomic_store_explicit(&session->touch_ms, alive_ms, memory_order_relaxed);
+}
+
 int32_t store_session_leases(const struct store_session *session)
 {
     return atomic_load_explicit(&session->n_leases, memory_order_relaxed);

@@ -267,6 +267,8 @@ struct store_session_close {
 struct delivery *store_session_take(struct store_session *session);
 /* Any thread: the worker gave a sign of life. */
 void store_session_touch(struct store_session *session);
+/* Likewise: as of a time (monotonic) that may lie back. */
+void store_session_touch_at(struct store_session *session, int64_t alive_ms);
 /* Leases that it holds; any thread; may lag. */
 int32_t store_session_leases(const struct store_session *session);
 

@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -190,41 +192,142 @@ static void bad_requests_are_refused(void **state)
     assert_string_equal(err.field, "page_size");
 }
 
-/* It gives credit for two and reads nothing, says nothing, but keeps the connection: it has two leases, no more, and
- * loses them in time to one that works. */
-static void a_deaf_worker_gets_its_credit_and_loses_it(void **state)
+enum { CREDIT = 2, MUCH = 40 };
+
+/* The deaf worker, which reads nothing from now on, has its credit of leases, no more, and loses them in time to one
+ * that works. */
+static void loses_its_leases(struct test_worker *deaf, const char *queue, const char *payload, int credit)
 {
-    enum { JOBS = 5, CREDIT = 2, SLACK_MS = 10000 }; /* slack for a machine that is busy */
-    (void)state;
-    struct test_worker *deaf = worker_open(a, "deaf", "deaf", CREDIT);
-    Joblog__V1__JobSpec spec = spec_of("job", "deaf");
+    enum { MORE = 3, SLACK_MS = 20000 }; /* for a machine that is busy */
+    Joblog__V1__JobSpec spec = spec_of("job", queue);
+    spec.payload = (char *)payload;
     Joblog__V1__RetryPolicy policy = JOBLOG__V1__RETRY_POLICY__INIT;
     Google__Protobuf__Duration backoff = GOOGLE__PROTOBUF__DURATION__INIT;
     backoff.nanos = 1000000;
     policy.max_attempts = 2;
     policy.initial_backoff = &backoff;
     spec.retry_policy = &policy;
-    int64_t ids[JOBS], start = clock_mono_ms();
+    int n = credit + MORE;
+    int64_t ids[MUCH + MORE], start = clock_mono_ms();
     int running = 0;
-    for (int i = 0; i < JOBS; i++)
+    for (int i = 0; i < n; i++)
         ids[i] = must_dispatch(a, &spec);
-    for (int i = 0; i < JOBS; i++)
+    for (int i = 0; i < n; i++)
         running += must_status(a, ids[i]) == RUNNING;
-    assert_true(running <= CREDIT);
-    struct test_worker *well = worker_open(b, "well", "deaf", JOBS);
+    assert_true(running <= credit);
+    struct test_worker *well = worker_open(b, "well", queue, n);
     worker_keep_alive(well);
     int second = 0;
-    for (int i = 0; i < JOBS; i++) {
+    for (int i = 0; i < n; i++) {
         struct test_lease lease = worker_lease(well);
         second += lease.job->attempt == 2;
         assert_int_equal(worker_answer(well, worker_complete(well, lease, ""), NULL), 0);
     }
-    assert_int_equal(second, CREDIT);
+    assert_int_equal(second, credit);
     assert_in_range(clock_mono_ms() - start, LEASE_MS - 1000, LEASE_MS + 1000 + SLACK_MS);
-    for (int i = 0; i < JOBS; i++)
+    for (int i = 0; i < n; i++)
         assert_int_equal(must_status(a, ids[i]), COMPLETED);
     worker_end(well, true, NULL);
     worker_cut(deaf);
+}
+
+/* It says nothing, but keeps the connection. */
+static void a_deaf_worker_gets_its_credit_and_loses_it(void **state)
+{
+    (void)state;
+    loses_its_leases(worker_open(a, "deaf", "deaf", CREDIT), "deaf", "{}", CREDIT);
+}
+
+static struct test_worker *open_confirming(const char *queue, int32_t credit)
+{
+    Joblog__V1__WorkerHello hello = JOBLOG__V1__WORKER_HELLO__INIT;
+    hello.name = (char *)queue;
+    hello.queues = (char **)&queue;
+    hello.n_queues = 1;
+    hello.confirms_leases = true;
+    return worker_open_as(a, &hello, credit);
+}
+
+/* Its reader is stuck, while a thread of its own sends heartbeats. */
+static void a_deaf_worker_with_a_heartbeat_loses_its_leases(void **state)
+{
+    (void)state;
+    struct test_worker *deaf = open_confirming("deaf.beats", CREDIT);
+    worker_keep_alive(deaf);
+    loses_its_leases(deaf, "deaf.beats", "{}", CREDIT);
+}
+
+/* One that does not confirm, but lets messages that are large not through. */
+static void a_worker_that_lets_nothing_through_loses_its_leases(void **state)
+{
+    (void)state;
+    enum { LONG = 250 * 1000 };
+    char *payload = malloc(LONG + 1);
+    assert_non_null(payload);
+    memset(payload, 'x', LONG);
+    payload[LONG] = '\0';
+    memcpy(payload, "{\"x\": \"", 7);
+    strcpy(payload + LONG - 2, "\"}");
+    struct test_worker *deaf = worker_open(a, "blocked", "deaf.blocked", MUCH);
+    worker_keep_alive(deaf);
+    loses_its_leases(deaf, "deaf.blocked", payload, MUCH);
+    free(payload);
+}
+
+static void confirm(struct test_worker *w, int64_t received)
+{
+    Joblog__V1__WorkRequest request = JOBLOG__V1__WORK_REQUEST__INIT;
+    request.leases_received = received;
+    worker_send(w, &request);
+}
+
+/* One that reads late: what it kept is lost, and it is given jobs again. One that confirms keeps its job for long. */
+static void a_worker_that_confirms_is_alive(void **state)
+{
+    (void)state;
+    struct test_worker *w = open_confirming("confirms", 1);
+    Joblog__V1__JobSpec spec = spec_of("job", "confirms");
+    Joblog__V1__RetryPolicy policy = JOBLOG__V1__RETRY_POLICY__INIT;
+    Google__Protobuf__Duration backoff = GOOGLE__PROTOBUF__DURATION__INIT;
+    backoff.nanos = 1000000;
+    policy.max_attempts = 2;
+    policy.initial_backoff = &backoff;
+    spec.retry_policy = &policy;
+    worker_keep_alive(w);
+    int64_t lost = must_dispatch(a, &spec);
+    for (int i = 0; must_status(a, lost) != PENDING && i < 3000; i++)
+        usleep(20 * 1000);
+    assert_int_equal(must_status(a, lost), PENDING);
+    struct test_lease first = worker_lease(w);
+    assert_int_equal(first.job_id, lost);
+    assert_int_equal(worker_cancel(w).job_id, lost);
+    confirm(w, 1);
+    worker_credit(w, 1);
+    struct test_lease second = worker_lease(w);
+    assert_int_equal(second.job_id, lost);
+    assert_int_equal(second.job->attempt, 2);
+    confirm(w, 2);
+    assert_int_equal(worker_answer(w, worker_complete(w, first, ""), NULL), ERR_FAILED_PRECONDITION);
+    for (int64_t end = clock_mono_ms() + INT64_C(2) * LEASE_MS; clock_mono_ms() < end;)
+        usleep(100 * 1000); /* longer than a lease lasts that nobody confirms */
+    assert_int_equal(worker_answer(w, worker_complete(w, second, ""), NULL), 0);
+    worker_end(w, true, NULL);
+}
+
+static void wrong_confirmations_are_refused(void **state)
+{
+    (void)state;
+    struct err err = ERR_NONE;
+    struct test_worker *w = worker_open(a, "plain", "wrong", 0);
+    confirm(w, 1);
+    assert_int_equal(worker_end(w, false, &err), ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.field, "leases_received");
+    w = open_confirming("wrong", 0);
+    confirm(w, 1);
+    assert_int_equal(worker_end(w, false, &err), ERR_INVALID_ARGUMENT);
+    w = open_confirming("wrong", 0);
+    confirm(w, -1);
+    assert_int_equal(worker_end(w, false, &err), ERR_INVALID_ARGUMENT);
 }
 
 int main(void)
@@ -234,6 +337,10 @@ int main(void)
         cmocka_unit_test(a_worker_is_drained_from_afar),
         cmocka_unit_test(bad_requests_are_refused),
         cmocka_unit_test(a_deaf_worker_gets_its_credit_and_loses_it),
+        cmocka_unit_test(a_deaf_worker_with_a_heartbeat_loses_its_leases),
+        cmocka_unit_test(a_worker_that_lets_nothing_through_loses_its_leases),
+        cmocka_unit_test(a_worker_that_confirms_is_alive),
+        cmocka_unit_test(wrong_confirmations_are_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

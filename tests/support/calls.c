@@ -237,8 +237,16 @@ static void beat_end(struct test_worker *w)
 
 struct test_worker *worker_open(struct crpc_channel *channel, const char *name, const char *queue, int32_t credit)
 {
-    Joblog__V1__WorkRequest request = JOBLOG__V1__WORK_REQUEST__INIT;
     Joblog__V1__WorkerHello hello = JOBLOG__V1__WORKER_HELLO__INIT;
+    hello.name = (char *)name;
+    hello.queues = (char **)&queue;
+    hello.n_queues = queue ? 1 : 0;
+    return worker_open_as(channel, &hello, credit);
+}
+
+struct test_worker *worker_open_as(struct crpc_channel *channel, Joblog__V1__WorkerHello *hello, int32_t credit)
+{
+    Joblog__V1__WorkRequest request = JOBLOG__V1__WORK_REQUEST__INIT;
     struct err err = ERR_NONE;
     struct test_worker *w = calloc(1, sizeof *w);
     assert_non_null(w);
@@ -246,10 +254,7 @@ struct test_worker *worker_open(struct crpc_channel *channel, const char *name, 
     pthread_cond_init(&w->woken, NULL);
     w->stream = joblog_v1_worker_service_work_open(channel, &options, &err);
     assert_non_null(w->stream);
-    hello.name = (char *)name;
-    hello.queues = (char **)&queue;
-    hello.n_queues = queue ? 1 : 0;
-    request.hello = &hello;
+    request.hello = hello;
     request.add_credit = credit;
     worker_send(w, &request);
     while (w->session_id == 0)

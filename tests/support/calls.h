@@ -39,6 +39,8 @@ struct test_lease {
 
 /* Opens the stream, says hello for one queue, gives credit. Reads the welcome. */
 struct test_worker *worker_open(struct crpc_channel *channel, const char *name, const char *queue, int32_t credit);
+/* The same with a hello of one's own (borrowed). */
+struct test_worker *worker_open_as(struct crpc_channel *channel, Joblog__V1__WorkerHello *hello, int32_t credit);
 int64_t worker_session_id(const struct test_worker *w);
 /* Next lease, cancel, drain, answer to a write: blocks until it comes, keeping the rest for later. */
 struct test_lease worker_lease(struct test_worker *w);

@@ -98,6 +98,7 @@ class Worker:
         self._write_ids = itertools.count(1)
         self._heartbeat_s = 1.0
         self._draining = False
+        self._received = 0  # leases of this stream
 
     def handler(self, job_name: str) -> Callable[[Handler], Handler]:
         """Decorates the function that runs jobs of this name."""
@@ -131,7 +132,9 @@ class Worker:
         with self._lock:
             self._out = out = queue.SimpleQueue()
             hello = worker_pb2.WorkerHello(name=f"{socket.gethostname()}:{os.getpid()}", version="1", pid=os.getpid(),
-                                           host=socket.gethostname(), job_names=self._handlers, queues=self._queues)
+                                           host=socket.gethostname(), job_names=self._handlers, queues=self._queues,
+                                           confirms_leases=True)
+            self._received = 0
             credit = 0 if self._draining else self._concurrency - len(self._jobs)
             out.put(worker_pb2.WorkRequest(hello=hello, add_credit=credit, draining=self._draining))
             # After a cut: ends whose answer was lost are sent again, and a write moves a lease to this stream. What was
@@ -154,6 +157,7 @@ class Worker:
                 request = worker_pb2.WorkRequest()
             if request is None:
                 return
+            request.leases_received = self._received  # or the server would think that we do not read
             yield request
 
     def _take(self, response: worker_pb2.WorkResponse) -> None:
@@ -164,6 +168,7 @@ class Worker:
             job = Job(self, lease)
             with self._lock:
                 self._jobs[job.token] = job
+                self._received += 1
             self._pool.submit(self._run, job)
         for result in response.results:
             with self._lock:
