@@ -235,16 +235,21 @@ static int chunk_full(struct export_out *out)
 
 /* ---- the rows ---- */
 
-static int open_file(struct export_attempt *a)
+/* The connection of the writer is made while that of the rows is, and while they are counted. */
+static int start_writer(struct export_attempt *a)
 {
-    struct exports *exports = a->worker->exports;
+    const struct exports *exports = a->worker->exports;
     struct chunk_owner owner = {a->worker->job_id, a->worker->token};
     struct export_file description = {.name = a->request.file_name,
                                       .content_type = span_str(export_content_type(&a->request))};
+    int rc = export_writer_new(exports->chunks, &owner, &description, a->owner, exports->options.limits.max_bytes,
+                               &a->writer, &a->result->err);
+    return rc == 0 ? 0 : fail(a, "ExportStoreFailed", false);
+}
+
+static int open_file(struct export_attempt *a)
+{
     struct err *err = &a->result->err;
-    if (export_writer_new(exports->chunks, &owner, &description, a->owner, exports->options.limits.max_bytes,
-                          &a->writer, err) != 0)
-        return fail(a, "ExportStoreFailed", false);
     if (take_chunk(a) != 0)
         return -1;
     a->out.full = chunk_full;
@@ -317,7 +322,7 @@ static int finish_file(struct export_attempt *a)
 
 static int run(struct export_attempt *a, const struct job *job)
 {
-    if (plan(a, job) != 0 || open_snapshot(a) != 0 || open_file(a) != 0 || copy_rows(a) != 0)
+    if (plan(a, job) != 0 || start_writer(a) != 0 || open_snapshot(a) != 0 || open_file(a) != 0 || copy_rows(a) != 0)
         return -1;
     return finish_file(a);
 }

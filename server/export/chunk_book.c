@@ -15,20 +15,38 @@ static const char session_sql[] =
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
     "SET tcp_user_timeout = '25s'";
 
-int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err)
+static int open_with(const char *uri, const char *name, const enum export_sql_id *ids, int n, struct pg_conn **ret,
+                     struct err *ret_err)
 {
     struct pg_conn *pg;
     int rc = pg_open(uri, name, &pg, ret_err);
     if (rc != 0)
         return rc;
     rc = pg_exec(pg, session_sql, ret_err);
-    for (int i = 0; rc == 0 && i < EXPORT_SQL_COUNT; i++)
-        rc = pg_prepare(pg, export_sql_texts[i].name, export_sql_texts[i].text, ret_err);
+    for (int i = 0; rc == 0 && i < n; i++) {
+        enum export_sql_id id = ids ? ids[i] : (enum export_sql_id)i;
+        pg_send_prepare(pg, export_sql_texts[id].name, export_sql_texts[id].text);
+    }
+    if (rc == 0)
+        rc = pg_commit(pg, ret_err);
     if (rc != 0)
         pg_close(pg);
     else
         *ret = pg;
     return rc;
+}
+
+int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err)
+{
+    return open_with(uri, name, NULL, EXPORT_SQL_COUNT, ret, ret_err);
+}
+
+int chunk_book_open_writing(const char *uri, struct pg_conn **ret, struct err *ret_err)
+{
+    static const enum export_sql_id ids[] = {EXPORT_SQL_WRITING_INSERT, EXPORT_SQL_WRITING_CLEAR,
+                                             EXPORT_SQL_CHUNK_CLEAR,    EXPORT_SQL_CHUNK_INSERT,
+                                             EXPORT_SQL_OWNER_LOCK,     EXPORT_SQL_FILE_INSERT};
+    return open_with(uri, "joblogd export files", ids, sizeof ids / sizeof *ids, ret, ret_err);
 }
 
 void chunk_book_add_owner(struct pg_params *params, const struct chunk_owner *owner)

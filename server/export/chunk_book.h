@@ -9,6 +9,8 @@
 
 /* Opens a connection with all statements of exports prepared. Gives *ret (pg_close). */
 int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err);
+/* With those of an attempt that writes and no others: chunk_book_begin, _commit, and EXPORT_SQL_CHUNK_INSERT. */
+int chunk_book_open_writing(const char *uri, struct pg_conn **ret, struct err *ret_err);
 
 /* An attempt begins to write. As chunk_store.open. */
 int chunk_book_begin(struct pg_conn *pg, const struct chunk_owner *owner, const struct export_file *description,

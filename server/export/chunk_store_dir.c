@@ -65,7 +65,7 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
     if (!sink)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     *sink = (struct chunk_sink){.store = store, .owner = *owner, .fd = -1, .chunk_bytes = description->chunk_bytes};
-    int rc = chunk_book_open(store->uri, "joblogd export files", &sink->pg, ret_err);
+    int rc = chunk_book_open_writing(store->uri, &sink->pg, ret_err);
     if (rc == 0) /* first the books: a file that they do not know is swept */
         rc = chunk_book_begin(sink->pg, owner, description, owner_name, ret_used_bytes, ret_err);
     if (rc == 0 && (!make_path(path, store, owner, "part") ||

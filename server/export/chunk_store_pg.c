@@ -48,7 +48,7 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
         return no_memory(ret_err);
     }
     sink->owner = *owner;
-    int rc = chunk_book_open(store->uri, "joblogd export files", &sink->pg, ret_err);
+    int rc = chunk_book_open_writing(store->uri, &sink->pg, ret_err);
     if (rc == 0)
         rc = chunk_book_begin(sink->pg, owner, description, owner_name, ret_used_bytes, ret_err);
     if (rc == 0)

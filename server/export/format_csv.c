@@ -1,5 +1,9 @@
 /* CSV as RFC 4180 has it. PostgreSQL quotes; what is left to do is the end of a record (CRLF), the first line, and a
  * "'" before texts that a spreadsheet would take for a formula. */
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "base/alloc.h"
 #include "export/format_priv.h"
 
@@ -20,6 +24,41 @@ static inline bool begins_formula(char c)
 }
 
 /* ---- rows ---- */
+
+#if defined(__SSE2__)
+static inline unsigned find(__m128i bytes, char c)
+{
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)));
+}
+
+/* May any field begin a formula? Sixteen bytes at a time: is there a character that begins one behind a delimiter, a
+ * quote, or the beginning? Says yes too often, since quotes and delimiters may stand inside of a text. */
+static bool may_hold_formula(const char *at, const char *end, char delimiter)
+{
+    unsigned before = 1; /* may a field begin with the next character? */
+    for (; end - at >= 16; at += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+        unsigned first = find(bytes, '=') | find(bytes, '+') | find(bytes, '-') | find(bytes, '@') | find(bytes, '\t') |
+                         find(bytes, '\r') | find(bytes, '\n');
+        unsigned opens = find(bytes, delimiter) | find(bytes, '"');
+        if (first & (opens << 1 | before))
+            return true;
+        before = opens >> 15;
+    }
+    for (; at < end; at++) {
+        if (before && begins_formula(*at))
+            return true;
+        before = *at == delimiter || *at == '"';
+    }
+    return false;
+}
+#else
+static bool may_hold_formula(const char *at, const char *end, char delimiter)
+{
+    (void)delimiter;
+    return at < end;
+}
+#endif
 
 /* Moves *at to the end of the field that begins there. Gives its first character, 0 for none. */
 static inline char skip_field(const char **at, const char *end, char delimiter)
@@ -80,7 +119,8 @@ static int csv_row(struct export_encoder *encoder, struct span row)
 {
     struct csv *csv = (struct csv *)encoder;
     size_t len = row.len > 0 && row.data[row.len - 1] == '\n' ? row.len - 1 : row.len;
-    int rc = csv->look ? add_safely(csv, row.data, row.data + len) : export_out_add(csv->out, row.data, len);
+    bool look = csv->look && may_hold_formula(row.data, row.data + len, csv->delimiter);
+    int rc = look ? add_safely(csv, row.data, row.data + len) : export_out_add(csv->out, row.data, len);
     return rc != 0 ? rc : export_out_add(csv->out, "\r\n", 2);
 }
 

@@ -1,5 +1,5 @@
-/* The second thread of an export; see writer.h. Runs the sink, SHA-256 and CRC-32C. The owner and this thread meet in
- * two lists under one lock: free chunks and full ones. */
+/* The second thread of an export; see writer.h. Opens and runs the sink, SHA-256 and CRC-32C. The owner and this thread
+ * meet in two lists under one lock: free chunks and full ones. */
 #include "export/writer.h"
 
 #include <errno.h>
@@ -18,7 +18,9 @@ struct chunk_list {
 
 struct export_writer {
     const struct chunk_store *store;
-    struct chunk_sink *sink;
+    struct chunk_owner owner;
+    struct export_file description;
+    struct chunk_sink *sink; /* NULL: not open yet */
     pthread_t thread;
     EVP_MD_CTX *sha;
 
@@ -101,11 +103,31 @@ static int commit(struct export_writer *w, struct err *err)
     return w->store->commit(w->sink, &w->file, w->owner_name, w->budget, err);
 }
 
+/* Here and not where the writer is made: the rows are asked for meanwhile. */
+static int open_sink(struct export_writer *w, struct err *err)
+{
+    int64_t used = 0;
+    struct chunk_sink *sink = NULL;
+    int rc = w->store->open(w->store, &w->owner, &w->description, w->owner_name, &sink, &used, err);
+    if (w->budget > 0)
+        w->size_max = w->budget > used ? w->budget - used : 1;
+    pthread_mutex_lock(&w->lock);
+    w->sink = sink;
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
 static void *writer_main(void *user)
 {
     struct export_writer *w = user;
+    struct err opening = ERR_NONE;
     export_polite_thread();
+    int opened = open_sink(w, &opening);
     pthread_mutex_lock(&w->lock);
+    if (opened != 0) {
+        w->failed = true;
+        w->err = opening;
+    }
     while (!w->abandon && !w->failed && !w->committed) {
         struct export_chunk_buffer *chunk = list_pop(&w->full);
         bool to_publish =
@@ -157,7 +179,8 @@ static void free_parts(struct export_writer *w)
     struct export_chunk_buffer *chunk;
     while ((chunk = list_pop(&w->free_chunks)) || (chunk = list_pop(&w->full)))
         mem_free(chunk);
-    w->store->close(w->sink);
+    if (w->sink)
+        w->store->close(w->sink);
     EVP_MD_CTX_free(w->sha);
     mem_free(w);
 }
@@ -166,16 +189,16 @@ int export_writer_new(const struct chunk_store *store, const struct chunk_owner 
                       const struct export_file *description, struct span owner_name, int64_t budget,
                       struct export_writer **ret, struct err *ret_err)
 {
-    int64_t used = 0;
-    struct export_file file = *description;
     struct export_writer *w = mem_zalloc(sizeof *w);
     if (!w)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     w->store = store;
+    w->owner = *owner;
     w->owner_name = owner_name;
     w->budget = budget;
-    file.chunk_bytes = EXPORT_CHUNK_BYTES;
-    file.storage = store->storage;
+    w->description = *description;
+    w->description.chunk_bytes = EXPORT_CHUNK_BYTES;
+    w->description.storage = store->storage;
     bool ok = init_locks(w) && (w->sha = EVP_MD_CTX_new()) && EVP_DigestInit_ex(w->sha, EVP_sha256(), NULL) == 1;
     for (int i = 0; ok && i < EXPORT_CHUNKS_IN_FLIGHT; i++) {
         struct export_chunk_buffer *chunk = mem_alloc(sizeof *chunk);
@@ -183,10 +206,7 @@ int export_writer_new(const struct chunk_store *store, const struct chunk_owner 
             list_push(&w->free_chunks, chunk);
         ok = chunk != NULL;
     }
-    int rc = ok ? store->open(store, owner, &file, owner_name, &w->sink, &used, ret_err)
-                : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-    if (budget > 0)
-        w->size_max = budget > used ? budget - used : 1;
+    int rc = ok ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     if (rc == 0 && pthread_create(&w->thread, NULL, writer_main, w) != 0)
         rc = err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "no more threads");
     if (rc != 0) {
@@ -275,8 +295,10 @@ static void end_thread(struct export_writer *w)
     while (!w->ended) {
         struct timespec until = time_after(PATIENCE_MS);
         if (pthread_cond_timedwait(&w->to_owner, &w->lock, &until) == ETIMEDOUT && !w->ended) {
+            struct chunk_sink *sink = w->sink;
             pthread_mutex_unlock(&w->lock);
-            w->store->interrupt(w->sink);
+            if (sink)
+                w->store->interrupt(sink);
             pthread_mutex_lock(&w->lock);
         }
     }

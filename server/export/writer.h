@@ -19,7 +19,8 @@ struct export_chunk_buffer {
     struct export_chunk_buffer *next; /* private */
 };
 
-/* Opens a sink and starts the thread. store: kept; description (name and content type) and owner_name until the end.
+/* Starts the thread, which opens a sink: where that fails a later call says so. store: kept; description (name and
+ * content type) and owner_name: what they point to is kept until the end.
  * budget: most bytes that all files of the owner may have, 0: no limit. Gives *ret (export_writer_free). */
 int export_writer_new(const struct chunk_store *store, const struct chunk_owner *owner,
                       const struct export_file *description, struct span owner_name, int64_t budget,

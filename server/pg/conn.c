@@ -188,13 +188,17 @@ static PGresult *get_result(struct pg_conn *pg)
     return PQgetResult(pg->c);
 }
 
+void pg_send_prepare(struct pg_conn *pg, const char *name, const char *sql)
+{
+    if (pg->lost || PQsendPrepare(pg->c, name, sql, 0, NULL) != 1)
+        set_lost(pg, "preparing");
+    else
+        pg->n_unread++;
+}
+
 int pg_prepare(struct pg_conn *pg, const char *name, const char *sql, struct err *ret_err)
 {
-    if (pg->lost || PQsendPrepare(pg->c, name, sql, 0, NULL) != 1) {
-        set_lost(pg, "preparing");
-        return sqlstate_err(pg->sqlstate, ret_err);
-    }
-    pg->n_unread++;
+    pg_send_prepare(pg, name, sql);
     return pg_commit(pg, ret_err);
 }
 

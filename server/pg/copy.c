@@ -8,18 +8,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "pg/sqlstate.h"
 
-enum { WAIT_MS = 100 };
+enum {
+    WAIT_MS = 100,
+    GATHER_AFTER_BYTES = 1 << 20, /* of rows: there are many of them, and they come fast */
+    GATHER_NS = 200000            /* PostgreSQL writes some 32 KiB of rows meanwhile; the socket has room for more */
+};
 
 struct pg_copy {
     PGconn *c;
     struct pg_copy_options options;
-    char *row; /* of libpq; the one given last */
+    char *row;      /* of libpq; the one given last */
+    size_t n_bytes; /* of rows so far */
     char sqlstate[6];
 };
 
@@ -283,8 +289,19 @@ static int end_of_rows(struct pg_copy *copy, struct err *err)
     return rc;
 }
 
+/* PostgreSQL sends 8 KiB at a time. Who waits for each of them is woken for each, and to wake costs the process that
+ * copies, which is the one that all wait for, as much as to send: so a little is let come together. */
+static int wait_rows(struct pg_copy *copy, struct err *err)
+{
+    if (copy->n_bytes < GATHER_AFTER_BYTES)
+        return wait_input(copy, err);
+    nanosleep(&(struct timespec){.tv_nsec = GATHER_NS}, NULL);
+    return wait_input(copy, err);
+}
+
 int pg_copy_next(struct pg_copy *copy, struct span *ret_row, struct err *ret_err)
 {
+    bool looked = false; /* at what has arrived */
     if (copy->row) {
         PQfreemem(copy->row);
         copy->row = NULL;
@@ -293,15 +310,21 @@ int pg_copy_next(struct pg_copy *copy, struct span *ret_row, struct err *ret_err
         int len = PQgetCopyData(copy->c, &copy->row, 1);
         if (len > 0) {
             *ret_row = span_of(copy->row, (size_t)len);
+            copy->n_bytes += (size_t)len;
             return 1;
         }
         if (len == -1)
             return end_of_rows(copy, ret_err);
         if (len < 0)
             return lost(copy, "reading rows", ret_err);
-        int rc = wait_input(copy, ret_err);
+        int rc = 0;
+        if (!looked && PQconsumeInput(copy->c) != 1)
+            return lost(copy, "reading rows", ret_err);
+        if (looked)
+            rc = wait_rows(copy, ret_err);
         if (rc != 0)
             return rc;
+        looked = !looked;
     }
 }
 

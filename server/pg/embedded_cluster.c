@@ -212,7 +212,14 @@ static _Noreturn void child_fail(const char *what)
 static _Noreturn void child_exec(const struct pg_cluster *c, int data_fd, char *const argv[], int death_signal,
                                  pid_t parent)
 {
-    static char *const env[] = {"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL};
+    /* malloc keeps 8 MiB that a backend has freed: else each chunk of an export would be given back to the kernel and
+     * faulted in again, which was a third of the time of the process that stores them. */
+    static char *const env[] = {"PATH=/usr/bin:/bin",
+                                "LC_ALL=C.UTF-8",
+                                "MALLOC_MMAP_THRESHOLD_=1048576",
+                                "MALLOC_TRIM_THRESHOLD_=8388608",
+                                "MALLOC_TOP_PAD_=1048576",
+                                NULL};
     sigset_t none;
     setsid(); /* Ctrl-C in the terminal is for joblogd alone, which stops postgres last */
     for (int s = 1; s < NSIG; s++)

@@ -32,6 +32,8 @@ int pg_socket(const struct pg_conn *pg);
 int pg_exec(struct pg_conn *pg, const char *sql, struct err *ret_err);
 /* Makes a prepared statement; to be used within this connection by name. Blocking. 0 or -code. */
 int pg_prepare(struct pg_conn *pg, const char *name, const char *sql, struct err *ret_err);
+/* The same without waiting: pg_commit tells whether it, and those sent with it, went well. */
+void pg_send_prepare(struct pg_conn *pg, const char *name, const char *sql);
 
 /* Sends a prepared statement. params NULL: none. A failure shows in pg_failed or pg_lost. */
 void pg_send(struct pg_conn *pg, const char *name, struct pg_params *params);

@@ -391,7 +391,9 @@ static void the_writer_tells_of_a_failed_sink(void **state)
     struct chunk_store away = *store;
     away.uri = "host=/nowhere";
     assert_int_equal(export_writer_new(&away, &(struct chunk_owner){7, 1}, &file, SPAN_LIT("ann"), 0, &writer, &err),
-                     -ERR_UNAVAILABLE);
+                     0);
+    assert_int_equal(export_writer_wait(writer, 10000, &file, &err), -ERR_UNAVAILABLE);
+    export_writer_free(writer);
 }
 
 int main(void)
