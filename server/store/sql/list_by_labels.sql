@@ -1,18 +1,8 @@
--- One page of ids, newest first: with labels. The order is by an expression, so that the index on labels is used.
+-- One page of ids, newest first: with labels. Month by month: see
+-- the function. The direction is an order like any other, and is turned round with them.
 -- $1 only below this id, $2 only from this id on, $3 how many at most; the rest restricts where it is not null: $4 bits of
 -- statuses (0: any), $5 lanes, $6 owner, $7 source type, $8 source id, $9 batch, $10 labels. Rows: id.
 -- The caller's scope: $11 lanes of which it sees only the owner $12's, $13 patterns (LIKE) of the owners of all other jobs.
-SELECT j.id
-FROM joblog.job j
-WHERE j.id < $1::int8 AND j.id >= $2::int8
-  AND j.labels @> $10::jsonb
-  AND ($5::int[] IS NULL OR j.lane_id = ANY ($5::int[]))
-  AND ($6::text IS NULL OR j.owner = $6::text)
-  AND ($7::text IS NULL OR j.source_type = $7::text)
-  AND ($8::text IS NULL OR j.source_id = $8::text)
-  AND ($9::text IS NULL OR j.batch = $9::text)
-  AND ($11::int[] IS NULL OR j.lane_id <> ALL ($11::int[]) OR j.owner = $12::text)
-  AND ($13::text[] IS NULL OR j.lane_id = ANY ($11::int[]) OR coalesce(j.owner, '') LIKE ANY ($13::text[]))
-  AND ($4::int = 0 OR $4::int >> (CASE WHEN EXISTS (SELECT FROM joblog.lease l WHERE l.job_id = j.id) THEN 2
-                       ELSE coalesce((SELECT t.status FROM joblog.job_state t WHERE t.id = j.id), 1) END) & 1 = 1)
-ORDER BY j.id + 0 DESC LIMIT $3::int
+SELECT i.id
+FROM joblog.ids_by_labels($1::int8, $2::int8, $3::int, $4::int, $5::int[], $6::text, $7::text, $8::text, $9::text, $10::jsonb,
+                          $11::int[], $12::text, $13::text[], ' DESC') i(id)
