@@ -130,6 +130,8 @@ int load_steady(const struct load *load)
 
 /* ---- watches on a thread of their own ---- */
 
+enum { PER_CHANNEL = 1000 };
+
 struct watches {
     const struct load *load;
     const char *queue; /* WatchJobs of it */
@@ -166,7 +168,7 @@ static void *watches_run(void *arg)
 {
     static const struct crpc_async_events events = {.on_message = watch_message, .on_end = watch_end};
     struct watches *w = arg;
-    struct crpc_channel *channel = load_channel(w->load);
+    struct crpc_channel **channels = calloc((size_t)w->n / PER_CHANNEL + 1, sizeof(struct crpc_channel *));
     struct crpc_loop *loop = crpc_loop_new();
     struct crpc_async **streams = calloc((size_t)w->n, sizeof(struct crpc_async *));
     Joblog__V1__WatchJobsRequest request = JOBLOG__V1__WATCH_JOBS_REQUEST__INIT;
@@ -174,8 +176,12 @@ static void *watches_run(void *arg)
     filter.queues = (char **)&w->queue;
     filter.n_queues = 1;
     request.filter = &filter;
-    for (int i = 0; i < w->n; i++)
-        streams[i] = joblog_v1_job_log_service_watch_jobs_start(channel, loop, NULL, &request, &events, w, NULL);
+    for (int i = 0; i < w->n; i++) {
+        struct crpc_channel **channel = &channels[i / PER_CHANNEL];
+        if (!*channel)
+            *channel = load_channel(w->load);
+        streams[i] = joblog_v1_job_log_service_watch_jobs_start(*channel, loop, NULL, &request, &events, w, NULL);
+    }
     while (!atomic_load(&w->stop))
         crpc_loop_run(loop, 50);
     for (int i = 0; i < w->n; i++)
@@ -184,7 +190,9 @@ static void *watches_run(void *arg)
     }
     free(streams);
     crpc_loop_free(loop);
-    crpc_channel_free(channel);
+    for (int i = 0; i <= w->n / PER_CHANNEL; i++)
+        crpc_channel_free(channels[i]);
+    free(channels);
     return NULL;
 }
 

@@ -1,4 +1,5 @@
-/* bench_raw_stream: server streams on gRPC core alone. Prints `figure raw_stream_bytes_<in flight> <rate> MB/s`. */
+/* bench_raw_stream: server streams on gRPC core alone. Prints `figure raw_stream_<in flight> <rate> messages/s`
+ * and `figure raw_stream_bytes_<in flight> <rate> MB/s`. */
 #include <stdio.h>
 
 #include "raw_stream.h"
@@ -11,6 +12,7 @@ int main(int argc, char **argv)
     stream_options.payload_bytes = o.payload_bytes;
     echo_server_start(&server, &o, raw_stream_serve);
     double rate = echo_in_child(raw_stream_client, &o, server.target);
+    printf("figure raw_stream_%u %.0f messages/s\n", o.in_flight, rate);
     printf("figure raw_stream_bytes_%u %.0f MB/s\n", o.in_flight, rate * (double)o.payload_bytes / 1e6);
     echo_server_stop(&server);
     return 0;

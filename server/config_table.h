@@ -68,11 +68,12 @@
       "for unpacked requests, an eighth for gRPC's buffers, which take up to four times that when attacked.")          \
     X(max_connections, INT, "max-connections", "10000", 1, 1000000, START, "N",                                        \
       "Most connections at a time; further ones are closed as they come.")                                             \
-    X(max_streams, INT, "max-streams", "10000", 1, 1000000, START, "N", "Most calls at a time on one connection.")     \
+    X(max_streams, INT, "max-streams", "4000", 1, 1000000, START, "N", "Most calls at a time on one connection.")      \
     X(max_metadata_bytes, INT, "max-metadata-bytes", "16384", 1024, 1048576, START, "BYTES",                           \
       "Most metadata of a call.")                                                                                      \
     X(max_cancels, INT, "max-cancels", "5000", 1, 100000000, START, "N",                                               \
-      "Calls that an address may cancel at once, and again in ten seconds, before it is locked out for ten seconds.")  \
+      "Calls that an address may cancel within a second of their beginning, at once and in ten seconds, before it is " \
+      "locked out for ten seconds.")                                                                                   \
     X(connection_age_s, INT, "connection-age-s", "0", 0, 864000, START, "SECONDS",                                     \
       "Age at which a connection is told to go and come back, so that load spreads; 0: none.")                         \
     X(connection_age_grace_s, INT, "connection-age-grace-s", "60", 1, 864000, START, "SECONDS",                        \

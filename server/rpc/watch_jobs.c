@@ -1,13 +1,14 @@
 /* JobLogService.WatchJobs. On the call's worker.
  *
- *   start: check, watch the hub --> page: ask the store --store--> loaded --> row: send the next job --sent--> row
- *                                     ^                                        | page at its end
- *                                     '------------ further pages -------------+--> mark: send snapshot_end
- *   mark --sent--> next: take what the hub has, send it --sent--> next <--signal-- wait (nothing there)
- *                        | nothing there, and it is time: idle, with a resume point --sent--> next
- *   with a resume point the rows of the pages are noted, not sent; after them
- *   page --> changes: ask the store what has changed since --store--> change: send the next one --sent--> change -->
- * mark
+ *   start    check, watch the hub                              --> page
+ *   page     ask the store for the next page          --store--> loaded
+ *            no more --> mark; with a resume point: ask what has changed since --store--> changed
+ *   loaded, row        send each job of the page (with a resume point: note it)   --> page
+ *   changed, change    send each job that has changed                             --> mark
+ *   mark     send snapshot_end                         --sent--> next
+ *   next     send what the hub has                     --sent--> next
+ *            nothing there: wait                     --signal--> next
+ *            nothing there, and it is time: send idle, with a resume point --sent--> next
  *
  *   ends: OK once all is final (until_final); ABORTED when cut off as too slow; UNAVAILABLE when the server goes down;
  *   UNAUTHENTICATED once the caller's credentials have ended
@@ -15,6 +16,7 @@
  * The hub is watched before the store is read, so no change falls between. A change that the snapshot showed already is
  * known by its revision. With until_final the watch ends as soon as no job that it showed is open: a batch without jobs
  * ends right after the snapshot. */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "joblog/v1/job_log.crpc.h"
 #include "rpc/check.h"
@@ -30,6 +32,14 @@ enum {
     MARK_IDLE_MS = 240 * 1000 /* and when nothing happens: a point holds for 600 s */
 };
 
+/* Apart, so that the thousands of watches on which nothing happens do not keep it. */
+struct reading {
+    struct arena page; /* of the list, or of the changes */
+    struct store_list list;
+    struct store_changes changes;
+    size_t row;
+};
+
 struct watch_jobs {
     struct crpc_signal wake;
     struct crpc_event stored;
@@ -40,10 +50,7 @@ struct watch_jobs {
     struct span resume_point; /* of the request; empty: none */
     struct buf first_point;   /* taken before the store was read */
     int64_t mark_ms;          /* monotonic: when the next resume point is due */
-    struct arena page;        /* of the list, or of the changes */
-    struct store_list list;
-    struct store_changes changes;
-    size_t row;
+    struct reading *reading;  /* until the snapshot's end */
     struct seen seen;
 };
 
@@ -108,16 +115,19 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
         return service_no_memory(call);
     if (hub_watch(service->hub, &filter, &w->wake.tag, &w->watch, &err) != 0)
         return crpc_finish(call, &err);
-    arena_init(&w->page, NULL, 0, 0);
-    w->list = (struct store_list){
-        .cmd = {.op = STORE_LIST}, .filter = w->filter, .limit = SNAPSHOT_PAGE, .arena = &w->page, .more = true};
+    struct reading *r = w->reading = mem_zalloc(sizeof *w->reading);
+    if (!r)
+        return service_no_memory(call);
+    arena_init(&r->page, NULL, 0, 0);
+    r->list = (struct store_list){
+        .cmd = {.op = STORE_LIST}, .filter = w->filter, .limit = SNAPSHOT_PAGE, .arena = &r->page, .more = true};
     if (!w->until_final) {
         unsigned asked = w->filter.status_mask;
-        w->list.filter.status_mask = asked ? asked & STATUSES_OPEN : STATUSES_OPEN;
+        r->list.filter.status_mask = asked ? asked & STATUSES_OPEN : STATUSES_OPEN;
         /* Only final statuses were asked for: nothing that is not final matches. Who resumes has seen what matches, and
          * needs it only to be told when it ceases to. */
-        w->list.more =
-            w->list.filter.status_mask != 0 && (job_filter_is_fickle(&w->filter) || w->resume_point.len == 0);
+        r->list.more =
+            r->list.filter.status_mask != 0 && (job_filter_is_fickle(&w->filter) || w->resume_point.len == 0);
     }
     return crpc_goto(call, &PAGE);
 }
@@ -139,6 +149,14 @@ static enum crpc_next watch_jobs_end(struct crpc_call *call, bool *ret_ended)
     return CRPC_MORE;
 }
 
+static void reading_end(struct watch_jobs *w)
+{
+    if (w->reading)
+        arena_done(&w->reading->page);
+    mem_free(w->reading);
+    w->reading = NULL;
+}
+
 static enum crpc_next watch_jobs_mark(struct crpc_call *call)
 {
     struct watch_jobs *w = crpc_call_state(call);
@@ -147,7 +165,7 @@ static enum crpc_next watch_jobs_mark(struct crpc_call *call)
     response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_SNAPSHOT_END;
     response.snapshot_end = &end;
     end.resume_point = w->first_point.data;
-    arena_done(&w->page);
+    reading_end(w);
     w->snapshot_ended = true;
     w->mark_ms = clock_mono_ms() + MARK_MS;
     hub_settle(service_of(call)->hub, w->watch);
@@ -174,21 +192,22 @@ static enum crpc_next watch_jobs_page(struct crpc_call *call)
     enum crpc_next next = watch_jobs_end(call, &ended);
     if (ended)
         return next;
-    arena_reset(&w->page);
-    if (w->list.more)
-        return service_submit(call, &w->list.cmd, &w->stored, &LOADED);
+    arena_reset(&w->reading->page);
+    if (w->reading->list.more)
+        return service_submit(call, &w->reading->list.cmd, &w->stored, &LOADED);
     if (w->resume_point.len == 0)
         return watch_jobs_mark(call);
-    w->changes = (struct store_changes){.cmd = {.op = STORE_CHANGES}, .point = w->resume_point, .arena = &w->page};
-    return service_submit(call, &w->changes.cmd, &w->stored, &CHANGED);
+    w->reading->changes =
+        (struct store_changes){.cmd = {.op = STORE_CHANGES}, .point = w->resume_point, .arena = &w->reading->page};
+    return service_submit(call, &w->reading->changes.cmd, &w->stored, &CHANGED);
 }
 
 static enum crpc_next watch_jobs_changed(struct crpc_call *call)
 {
     struct watch_jobs *w = crpc_call_state(call);
-    if (w->changes.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &w->changes.cmd.err);
-    w->row = 0;
+    if (w->reading->changes.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &w->reading->changes.cmd.err);
+    w->reading->row = 0;
     return crpc_goto(call, &CHANGE);
 }
 
@@ -201,14 +220,15 @@ static enum crpc_next watch_jobs_change(struct crpc_call *call)
     job_filter_forget_now(&filter);
     if (crpc_call_cancelled(call))
         return crpc_finish(call, NULL);
-    while (w->row < w->changes.n_jobs && !job_filter_matches(&filter, &w->changes.jobs[w->row]))
-        w->row++;
-    if (w->row == w->changes.n_jobs)
+    while (w->reading->row < w->reading->changes.n_jobs &&
+           !job_filter_matches(&filter, &w->reading->changes.jobs[w->reading->row]))
+        w->reading->row++;
+    if (w->reading->row == w->reading->changes.n_jobs)
         return watch_jobs_mark(call);
-    const struct job *job = &w->changes.jobs[w->row++];
+    const struct job *job = &w->reading->changes.jobs[w->reading->row++];
     hub_shown(service_of(call)->hub, w->watch, job->id, job_filter_matches(&w->filter, job));
     response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB;
-    response.job = convert_job(&w->page, job, VIEW_BASIC, clock_wall_us());
+    response.job = convert_job(&w->reading->page, job, VIEW_BASIC, clock_wall_us());
     if (!response.job || !seen_put(&w->seen, job->id, job->revision, job_status_is_final(job->status)))
         return service_no_memory(call);
     return joblog_v1_job_log_service_watch_jobs_send(call, &response, &CHANGE);
@@ -218,14 +238,14 @@ static enum crpc_next watch_jobs_loaded(struct crpc_call *call)
 {
     struct watch_jobs *w = crpc_call_state(call);
     struct err err = ERR_NONE;
-    if (w->list.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &w->list.cmd.err);
-    if (seen_count(&w->seen) + w->list.n_jobs > SNAPSHOT_MAX) {
+    if (w->reading->list.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &w->reading->list.cmd.err);
+    if (seen_count(&w->seen) + w->reading->list.n_jobs > SNAPSHOT_MAX) {
         err_set(&err, ERR_RESOURCE_EXHAUSTED, "WATCH_TOO_WIDE", "more than %d jobs match: narrow the filter",
                 SNAPSHOT_MAX);
         return crpc_finish(call, &err);
     }
-    w->row = 0;
+    w->reading->row = 0;
     return crpc_goto(call, &ROW);
 }
 
@@ -235,11 +255,11 @@ static enum crpc_next watch_jobs_row(struct crpc_call *call)
     Joblog__V1__WatchJobsResponse response = JOBLOG__V1__WATCH_JOBS_RESPONSE__INIT;
     if (crpc_call_cancelled(call))
         return crpc_finish(call, NULL);
-    if (w->row == w->list.n_jobs) {
-        w->list.before_id = w->list.next_before_id;
+    if (w->reading->row == w->reading->list.n_jobs) {
+        w->reading->list.before_id = w->reading->list.next_before_id;
         return crpc_goto(call, &PAGE);
     }
-    const struct job *job = &w->list.jobs[w->row++];
+    const struct job *job = &w->reading->list.jobs[w->reading->row++];
     hub_shown(service_of(call)->hub, w->watch, job->id, true);
     if (w->resume_point.len > 0) {
         if (w->until_final && !seen_put(&w->seen, job->id, 0, job_status_is_final(job->status)))
@@ -247,7 +267,7 @@ static enum crpc_next watch_jobs_row(struct crpc_call *call)
         return crpc_goto(call, &ROW);
     }
     response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB;
-    response.job = convert_job(&w->page, job, VIEW_BASIC, clock_wall_us());
+    response.job = convert_job(&w->reading->page, job, VIEW_BASIC, clock_wall_us());
     if (!response.job || !seen_put(&w->seen, job->id, job->revision, job_status_is_final(job->status)))
         return service_no_memory(call);
     return joblog_v1_job_log_service_watch_jobs_send(call, &response, &ROW);
@@ -330,7 +350,7 @@ static void watch_jobs_done(struct crpc_call *call)
     struct service *service = service_of(call);
     hub_unwatch(service->hub, w->watch);
     drain_leave(&service->drain, &w->drain);
-    arena_done(&w->page);
+    reading_end(w);
     buf_done(&w->first_point);
     seen_done(&w->seen);
 }

@@ -354,6 +354,33 @@ static void test_going_away_is_no_storm(void **state)
     echo_stop(&e, 0);
 }
 
+/* Nor are calls that have lived for some time: a gateway may end all its watches at once. */
+static void test_end_of_old_calls_is_no_storm(void **state)
+{
+    static const uint8_t cancel[4] = {0, 0, 0, 8};
+    (void)state;
+    enum { CALLS = 1000, LIVED_US = 1100000 };
+    struct echo e;
+    struct raw_peer p;
+    echo_start(&e, &(struct crpc_server_options){.max_cancels = 100}, NULL);
+    assert_true(raw_connect(&p, e.port, READ_MS) && raw_greet(&p));
+    for (uint32_t i = 0; i < CALLS; i++)
+        assert_true(raw_open(&p, 2 * i + 1, "Sum", 0));
+    while (crpc_server_calls(e.server) < CALLS)
+        must_say(&e);
+    for (int64_t until = clock_mono_us() + LIVED_US; clock_mono_us() < until;)
+        must_say(&e);
+    for (uint32_t i = 0; i < CALLS; i++)
+        assert_true(raw_frame(&p, RAW_RST_STREAM, 0, 2 * i + 1, cancel, 4));
+    while (crpc_server_calls(e.server) > 0)
+        must_say(&e);
+    assert_int_equal(crpc_server_cut(e.server), 0);
+    assert_true(raw_open(&p, 2 * CALLS + 1, "Say", 0) && raw_message(&p, 2 * CALLS + 1, 0, NULL, 0, RAW_END_STREAM));
+    assert_int_equal(raw_read_end(&p, 2 * CALLS + 1, true), RAW_STATUS);
+    raw_close(&p);
+    echo_stop(&e, 0);
+}
+
 /* ---- a start that fails ---- */
 
 static int allocations_left;
@@ -429,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_reset_storm_is_cut_off),
         cmocka_unit_test(test_who_keeps_coming_is_dropped),
         cmocka_unit_test(test_going_away_is_no_storm),
+        cmocka_unit_test(test_end_of_old_calls_is_no_storm),
         cmocka_unit_test(test_failed_start),
         cmocka_unit_test(test_start_without_threads),
     };

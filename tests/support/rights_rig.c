@@ -191,7 +191,7 @@ static int start_parts(struct err *err)
     if (!(rig.service.auth = auth_new(&auth, err)))
         return -(int)err->code;
     struct export_options exports = {
-        .uri = uri, .store = rig.service.store, .types = rig.types, .n_workers = 2, .ttl_ms = 3600000};
+        .uri = uri, .store = rig.service.store, .types = rig.types, /* taken */ .n_workers = 2, .ttl_ms = 3600000};
     return export_start(&exports, &rig.service.exports, err);
 }
 
@@ -246,7 +246,6 @@ int rig_stop(void **state)
     crpc_reflection_free(rig.reflection);
     hub_free(rig.service.hub);
     drain_done(&rig.service.drain);
-    export_types_free(rig.types);
     pg_fixture_stop();
     return 0;
 }

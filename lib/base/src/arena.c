@@ -8,7 +8,8 @@
 
 #include "base/alloc.h"
 
-enum { ARENA_ALIGN = 16, ARENA_BLOCK = 8192 };
+/* Blocks double: thousands of arenas that hold little, as those of calls that only wait, stay small. */
+enum { ARENA_ALIGN = 16, ARENA_FIRST = 512, ARENA_BLOCK = 8192 };
 
 struct arena_block {
     struct arena_block *next;
@@ -23,6 +24,7 @@ static void arena_start(struct arena *a)
     a->at = usable ? a->first + skip : NULL;
     a->end = usable ? a->first + a->first_size : NULL;
     a->used = 0;
+    a->next_block = ARENA_FIRST;
 }
 
 void arena_init(struct arena *a, void *first, size_t first_size, size_t limit)
@@ -49,14 +51,17 @@ void arena_done(struct arena *a)
 
 static bool arena_grow(struct arena *a, size_t size)
 {
-    size_t room = size > ARENA_BLOCK / 4 ? size : ARENA_BLOCK - sizeof(struct arena_block);
+    bool large = size > a->next_block / 4;
+    size_t room = large ? size : a->next_block - sizeof(struct arena_block);
     struct arena_block *block = mem_alloc(sizeof *block + room);
     if (!block)
         return false;
     block->next = a->blocks;
     block->size = room;
     a->blocks = block;
-    if (size > ARENA_BLOCK / 4 && a->at) {
+    if (a->next_block < ARENA_BLOCK)
+        a->next_block *= 2;
+    if (large && a->at) {
         /* A large piece gets a block of its own; the present one goes on serving small ones. */
         return true;
     }

@@ -144,15 +144,20 @@ void call_free(struct crpc_call *call)
     mem_free(call);
 }
 
+enum { LIVED_US = 1000000 };
+
 /* A peer that opens calls and cancels them at once keeps the server busy without ever waiting for it (CVE-2023-44487);
  * one that does so more often than any honest one is cut off. */
 static void note_reset(struct crpc_call *call)
 {
     struct crpc_server *server = call->server;
     struct station *st = station_of(call->worker);
+    int64_t now_us = clock_mono_us();
     if (atomic_load_explicit(&server->draining, memory_order_relaxed))
         return;
-    if (resets_take(&st->resets, crpc_call_peer(call), server->options.max_cancels, clock_mono_us()))
+    if (call->start_us && now_us - call->start_us >= LIVED_US) /* a watch, say; max_streams bounds how many */
+        return;
+    if (resets_take(&st->resets, crpc_call_peer(call), server->options.max_cancels, now_us))
         return;
     if (connections_cut(server->connections, crpc_call_peer(call)))
         log_warning("connection cut peer=%s reason=too-many-cancelled-calls max=%u", crpc_call_peer(call),
@@ -299,7 +304,7 @@ void call_end(struct crpc_call *call, const struct err *err, const ProtobufCMess
 static int run_before(struct crpc_call *call, struct err *ret_err)
 {
     const struct crpc_server_options *o = &call->server->options;
-    if (o->n_interceptors && !call->start_us)
+    if (!call->start_us)
         call->start_us = clock_mono_us();
     for (; call->n_before < o->n_interceptors; call->n_before++) {
         const struct crpc_interceptor *i = &o->interceptors[call->n_before];

@@ -68,7 +68,7 @@ static void set_defaults(struct crpc_server_options *o)
     if (o->max_calls == 0)
         o->max_calls = 100000;
     if (o->max_streams == 0)
-        o->max_streams = 10000;
+        o->max_streams = 4000;
     if (o->max_streams > INT_MAX)
         o->max_streams = INT_MAX;
     if (o->memory_bytes == 0)

@@ -15,8 +15,9 @@ struct arena {
     struct arena_block *blocks; /* heap blocks, newest first */
     char *first;                /* buffer given to arena_init, may be NULL */
     size_t first_size;
-    size_t used;  /* bytes handed out */
-    size_t limit; /* most bytes it may hand out; 0: no limit */
+    size_t next_block; /* bytes of the next block */
+    size_t used;       /* bytes handed out */
+    size_t limit;      /* most bytes it may hand out; 0: no limit */
 };
 
 /* Starts with a caller's buffer (borrowed until arena_done; NULL and 0 for none); grows by heap blocks. */

@@ -48,7 +48,7 @@ struct crpc_server_options {
     unsigned n_workers;       /* completion queues, each with a thread; 0: 1 */
     size_t max_message_bytes; /* received; larger: RESOURCE_EXHAUSTED. 0: 4 MiB */
     unsigned max_calls;       /* at once; more: RESOURCE_EXHAUSTED with RetryInfo. 0: 100000 */
-    unsigned max_streams;     /* at once a connection; 0: 10000 */
+    unsigned max_streams;     /* at once a connection; 0: 4000 */
     size_t memory_bytes;      /* resource quota of gRPC core; 0: 1 GiB */
     size_t process_bytes;     /* resident memory of the whole process; beyond three quarters of it the connection
                                  is cut that sends most, as by max_cancels. 0: not looked at */
@@ -64,9 +64,9 @@ struct crpc_server_options {
     size_t max_metadata_bytes; /* of a call's; larger: RESOURCE_EXHAUSTED. 0: 16 KiB */
     size_t max_decoded_bytes;  /* unpacked requests of all calls together; more: RESOURCE_EXHAUSTED with RetryInfo.
                                   0: 256 MiB */
-    unsigned max_cancels; /* calls that an IP address cancels (or lets run out) at once, and each ten seconds, as each
-                             worker sees it; after that the connection is cut off, and the address gets no new one for
-                             ten seconds. 0: 5000 */
+    unsigned max_cancels; /* calls that an IP address cancels (or lets run out) within a second of their beginning, at
+                             once and each ten seconds, as each worker sees it; after that the connection is cut off,
+                             and the address gets no new one for ten seconds. 0: 5000 */
     const struct crpc_interceptor *interceptors; /* kept */
     size_t n_interceptors;
 };
