@@ -118,7 +118,7 @@ int download_run(struct download *d, struct err *ret_err)
             *ret_err = e;
             return -(int)e.code;
         }
-        call_pause(pause);
+        call_pause(d->client, pause);
     }
     char sum[SHA256_HEX_SIZE];
     if (d->digest && (!sha256_hex(d->digest, sum) || strcmp(sum, p.sha256) != 0))

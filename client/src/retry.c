@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "client_priv.h"
 
+enum { PAUSE_PART_MS = 50 }; /* a cancel or a stop is not felt to wait for it */
+
 static void random_bytes(void *data, size_t len)
 {
     char *at = data;
@@ -66,11 +68,28 @@ bool stream_was_cut(const struct err *e)
     return call_may_pass(e) || e->code == ERR_ABORTED || e->code == ERR_CANCELLED;
 }
 
-void call_pause(int64_t ms)
+static void nap(int64_t ms)
 {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
     while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR) {
     }
+}
+
+void call_pause_part(struct joblog_client *client, int64_t left_ms)
+{
+    int64_t ms = left_ms < PAUSE_PART_MS ? left_ms : PAUSE_PART_MS;
+    enum crpc_channel_state state = crpc_channel_state(client->channel);
+    bool connects = state == CRPC_CHANNEL_CONNECTING || state == CRPC_CHANNEL_FAILED;
+    if (!connects || (crpc_channel_wait_state(client->channel, state, ms) &&
+                      crpc_channel_state(client->channel) == state)) /* one that never works does not wait */
+        nap(ms);
+}
+
+void call_pause(struct joblog_client *client, int64_t ms)
+{
+    int64_t until = clock_mono_ms() + ms;
+    for (int64_t left = ms; left > 0; left = until - clock_mono_ms())
+        call_pause_part(client, left);
 }
 
 int call_unary_within(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
@@ -100,7 +119,7 @@ int call_unary_within(struct joblog_client *client, const struct crpc_method *me
                 *ret_err = e;
             return -(int)e.code;
         }
-        call_pause(pause);
+        call_pause(client, pause);
     }
 }
 

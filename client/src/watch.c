@@ -13,13 +13,7 @@
 int watch_init(struct joblog_watch *watch, struct joblog_client *client, const struct watch_kind *kind,
                struct err *ret_err)
 {
-    pthread_condattr_t attr;
-    if (pthread_condattr_init(&attr) != 0)
-        return error_no_memory(ret_err);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    int rc = pthread_cond_init(&watch->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    if (rc != 0 || pthread_mutex_init(&watch->lock, NULL) != 0)
+    if (pthread_mutex_init(&watch->lock, NULL) != 0)
         return error_no_memory(ret_err);
     watch->kind = kind;
     watch->client = client;
@@ -63,6 +57,14 @@ static void watch_close(struct joblog_watch *watch)
     crpc_stream_free(stream);
 }
 
+static bool watch_is_cancelled(struct joblog_watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    bool cancelled = watch->cancelled;
+    pthread_mutex_unlock(&watch->lock);
+    return cancelled;
+}
+
 /* The pause before the stream is opened again. 0, or -code when the watch ends with *e or a better error. */
 static int watch_pause(struct joblog_watch *watch, struct err *e)
 {
@@ -72,25 +74,16 @@ static int watch_pause(struct joblog_watch *watch, struct err *e)
         return -(int)e->code;
     if (watch->deadline_ms && until > watch->deadline_ms)
         until = watch->deadline_ms;
-    struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-    pthread_mutex_lock(&watch->lock);
-    while (!watch->cancelled && pthread_cond_timedwait(&watch->wake, &watch->lock, &at) == 0) {
+    while ((now = clock_mono_ms()) < until) {
+        if (watch_is_cancelled(watch))
+            return watch_was_cancelled(e);
+        call_pause_part(watch->client, until - now);
     }
-    bool cancelled = watch->cancelled;
-    pthread_mutex_unlock(&watch->lock);
-    if (cancelled)
+    if (watch_is_cancelled(watch))
         return watch_was_cancelled(e);
     if (watch->deadline_ms && clock_mono_ms() >= watch->deadline_ms)
         return err_set(e, ERR_DEADLINE_EXCEEDED, NULL, "the job is not final yet");
     return 0;
-}
-
-static bool watch_is_cancelled(struct joblog_watch *watch)
-{
-    pthread_mutex_lock(&watch->lock);
-    bool cancelled = watch->cancelled;
-    pthread_mutex_unlock(&watch->lock);
-    return cancelled;
 }
 
 /* The stream has ended, or could not be opened or refilled: go on (0) or not (-code)? */
@@ -166,7 +159,6 @@ void joblog_watch_cancel(struct joblog_watch *watch)
     watch->cancelled = true;
     if (watch->stream)
         crpc_stream_cancel(watch->stream);
-    pthread_cond_broadcast(&watch->wake);
     pthread_mutex_unlock(&watch->lock);
 }
 
@@ -177,7 +169,6 @@ void joblog_watch_free(struct joblog_watch *watch)
     watch_close(watch);
     joblog_job_free(watch->job);
     watch->kind->done(watch);
-    pthread_cond_destroy(&watch->wake);
     pthread_mutex_destroy(&watch->lock);
     mem_free(watch);
 }

@@ -38,7 +38,6 @@ struct joblog_watch {
     struct backoff backoff;
 
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t wake;
     bool cancelled;
     struct crpc_stream *stream; /* set and cleared by the reading thread, cancelled by others */
 };

@@ -219,8 +219,6 @@ void worker_wake(struct joblog_worker *worker);
 /* Writes until the connection has ended, or the worker is drained. True when the call is to be cancelled: it may not
  * have ended by itself. */
 bool write_loop(struct joblog_worker *worker);
-/* Sleeps until woken or timeout_ms (-1: for ever). */
-void worker_sleep(struct joblog_worker *worker, int64_t timeout_ms);
 int write_cells_new(struct joblog_worker *worker, struct err *ret_err);
 
 /* worker_message.c: fills the next message from write_now; returns the number of writes. */

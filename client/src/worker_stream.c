@@ -257,12 +257,10 @@ static void pause_before_next(struct joblog_worker *worker, int64_t pause_ms)
     int64_t until = clock_mono_ms() + pause_ms;
     bool stopped_before = atomic_load(&worker->stop);
     for (int64_t left = pause_ms; left > 0; left = until - clock_mono_ms()) {
-        atomic_store(&worker->sleeping, true);
         if (atomic_load(&worker->abandoned) || (atomic_load(&worker->stop) && !stopped_before))
             break;
-        worker_sleep(worker, left);
+        call_pause_part(worker->client, left);
     }
-    atomic_store(&worker->sleeping, false);
 }
 
 /* A stop that comes while there is no connection: what has not started runs again elsewhere when its lease ends. */

@@ -24,7 +24,8 @@ void work_push(struct joblog_worker *worker, struct work_item *item)
     worker_wake(worker);
 }
 
-void worker_sleep(struct joblog_worker *worker, int64_t timeout_ms)
+/* Sleeps until woken or timeout_ms (-1: for ever). */
+static void worker_sleep(struct joblog_worker *worker, int64_t timeout_ms)
 {
     struct pollfd p = {.fd = worker->wake_fd, .events = POLLIN};
     if (poll(&p, 1, timeout_ms < 0 ? -1 : timeout_ms > 1000000 ? 1000000 : (int)timeout_ms) > 0) {
