@@ -10,6 +10,7 @@
 #include "base/tag.h"
 #include "export/chunk_store.h"
 #include "export/export.h"
+#include "export/room.h"
 
 enum export_ask_op { EXPORT_ASK_FILES, EXPORT_ASK_CHUNK, EXPORT_ASK_USAGE, EXPORT_ASK_DELETE };
 
@@ -37,7 +38,7 @@ struct export_ask_chunk {
     struct export_ask ask;
     struct export_file file; /* job_id, token, storage, chunk_bytes, state: THERE: seq is within its size */
     int32_t seq;
-    bool ahead;              /* not needed yet: only while there is much room for chunks */
+    enum export_room_turn turn;
     struct chunk_data chunk; /* out; chunk_data_done, also before the next question */
 };
 

@@ -322,7 +322,7 @@ static int put(struct export_askers *all, struct queue *q, struct export_ask *as
         return err_set(err, ERR_UNAVAILABLE, "SERVER_DRAINING", "the server is stopping");
     if (q->n_waiting >= WAITING_MAX)
         return come_again(err, "QUEUE_FULL", "too many ask for exports");
-    if (chunk && !export_room_take(all->room, chunk->file.chunk_bytes, chunk->ahead))
+    if (chunk && !export_room_take(all->room, chunk->file.chunk_bytes, chunk->turn, clock_mono_ms()))
         return come_again(err, "DOWNLOAD_ROOM", "the downloads under way take all the memory there is for them");
     *q->tail = &ask->node;
     q->tail = &ask->node.next;

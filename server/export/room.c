@@ -8,7 +8,8 @@
 struct export_room {
     pthread_mutex_t lock;
     int64_t limit, used;
-    bool left; /* by its owner */
+    int64_t courtesy_until_ms; /* who was refused comes again before it */
+    bool left;                 /* by its owner */
 };
 
 /* What a chunk in room is released by. */
@@ -48,12 +49,15 @@ void export_room_free(struct export_room *room)
     unlock(room);
 }
 
-bool export_room_take(struct export_room *room, int64_t bytes, bool ahead)
+bool export_room_take(struct export_room *room, int64_t bytes, enum export_room_turn turn, int64_t now_ms)
 {
     pthread_mutex_lock(&room->lock);
-    int64_t most = ahead ? room->limit / 2 : room->limit;
+    int64_t most = turn == ROOM_AHEAD ? room->limit / 2 : room->limit;
     /* One always fits, however small the limit. */
-    bool ok = room->used + bytes <= most || (!ahead && room->used == 0);
+    bool fits = room->used + bytes <= most || (turn != ROOM_AHEAD && room->used == 0);
+    bool ok = fits && (turn == ROOM_AGAIN || now_ms >= room->courtesy_until_ms);
+    if (!fits && turn != ROOM_AHEAD)
+        room->courtesy_until_ms = now_ms + ROOM_COURTESY_MS;
     if (ok)
         room->used += bytes;
     pthread_mutex_unlock(&room->lock);

@@ -13,8 +13,13 @@ struct export_room;
 struct export_room *export_room_new(int64_t limit);
 /* It lives on until all is given back. Takes NULL. */
 void export_room_free(struct export_room *room);
-/* Takes room for so many bytes. ahead: only while half of it is free. False: there is none. */
-bool export_room_take(struct export_room *room, int64_t bytes, bool ahead);
+/* Who asks: for a chunk that is not needed yet, for the next one, or for one that was refused before. */
+enum export_room_turn { ROOM_AHEAD, ROOM_NEXT, ROOM_AGAIN };
+/* Takes room for so many bytes; ahead only while half of it is free. False: there is none, or others have waited
+ * longer: for ROOM_COURTESY_MS after somebody was refused for want of room only those who come again get any, so that
+ * downloads that go on by themselves leave some to those that wait. */
+enum { ROOM_COURTESY_MS = 150 };
+bool export_room_take(struct export_room *room, int64_t bytes, enum export_room_turn turn, int64_t now_ms);
 void export_room_give(struct export_room *room, int64_t bytes);
 /* From now on the room is given back with the chunk (chunk_data_done). False: out of memory, the chunk is as it was. */
 bool export_room_hang(struct export_room *room, int64_t bytes, struct chunk_data *chunk);

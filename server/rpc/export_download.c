@@ -18,13 +18,13 @@ struct chunk_slot *download_slot(struct download_export *d)
     return slot_of(d, d->offset / d->file.chunk_bytes);
 }
 
-static bool ask(struct crpc_call *call, int64_t seq, bool ahead, struct err *err)
+static bool ask(struct crpc_call *call, int64_t seq, enum export_room_turn turn, struct err *err)
 {
     const struct download_export *d = crpc_call_state(call);
     struct chunk_slot *slot = slot_of(crpc_call_state(call), seq);
     chunk_data_done(&slot->ask.chunk);
-    slot->ask = (struct export_ask_chunk){
-        .ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = (int32_t)seq, .ahead = ahead};
+    slot->ask =
+        (struct export_ask_chunk){.ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = (int32_t)seq, .turn = turn};
     slot->ask.ask.done = &slot->answered.tag;
     crpc_event_arm(call, &slot->answered);
     slot->asked = export_ask(service_of(call)->exports, &slot->ask.ask, err) == 0;
@@ -47,7 +47,8 @@ enum crpc_next download_await_chunk(struct crpc_call *call, const struct crpc_st
     struct chunk_slot *slot = download_slot(d);
     struct err err = ERR_NONE;
     d->after_room = next;
-    if (!slot->asked && !ask(call, d->offset / d->file.chunk_bytes, false, &err)) {
+    enum export_room_turn turn = d->waited_ms > 0 ? ROOM_AGAIN : ROOM_NEXT;
+    if (!slot->asked && !ask(call, d->offset / d->file.chunk_bytes, turn, &err)) {
         /* Others hold it: some of them go on soon, or else the caller comes again with what it has. */
         if (strcmp(err.reason, "DOWNLOAD_ROOM") != 0 || d->waited_ms >= ROOM_WAITS_MS)
             return crpc_finish(call, &err);
@@ -64,7 +65,7 @@ void download_ask_ahead(struct crpc_call *call)
     int64_t next = d->offset / d->file.chunk_bytes + 1, end = next + DOWNLOAD_AHEAD;
     struct err err = ERR_NONE;
     for (; next < end && next * d->file.chunk_bytes < d->file.size; next++)
-        if (!slot_of(d, next)->asked && !ask(call, next, true, &err))
+        if (!slot_of(d, next)->asked && !ask(call, next, ROOM_AHEAD, &err))
             return;
 }
 

@@ -10,6 +10,33 @@ import tempfile
 import time
 
 
+# What the tests export. While its gate is shut, an export of `slow` stands before its row 1000, and two of its three
+# chunks can be downloaded.
+SCHEMA = """
+CREATE SCHEMA app;
+CREATE FUNCTION app.nap(id bigint) RETURNS text STABLE LANGUAGE plpgsql AS
+  $$BEGIN IF id = 1000 THEN PERFORM pg_advisory_xact_lock_shared(1); END IF;
+  RETURN 'nap ' || id || repeat('z', 1000); END$$;
+CREATE VIEW app.slow AS SELECT g AS id, app.nap(g) AS nap FROM generate_series(1::bigint, 1500) g;
+CREATE TABLE app.people (id int, name text, boss text, secret text);
+INSERT INTO app.people SELECT g, 'name ' || g, CASE g % 3 WHEN 0 THEN 'ann' WHEN 1 THEN 'bob' END, 'TOPSECRET'
+  FROM generate_series(1, 300) g;
+INSERT INTO app.people VALUES (1000, 'the quick brown foxes jumped', 'ann', 'TOPSECRET');
+CREATE TABLE app.big AS SELECT g AS id, md5(g::text) || md5((g + 1)::text) AS x FROM generate_series(1, 100000) g;
+ANALYZE app.big;
+"""
+PEOPLE = {"name": "people", "relation": "app.people", "owner_column": "boss", "order": {"column": "id"},
+          "columns": [{"name": "id"}, {"name": "name", "sortable": False}],
+          "filters": [{"field": "name", "operators": ["equals", "in", "contains", "prefix"]},
+                      {"field": "id", "type": "integer", "operators": ["equals", "between", "at_least", "greater", "less"]},
+                      {"field": "words", "operators": ["search"], "columns": ["name"], "full_text": "english"},
+                      {"field": "search", "operators": ["search"], "columns": ["name"]}]}
+SLOW = {"name": "slow", "relation": "app.slow", "columns": [{"name": "id"}, {"name": "nap"}]}
+BIG = {"name": "big", "relation": "app.big", "columns": [{"name": "id"}, {"name": "x"}], "order": {"column": "id"},
+       "filters": [{"field": "id", "type": "integer", "operators": ["greater"]}]}
+SLOW_FILE = b"id,nap\r\n" + b"".join(b"%d,nap %d%s\r\n" % (i, i, b"z" * 1000) for i in range(1, 1501))
+
+
 class Fixture:
     def __init__(self, programs, *args):
         self.bin = programs
@@ -41,9 +68,12 @@ class Fixture:
         self.server.terminate()
         return self.server.wait()
 
+    def clean(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
     def stop(self):
         code = self.end()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        self.clean()
         return code
 
     def reload(self, words="export types"):
@@ -146,3 +176,7 @@ def remains(fx):
 
 def rows_of(data):
     return data.decode().split("\r\n")[1:-1]
+
+
+def has_begun(path):
+    return lambda: os.path.exists(path + ".part") and os.path.getsize(path + ".part") > 0

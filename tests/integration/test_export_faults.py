@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+"""Exports while something breaks under them: connections, PostgreSQL, the server. The job runs again, the file is whole, and
+nothing is left of what failed. test_export_faults.py DIRECTORY-OF-PROGRAMS"""
+import os
+import subprocess
+import sys
+
+from cut_proxy import CutProxy
+from export_fixture import (BIG, PEOPLE, SCHEMA, SLOW, SLOW_FILE, Fixture, Gate, begin, check, has, has_begun, remains, rows_of,
+                            show, until)
+
+
+def cut(fx):
+    fx.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'joblogd export rows';")
+
+
+def a_failed_attempt(fx):
+    """A pipe is told, a file begins again; bytes of two attempts never meet."""
+    fx.gate.shut()
+    export = begin(fx, "slow")
+    path = fx.dir + "/restarted"
+    pipe = fx.popen("export", "download", export, "--follow", "--output", "-")
+    saved = fx.popen("export", "download", export, "--follow", "--output", path)
+    pipe.stdout.read(100000)
+    until("the file has begun", has_begun(path))
+    cut(fx)
+    fx.gate.open()
+    rest, err = pipe.communicate()
+    del rest
+    check("exit of the pipe", 5, pipe.returncode)
+    has("words of the pipe", "begin again", err.decode())
+    out, err = saved.communicate()
+    del out
+    check("exit of the file: " + err.decode(), 0, saved.returncode)
+    check("file after a restart", SLOW_FILE, open(path, "rb").read())
+    check("attempts", 2, show(fx, export)["job"]["attempt"])
+    check("remains of the first attempt", 0, remains(fx))
+
+
+def postgres_answers(fx):
+    return subprocess.run(["psql", "-XqAt", "-h", fx.dir + "/data/run", "-U", "joblog", "-d", "joblog", "-c", "SELECT 1"],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def postgres_crashes(fx):
+    """And comes up again by itself, after it has put its files in order: the export runs again, the download begins again."""
+    path = fx.dir + "/crash"
+    fx.gate.shut()
+    saved = fx.popen("export", "start", "slow", "--output", path)
+    saved.stdout.readline()
+    until("the file has begun", has_begun(path))
+    pid = fx.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'joblogd export rows';")
+    os.kill(int(pid), 9)
+    fx.gate.end()
+    until("PostgreSQL is back", lambda: postgres_answers(fx))
+    fx.gate = Gate(fx)
+    out, err = saved.communicate()
+    del out
+    check("exit after the crash: " + err.decode(), 0, saved.returncode)
+    check("file after the crash", SLOW_FILE, open(path, "rb").read())
+    check("remains after the crash", 0, remains(fx))
+
+
+def every_connection_is_cut(fx):
+    """Jobs and downloads go on."""
+    path = fx.dir + "/outage"
+    fx.gate.shut()
+    saved = fx.popen("export", "start", "slow", "--output", path)
+    saved.stdout.readline()
+    until("the file has begun", has_begun(path))
+    fx.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+           " AND application_name LIKE 'joblog%';")
+    fx.gate.open()
+    out, err = saved.communicate()
+    del out
+    check("exit after the outage: " + err.decode(), 0, saved.returncode)
+    check("file after the outage", SLOW_FILE, open(path, "rb").read())
+
+
+def the_server_is_killed(fx):
+    path = fx.dir + "/killed"
+    fx.gate.shut()
+    saved = fx.popen("export", "start", "slow", "--output", path)
+    saved.stdout.readline()
+    until("the file has begun", has_begun(path))
+    fx.server.kill()
+    fx.server.wait()
+    fx.gate.end()
+    fx.start()
+    fx.gate = Gate(fx)
+    out, err = saved.communicate()
+    del out
+    check("exit after the kill: " + err.decode(), 0, saved.returncode)
+    check("file after the kill", SLOW_FILE, open(path, "rb").read())
+    check("remains after the kill", 0, remains(fx))
+
+
+def a_source_that_is_cut(fx):
+    """Its connection breaks in the middle of the rows, as a network does it: the next attempt has all of them."""
+    proxy = CutProxy(os.path.realpath(fx.dir + "/data/run") + "/.s.PGSQL.5432", fx.dir + "/.s.PGSQL.7777", [300000])
+    os.chmod(fx.dir + "/.s.PGSQL.7777", 0o777)
+    far = dict(BIG, name="far", database="host=%s port=7777 user=joblog dbname=joblog" % fx.dir)
+    fx.write_types([PEOPLE, SLOW, BIG])
+    fx.reload("types=4")
+    proxy.passes = True  # while the types are checked
+    fx.write_types([PEOPLE, SLOW, BIG, far])
+    fx.reload("types=5")
+    proxy.passes = False
+    export = begin(fx, "far")
+    check("end", 0, fx.joblog("export", "watch", export).returncode)
+    check("cuts", 1, proxy.n_cuts)
+    check("attempts", 2, show(fx, export)["job"]["attempt"])
+    done = fx.joblog("export", "download", export, "--output", "-")
+    check("rows", [str(i) for i in range(1, 100001)], [row.split(",")[0] for row in rows_of(done.stdout)])
+    check("remains of the first attempt", 0, remains(fx))
+    proxy.end()
+
+
+def main():
+    fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
+    try:
+        fx.sql(SCHEMA)
+        fx.gate = Gate(fx)
+        fx.write_types([PEOPLE, SLOW, BIG])
+        fx.reload("export types loaded types=4")
+        a_failed_attempt(fx)
+        every_connection_is_cut(fx)
+        postgres_crashes(fx)
+        the_server_is_killed(fx)
+        a_source_that_is_cut(fx)
+        fx.gate.end()
+    except SystemExit:
+        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
+        raise
+    finally:
+        code = fx.stop()
+    check("exit of joblogd", 0, code)
+    print("all well")
+
+
+main()
