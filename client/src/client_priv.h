@@ -41,8 +41,9 @@ int call_unary_once(struct joblog_client *client, const struct crpc_method *meth
                     ProtobufCMessage **ret_response, struct err *ret_err);
 /* The rest between two tries: blocks the calling thread. */
 void call_pause(struct joblog_client *client, int64_t ms);
-/* A small part of it, of 50 ms at most, for who looks at something else in between. A rest must be spent here: core makes
- * a lost connection anew while somebody waits on the channel, and otherwise looks after it every five seconds only. */
+/* A small part of it, of 50 ms at most, for who looks at something else in between. A rest must be spent here: core
+ * makes a lost connection anew while somebody waits on the channel, and otherwise looks after it every five seconds
+ * only. */
 void call_pause_part(struct joblog_client *client, int64_t left_ms);
 /* As call_unary, with another time limit. */
 int call_unary_within(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
