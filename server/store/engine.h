@@ -181,8 +181,8 @@ struct effect {
 
 /* What is sent to the database by the batch, gathered row by row. */
 struct rows {
-    struct pg_params job, job_extra, waiting, scheduled, lease, lease_gone, state, update, attempt, transition, cancel,
-        lease_put, adopt, patch;
+    struct pg_params job, job_extra, job_plain, waiting, scheduled, lease, lease_gone, state, update, attempt,
+        transition, cancel, lease_put, adopt, patch;
     struct pg_params unique_gone, request_turn, deadline;
     struct pg_params steer_request, request, request_find, load, ended, remove, session, session_gone, lost;
     int64_t update_lo, update_hi, patch_lo, patch_hi;

@@ -16,12 +16,12 @@ enum { EXTRA_PLACE = 18 }; /* among the parameters of job_insert_extra, from 0 *
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
-    struct pg_params *all[] = {&r->steer_request, &r->job_extra, &r->deadline,     &r->unique_gone,  &r->request_turn,
-                               &r->job,           &r->waiting,   &r->scheduled,    &r->lease,        &r->lease_gone,
-                               &r->state,         &r->update,    &r->attempt,      &r->transition,   &r->cancel,
-                               &r->lease_put,     &r->patch,     &r->request,      &r->request_find, &r->load,
-                               &r->remove,        &r->session,   &r->session_gone, &r->lost,         &r->adopt,
-                               &r->ended};
+    struct pg_params *all[] = {&r->steer_request, &r->job_extra, &r->job_plain, &r->deadline,     &r->unique_gone,
+                               &r->request_turn,  &r->job,       &r->waiting,   &r->scheduled,    &r->lease,
+                               &r->lease_gone,    &r->state,     &r->update,    &r->attempt,      &r->transition,
+                               &r->cancel,        &r->lease_put, &r->patch,     &r->request,      &r->request_find,
+                               &r->load,          &r->remove,    &r->session,   &r->session_gone, &r->lost,
+                               &r->adopt,         &r->ended};
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
 
@@ -105,9 +105,39 @@ static void put_extra(struct pg_params *p, const struct job *j)
     buf_done(&text);
 }
 
+/* Nothing but what every job has: half of the columns are null. */
+static bool is_plain(const struct job *j)
+{
+    const struct retry_policy *p = &j->retry;
+    return p->initial_backoff_us == default_retry.initial_backoff_us &&
+           p->max_backoff_us == default_retry.max_backoff_us && p->multiplier == default_retry.multiplier &&
+           p->jitter == default_retry.jitter && j->source_type.len == 0 && j->source_id.len == 0 && j->batch.len == 0 &&
+           j->traceparent.len == 0 && j->request_id.len == 0 && j->n_labels == 0;
+}
+
+static void put_plain_job(struct writer *w, const struct job *j, const struct lane *lane)
+{
+    struct pg_params *p = &w->batch.rows.job_plain;
+    struct pg_param *v = p->v;
+
+    ARRAYS(p, PG_INT8, PG_INT4, PG_TIMESTAMPTZ, PG_INT4, PG_INT2, PG_TEXT, PG_TEXT, PG_JSONB);
+    pg_put_int8(&v[0], j->id);
+    pg_put_int4(&v[1], lane->id);
+    pg_put_time(&v[2], j->run_us);
+    pg_put_int4(&v[3], j->retry.max_attempts);
+    pg_put_int2(&v[4], (int16_t)j->priority);
+    pg_put_text_or_null(&v[5], j->owner);
+    pg_put_text_or_null(&v[6], j->creator);
+    pg_put_jsonb(&v[7], j->payload.len ? j->payload : SPAN_LIT("{}"));
+}
+
 void put_job(struct writer *w, const struct job *j, const struct lane *lane)
 {
     bool has_extra = extra_is_there(j);
+    if (!has_extra && is_plain(j)) {
+        put_plain_job(w, j, lane);
+        return;
+    }
     struct pg_params *p = has_extra ? &w->batch.rows.job_extra : &w->batch.rows.job;
     struct pg_param *v = p->v;
 
@@ -426,6 +456,7 @@ void rows_send(struct writer *w)
     send(w, SQL_REQUEST_TURN, &r->request_turn);
     send(w, SQL_SESSION_PUT, &r->session);
     send(w, SQL_JOB_INSERT, &r->job);
+    send(w, SQL_JOB_INSERT_PLAIN, &r->job_plain);
     send(w, SQL_JOB_INSERT_EXTRA, &r->job_extra);
     send(w, SQL_DEADLINE_INSERT, &r->deadline);
     send(w, SQL_WAITING_INSERT, &r->waiting);
