@@ -13,6 +13,8 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 
+#include "keep_memory.h"
+
 #define PATH "/joblog.v1.ExportService/DownloadExport"
 
 enum { WARM_UP_SHARE = 4 /* of the time, before it counts: core learns how large its windows may be */ };
@@ -124,6 +126,7 @@ static void download(const struct download *d, double until, double *bytes)
 
 int main(int argc, char **argv)
 {
+    keep_memory();
     if (argc != 5)
         die("usage: bench_download ADDRESS TOKEN-FILE EXPORT SECONDS");
     grpc_init();

@@ -2,12 +2,14 @@
  * and `figure raw_stream_bytes_<in flight> <rate> MB/s`. */
 #include <stdio.h>
 
+#include "keep_memory.h"
 #include "raw_stream.h"
 
 int main(int argc, char **argv)
 {
     struct echo_options o;
     struct echo_server server;
+    keep_memory();
     echo_options_parse(&o, NULL, argc, argv);
     stream_options.payload_bytes = o.payload_bytes;
     echo_server_start(&server, &o, raw_stream_serve);

@@ -7,6 +7,7 @@
 #include "interrupt.h"
 #include "text.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,11 @@ static int run_command(struct cli *cli, void *options, const struct operands *op
 
 int main(int argc, char **argv)
 {
+    /* Before any thread. A download frees half a megabyte at a time, which malloc would give back to the kernel, to be
+     * faulted in again: that took longer than all the rest. */
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_TOP_PAD, 1 << 20);
     struct cli cli = {0};
     struct operands operands;
     char problem[512];

@@ -139,6 +139,9 @@ static int find_chunk(struct asker *a, struct export_ask_chunk *ask, struct err 
 static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
 {
     int rc = find_chunk(a, ask, err);
+    const struct chunk_store *store = &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
+    if (rc == 0 && ask->hold && store->hold)
+        *ask->hold = store->hold(store, &(struct chunk_owner){ask->file.job_id, ask->file.token});
     if (rc == 0 && !export_room_hang(a->all->room, ask->file.chunk_bytes, &ask->chunk)) {
         chunk_data_done(&ask->chunk);
         rc = no_memory(err);
@@ -339,4 +342,21 @@ int export_askers_put(struct export_askers *all, struct export_ask *ask, struct 
     int rc = put(all, &all->queues[lanes[ask->op]], ask, ret_err);
     pthread_mutex_unlock(&all->lock);
     return rc;
+}
+
+bool export_askers_chunk_now(struct export_askers *all, const struct export_file *file, int held_fd, int32_t seq,
+                             struct chunk_data *ret)
+{
+    const struct chunk_store *store = &all->stores[file->storage == EXPORT_IN_DIRECTORY];
+    if (held_fd < 0 || !store->read_now || !export_room_take(all->room, file->chunk_bytes, ROOM_AHEAD, clock_mono_ms()))
+        return false; /* where there is little room it is asked for, and takes its turn */
+    struct chunk_data chunk = {0};
+    if (store->read_now(held_fd, seq, file->chunk_bytes, &chunk) == 1 &&
+        export_room_hang(all->room, file->chunk_bytes, &chunk)) {
+        *ret = chunk;
+        return true;
+    }
+    chunk_data_done(&chunk);
+    export_room_give(all->room, file->chunk_bytes);
+    return false;
 }

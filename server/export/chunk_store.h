@@ -63,6 +63,11 @@ struct chunk_store {
      * no such chunk (yet, or any more); -DATA_LOSS when it is there and is not what was written; -code. */
     int (*read)(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
                 int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err);
+    /* For whoever reads many chunks of a file that is whole, and must not wait; NULL: there is no such way. hold: gives
+     * a descriptor (close), or -1. read_now: 1 and *ret as read; 0: the chunk is not in memory, or not as it should be,
+     * or the file has been removed: read tells. */
+    int (*hold)(const struct chunk_store *store, const struct chunk_owner *owner);
+    int (*read_now)(int held_fd, int32_t seq, int32_t chunk_bytes, struct chunk_data *ret);
     /* The file of this attempt is gone by the books: gives its room back, and no other attempt's. May be repeated. */
     int (*remove)(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
                   struct err *ret_err);

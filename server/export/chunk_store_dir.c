@@ -6,9 +6,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "export/chunk_book.h"
 
@@ -251,6 +254,41 @@ static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const
     return rc;
 }
 
+static int hold(const struct chunk_store *store, const struct chunk_owner *owner)
+{
+    bool whole = false;
+    int fd = open_file(store, owner, &whole);
+    if (fd >= 0 && !whole) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Head and data by one call, which fails or reads less where it would have to wait for the disk. */
+static int read_now(int held_fd, int32_t seq, int32_t chunk_bytes, struct chunk_data *ret)
+{
+    struct frame_head head = {0};
+    struct stat st;
+    if (fstat(held_fd, &st) != 0 || st.st_nlink == 0)
+        return 0;
+    char *data = mem_alloc((size_t)chunk_bytes);
+    if (!data)
+        return 0;
+    struct iovec parts[] = {{&head, sizeof head}, {data, (size_t)chunk_bytes}};
+    ssize_t n = preadv2(held_fd, parts, 2, frame_at(seq, chunk_bytes), RWF_NOWAIT);
+    bool ok = n >= (ssize_t)sizeof head && head.magic == MAGIC && head.seq == (uint32_t)seq &&
+              head.len <= (uint32_t)chunk_bytes && (size_t)n >= sizeof head + head.len &&
+              crc32c(0, data, head.len) == head.crc32c;
+    if (!ok) {
+        mem_free(data);
+        return 0;
+    }
+    *ret =
+        (struct chunk_data){.data = span_of(data, head.len), .crc32c = head.crc32c, .release = mem_free, .owner = data};
+    return 1;
+}
+
 /* ---- sweeping ---- */
 
 /* "JOB-TOKEN.part", "JOB-TOKEN.data": ours. */
@@ -300,6 +338,8 @@ struct chunk_store chunk_store_dir(const char *uri, const char *dir)
                                 .close = sink_close,
                                 .discard = discard,
                                 .read = read_chunk,
+                                .hold = hold,
+                                .read_now = read_now,
                                 .remove = remove_file,
                                 .sweep = sweep,
                                 .storage = EXPORT_IN_DIRECTORY,

@@ -129,6 +129,12 @@ int export_ask(struct exports *exports, struct export_ask *ask, struct err *ret_
     return export_askers_put(exports->askers, ask, ret_err);
 }
 
+bool export_chunk_now(struct exports *exports, const struct export_file *file, int held_fd, int32_t seq,
+                      struct chunk_data *ret)
+{
+    return export_askers_chunk_now(exports->askers, file, held_fd, seq, ret);
+}
+
 /* ---- start and stop ---- */
 
 static int choose_stores(struct exports *exports, struct err *err)

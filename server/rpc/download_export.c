@@ -261,8 +261,7 @@ static void download_export_done(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
     struct service *service = service_of(call);
-    for (int i = 0; i < DOWNLOAD_AHEAD; i++)
-        chunk_data_done(&d->slots[i].ask.chunk);
+    download_done(d);
     hub_unwatch(service->hub, d->watch);
     drain_leave(&service->drain, &d->drain);
     if (d->arena_made)

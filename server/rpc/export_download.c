@@ -2,6 +2,7 @@
 #include "rpc/export_download.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/crc32c.h"
 #include "joblog/v1/export.crpc.h"
@@ -20,16 +21,22 @@ struct chunk_slot *download_slot(struct download_export *d)
 
 static bool ask(struct crpc_call *call, int64_t seq, enum export_room_turn turn, struct err *err)
 {
-    const struct download_export *d = crpc_call_state(call);
-    struct chunk_slot *slot = slot_of(crpc_call_state(call), seq);
+    struct download_export *d = crpc_call_state(call);
+    struct chunk_slot *slot = slot_of(d, seq);
     chunk_data_done(&slot->ask.chunk);
     slot->ask =
         (struct export_ask_chunk){.ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = (int32_t)seq, .turn = turn};
     slot->ask.ask.done = &slot->answered.tag;
+    bool hold = turn != ROOM_AHEAD && d->file.state == EXPORT_FILE_THERE && !d->holds;
+    if (hold) {
+        d->held_fd = -1;
+        slot->ask.hold = &d->held_fd;
+    }
     crpc_event_arm(call, &slot->answered);
     slot->asked = export_ask(service_of(call)->exports, &slot->ask.ask, err) == 0;
     if (!slot->asked)
         crpc_event_disarm(&slot->answered);
+    d->holds = d->holds || (hold && slot->asked);
     return slot->asked;
 }
 
@@ -41,12 +48,48 @@ static enum crpc_next download_room(struct crpc_call *call)
 
 static const struct crpc_step ROOM = {"room", download_room};
 
+static void ask_for(struct crpc_call *call, int64_t from, int64_t to)
+{
+    struct download_export *d = crpc_call_state(call);
+    struct err err = ERR_NONE;
+    for (; from < to && from * d->file.chunk_bytes < d->file.size; from++)
+        if (!slot_of(d, from)->asked && !ask(call, from, ROOM_AHEAD, &err))
+            return;
+}
+
+/* The chunk at the offset without a question, when the kernel has it in memory. To read and to send take about as long,
+ * so every other chunk is read here, while an asker reads the next one: then two processors have the same to do, and
+ * neither thread waits for the other. */
+static bool have_now(struct crpc_call *call)
+{
+    struct download_export *d = crpc_call_state(call);
+    struct chunk_slot *slot = download_slot(d);
+    int32_t seq = (int32_t)(d->offset / d->file.chunk_bytes);
+    if (!d->holds || d->held_fd < 0 || d->file.state != EXPORT_FILE_THERE)
+        return false;
+    if (d->n_cold > 0) {
+        d->n_cold--;
+        return false;
+    }
+    if (slot->asked)
+        return false;
+    ask_for(call, seq + 1, seq + 2);
+    chunk_data_done(&slot->ask.chunk);
+    slot->ask = (struct export_ask_chunk){.ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = seq};
+    if (export_chunk_now(service_of(call)->exports, &d->file, d->held_fd, seq, &slot->ask.chunk))
+        return true;
+    d->n_cold = DOWNLOAD_COLD;
+    return false;
+}
+
 enum crpc_next download_await_chunk(struct crpc_call *call, const struct crpc_step *next)
 {
     struct download_export *d = crpc_call_state(call);
     struct chunk_slot *slot = download_slot(d);
     struct err err = ERR_NONE;
     d->after_room = next;
+    if (have_now(call))
+        return crpc_goto(call, next);
     enum export_room_turn turn = d->waited_ms > 0 ? ROOM_AGAIN : ROOM_NEXT;
     if (!slot->asked && !ask(call, d->offset / d->file.chunk_bytes, turn, &err)) {
         /* Others hold it: some of them go on soon, or else the caller comes again with what it has. */
@@ -62,11 +105,17 @@ enum crpc_next download_await_chunk(struct crpc_call *call, const struct crpc_st
 void download_ask_ahead(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
-    int64_t next = d->offset / d->file.chunk_bytes + 1, end = next + DOWNLOAD_AHEAD;
-    struct err err = ERR_NONE;
-    for (; next < end && next * d->file.chunk_bytes < d->file.size; next++)
-        if (!slot_of(d, next)->asked && !ask(call, next, ROOM_AHEAD, &err))
-            return;
+    int64_t next = d->offset / d->file.chunk_bytes + 1;
+    if (!d->holds || d->held_fd < 0 || d->n_cold > 0) /* else it will be at hand */
+        ask_for(call, next, next + DOWNLOAD_AHEAD);
+}
+
+void download_done(struct download_export *d)
+{
+    for (int i = 0; i < DOWNLOAD_AHEAD; i++)
+        chunk_data_done(&d->slots[i].ask.chunk);
+    if (d->holds && d->held_fd >= 0)
+        close(d->held_fd);
 }
 
 /* The bytes go out as they lie: a copy of them would cost as much as all the rest. */

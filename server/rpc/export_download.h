@@ -7,7 +7,9 @@
 enum {
     /* Chunks of one download that are asked for or have come, next to the one that goes out: enough to keep both askers
      * at work, and 2 MiB with that one. */
-    DOWNLOAD_AHEAD = 3
+    DOWNLOAD_AHEAD = 3,
+    /* Chunks that are asked for after one that was not in memory: by then the kernel reads ahead. */
+    DOWNLOAD_COLD = 16
 };
 
 struct chunk_slot {
@@ -43,9 +45,14 @@ struct download_export {
     const struct crpc_step *after_room; /* when it waits for room */
     int32_t waited_ms;
     struct chunk_slot slots[DOWNLOAD_AHEAD]; /* of chunk n: n % DOWNLOAD_AHEAD */
+    bool holds;                              /* held_fd has been asked for */
+    int held_fd;                             /* a file in a directory that is whole, from which chunks come at once */
+    int n_cold;                              /* chunks that are still asked for, since one was not in memory */
 };
 
-/* Waits for the chunk that holds the offset, then next; asks for it if nobody has. */
+/* Gives back what the chunks hold. */
+void download_done(struct download_export *download);
+/* Waits for the chunk that holds the offset, then next; asks for it if nobody has, and it is not at hand. */
 enum crpc_next download_await_chunk(struct crpc_call *call, const struct crpc_step *next);
 /* The chunk at the offset. */
 struct chunk_slot *download_slot(struct download_export *download);

@@ -8,11 +8,14 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -106,7 +109,7 @@ static int64_t sweep_at(int64_t now_us)
 static void a_file_is_there_after_commit_only(void **state)
 {
     struct err err = ERR_NONE;
-    char text[8];
+    char text[8] = "";
     uint32_t crc = 0;
     (void)state;
     assert_int_equal(write_file(70, false, false, &err), 0);
@@ -303,6 +306,67 @@ static void what_is_not_a_chunk(void **state)
     assert_int_equal(rmdir(path), 0);
 }
 
+/* One byte of the file of job 7 is turned round. */
+static void turn_byte(const char *path, off_t at)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    char c = 0;
+    assert_int_equal(pread(fd, &c, 1, at), 1);
+    c = (char)~c;
+    assert_int_equal(pwrite(fd, &c, 1, at), 1);
+    close(fd);
+}
+
+/* A file that is held gives chunks at once as long as they are what was written, and nothing else. */
+static void a_file_that_is_held(void **state)
+{
+    static const char bytes[] = "a\0b";
+    struct chunk_owner owner = {7, 70};
+    struct chunk_sink *sink;
+    struct export_file file = file_of(4);
+    struct chunk_data chunk = {0};
+    struct err err = ERR_NONE;
+    int64_t used;
+    char path[300], byte;
+    (void)state;
+    file.storage = store->storage;
+    assert_int_equal(store->open(store, &owner, &file, SPAN_LIT("ann"), &sink, &used, &err), 0);
+    assert_int_equal(store->write(sink, 0, span_of(bytes, 3), crc32c(0, bytes, 3), &err), 0);
+    assert_int_equal(store->write(sink, 1, SPAN_LIT("c"), crc32c(0, "c", 1), &err), 0);
+    assert_int_equal(store->hold(store, &owner), -1); /* not while it is written */
+    assert_int_equal(store->commit(sink, &file, SPAN_LIT("ann"), 0, &err), 0);
+    store->close(sink);
+    int fd = store->hold(store, &owner);
+    assert_true(fd >= 0);
+    snprintf(path, sizeof path, "%s/7-70.data", store->dir);
+    if (preadv2(fd, &(struct iovec){&byte, 1}, 1, 0, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP) {
+        close(fd);
+        skip(); /* this file system cannot tell what is in memory */
+    }
+    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 1);
+    assert_int_equal(chunk.data.len, 3);
+    assert_memory_equal(chunk.data.data, bytes, 3);
+    chunk_data_done(&chunk);
+    assert_int_equal(store->read_now(fd, 1, 3, &chunk), 1);
+    assert_int_equal(chunk.data.len, 1);
+    chunk_data_done(&chunk);
+    assert_int_equal(store->read_now(fd, 2, 3, &chunk), 0); /* behind the end */
+    turn_byte(path, 16);
+    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 0);
+    turn_byte(path, 16);
+    turn_byte(path, 4); /* another chunk's head */
+    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 0);
+    turn_byte(path, 4);
+    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 1);
+    chunk_data_done(&chunk);
+    assert_int_equal(truncate(path, 16 + 2), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 0);
+    assert_int_equal(store->hold(store, &owner), -1);
+    close(fd);
+}
+
 /* No room: the write says so, and what was written is given back. */
 static void a_full_disk(void **state)
 {
@@ -411,6 +475,7 @@ int main(void)
         BOTH(the_writer_hashes_and_commits),
         BOTH(the_writer_tells_of_a_failed_sink),
         cmocka_unit_test_setup(what_is_not_a_chunk, use_directory),
+        cmocka_unit_test_setup(a_file_that_is_held, use_directory),
         cmocka_unit_test_setup(a_full_disk, use_directory),
     };
     return cmocka_run_group_tests(tests, chunk_fixture_start, chunk_fixture_stop);

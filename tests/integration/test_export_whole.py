@@ -149,8 +149,9 @@ def a_source_that_is_away(fx):
     until("the first try has failed", lambda: "attempt" in show(fx, export)["job"] and
           show(fx, export)["job"]["status"] == "pending" and show(fx, export)["job"]["attempt"] > 0)
     check("tries", 7, show(fx, export)["job"]["max_attempts"])
-    fx.sql("CREATE DATABASE elsewhere;")
-    fx.sql("\\c elsewhere\nCREATE TABLE away AS SELECT 42 AS id;")
+    fx.sql("CREATE DATABASE made;")
+    fx.sql("\\c made\nCREATE TABLE away AS SELECT 42 AS id;")
+    fx.sql("ALTER DATABASE made RENAME TO elsewhere;")  # at once, with its table: a try may come at any moment
     check("end", 0, fx.joblog("export", "watch", export).returncode)
     check("its rows", ["42"], rows_of(fx.joblog("export", "download", export, "--output", "-").stdout))
     fx.write_types([PEOPLE, SLOW, BIG])
@@ -229,6 +230,15 @@ def limits(fx):
     check("remains of it", 1, len(os.listdir(fx.dir + "/files")))
 
 
+def damage(path, at):
+    """Turns one byte of a file round."""
+    with open(path, "r+b") as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 255]))
+
+
 def a_directory(fx):
     """The same files from a directory; a full disk fails the export, and the room is given back."""
     place, gina = fx.dir + "/files", ["--actor", "gina"]
@@ -242,6 +252,15 @@ def a_directory(fx):
     subprocess.run(["prlimit", "--pid", str(fx.server.pid), "--fsize=unlimited:"], check=True)
     check("room again", 100000, len(rows_of(fx.export("big2", *gina))))
     export = json.loads(fx.joblog("export", "list", "--json", *gina).stdout.splitlines()[0])["id"]
+    largest = max((place + "/" + name for name in os.listdir(place)), key=os.path.getsize)
+    damage(largest, 8 * (512 << 10))
+    done = fx.joblog("export", "download", str(export), "--output", "-", *gina)
+    check("a damaged file", 5, done.returncode)
+    has("its words", "damaged", done.stderr.decode())
+    os.truncate(largest, 3 * (512 << 10))
+    done = fx.joblog("export", "download", str(export), "--output", "-", *gina)
+    check("a file that is cut off", 5, done.returncode)
+    has("its words", "damaged", done.stderr.decode())
     check("delete", 0, fx.joblog("export", "delete", str(export), *gina).returncode)
     check("files after a deletion", 2, len(os.listdir(place)))
 
