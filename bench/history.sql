@@ -36,7 +36,7 @@ BEGIN
         SELECT id, 3 << 20, id, at, at + interval '20 ms', at + interval '220 ms', lanes[1 + g % 20], 1, 0, status,
                'worker-' || g % 8, CASE WHEN status = 4 THEN 'Timeout' END, CASE WHEN status = 4 THEN 'no answer in 30 s' END,
                CASE WHEN status = 4 THEN 'at send (mail.c:120)' END, CASE WHEN status = 3 THEN '{"ok": true}'::jsonb END
-        FROM (SELECT g, id, joblog.id_time(id) AS at, CASE WHEN g % 100 < 90 THEN 3 WHEN g % 100 < 97 THEN 4 ELSE 5 END AS status
+        FROM (SELECT g, id, joblog.id_time(id) AS at, CASE WHEN abs(hashint8(g)::bigint) % 100 < 90 THEN 3 WHEN abs(hashint8(g)::bigint) % 100 < 97 THEN 4 ELSE 5 END AS status
               FROM (SELECT g, ((start + g * step) << 22) | (254::bigint << 14) | (g % 16384) AS id
                     FROM generate_series(i, least(i + part, jobs) - 1) g) x) y;
         COMMIT;

@@ -5,7 +5,7 @@
 #include "store/reader.h"
 
 /* Candidates that a call looks at when a filter has parts that no index knows: some 10 ms. */
-enum { SIFT_MAX = 1000 };
+enum { SIFT_MAX = 500 };
 enum { FINISHED_WELL = 1u << JOB_COMPLETED, ANY_STATUS = 0x3e };
 
 /* Owners whose jobs alone can be meant, in the filter's stead: of a scope that names them without a '*'. */

@@ -226,7 +226,7 @@ static void a_long_search_goes_on_page_by_page(void **state)
     crpc_stream_free(stream);
     of_queue(&p, "long");
     with_payload(&p, "needle", "1", NULL);
-    assert_int_equal(expect_ids(&p.filter, 0, 10, &first, 1), 3);
+    assert_int_equal(expect_ids(&p.filter, 0, 10, &first, 1), 5);
     assert_true(expect_ids(&p.filter, JOBLOG__V1__JOB_ORDER__JOB_ORDER_OLDEST_FIRST, 10, &first, 1) >= 3);
 }
 

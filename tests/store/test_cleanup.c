@@ -51,6 +51,7 @@ static void make_kinds(struct store *s, const char *name, int64_t ids[KINDS])
         snprintf(request, sizeof request, "request-%d", n);
         snprintf(key, sizeof key, "key-%d", n++);
         job.request_id = span_str(request);
+        job.start_timeout_us = job.run_timeout_us = 300 * DAY_US;
         job.unique = (struct unique_key){.key = span_str(key), .scope = UNIQUE_PERIOD, .period_us = 300 * DAY_US};
         scheduled.run_us = clock_wall_us() + DAY_US;
         if (kind == SCHEDULED)
@@ -92,8 +93,9 @@ static void age(int days)
              "; update joblog.job_log_size set job_id = job_id - %" PRId64
              "; update joblog.transition set job_id = job_id - %" PRId64
              "; update joblog.request set job_id = job_id - %" PRId64
-             "; update joblog.unique_key set job_id = job_id - %" PRId64,
-             shift, shift, days, shift, shift, shift, shift, shift, shift, shift, shift, shift);
+             "; update joblog.unique_key set job_id = job_id - %" PRId64
+             "; update joblog.deadline set job_id = job_id - %" PRId64,
+             shift, shift, days, shift, shift, shift, shift, shift, shift, shift, shift, shift, shift);
     sql_value(sql);
 }
 
@@ -113,8 +115,8 @@ static bool is_there(int64_t id)
 static void assert_no_debris(void)
 {
     static const char *const tables[] = {"job_state", "waiting", "scheduled"};
-    static const char *const others[] = {"attempt", "transition", "request",     "unique_key",
-                                         "lease",   "job_log",    "job_log_size"};
+    static const char *const others[] = {"attempt", "transition", "request",      "unique_key",
+                                         "lease",   "job_log",    "job_log_size", "deadline"};
     char sql[200];
 
     for (size_t i = 0; i < 3; i++) {
@@ -122,7 +124,7 @@ static void assert_no_debris(void)
                  tables[i]);
         assert_int_equal(sql_int(sql), 0);
     }
-    for (size_t i = 0; i < 7; i++) {
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         snprintf(sql, sizeof sql, "select count(*) from joblog.%s where job_id not in (select id from joblog.job)",
                  others[i]);
         assert_int_equal(sql_int(sql), 0);
@@ -313,6 +315,7 @@ static void test_months_go_as_a_whole(void **state)
               " delete from joblog.job j where not exists (select from joblog.job_state t where t.id = j.id);"
               " delete from joblog.request r where r.job_id not in (select id from joblog.job);"
               " delete from joblog.unique_key r where r.job_id not in (select id from joblog.job);"
+              " delete from joblog.deadline r where r.job_id not in (select id from joblog.job);"
               " delete from joblog.job_log r where r.job_id not in (select id from joblog.job);"
               " delete from joblog.job_log_size r where r.job_id not in (select id from joblog.job);"
               " update joblog.tally set n = 0 where status < 3");

@@ -11,6 +11,8 @@ WITH state AS (
     DELETE FROM joblog.attempt a USING state s WHERE a.job_id = s.id
 ), transition AS (
     DELETE FROM joblog.transition t USING state s WHERE t.job_id = s.id
+), deadline AS (
+    DELETE FROM joblog.deadline d USING state s WHERE d.job_id = s.id
 ), lines AS (
     DELETE FROM joblog.job_log l USING state s WHERE l.job_id = s.id AND l.job_id BETWEEN $2::int8 AND $3::int8
 ), line_count AS (
