@@ -68,7 +68,7 @@ static void test_export_and_download(void **state)
     struct joblog_export_type *types = NULL;
     size_t n = 0;
     assert_ok(joblog_export_types(client, &types, &n, &error));
-    assert_int_equal(n, 2); /* "jobs" is built in */
+    assert_int_equal(n, 3); /* "jobs" is built in */
     assert_string_equal(types[1].name, "people");
     assert_int_equal(types[1].n_columns, 3);
     assert_string_equal(types[1].filters[0], "team (equals, in)");
@@ -86,6 +86,15 @@ static void test_export_and_download(void **state)
     assert_string_equal(types[1].order[0].column, "id");
     assert_int_equal(types[1].row_limit, 1000000);
     assert_false(types[1].own_rows_only);
+    assert_string_equal(types[2].name, "wide");
+    assert_string_equal(types[2].title, "wide");
+    assert_true(types[2].own_rows_only);
+    assert_int_equal(types[2].row_limit, 0);
+    assert_int_equal(types[2].n_order, 0);
+    assert_string_equal(types[2].column_types[1].format, "#,##0.00");
+    assert_string_equal(types[2].column_types[1].value_type, "number");
+    assert_string_equal(types[2].column_types[2].value_type, "json");
+    assert_false(types[2].column_types[2].sortable);
     joblog_export_types_free(types);
 
     struct joblog_export_spec wrong = {.export_type = "people", .format = "papyrus"};
@@ -187,6 +196,55 @@ static void test_part_is_a_regular_file(void **state)
     assert_ok(joblog_export_save(client, id, path, NULL, &error));
 }
 
+/* What is downloaded when the server goes: it is killed in the middle, with nothing read of what is on its way, and the
+ * rest comes from the one that is started in its place. */
+struct outage {
+    char *data;
+    int64_t len;
+    int n_outages;
+};
+
+enum { WIDE_ROWS = 12000, WIDE_BYTES = 1 << 24 };
+
+static int take_over_outages(void *user, const void *data, size_t len, int64_t offset, int64_t total)
+{
+    struct outage *o = user;
+    assert_int_equal(offset, o->len); /* nothing twice, nothing left out */
+    assert_true(total <= WIDE_BYTES && offset + (int64_t)len <= total);
+    memcpy(o->data + offset, data, len);
+    o->len += (int64_t)len;
+    if (o->len > (o->n_outages + 1) * (INT64_C(3) << 20)) {
+        o->n_outages++;
+        server_fixture_kill(server);
+        assert_true(server_fixture_restart(server));
+    }
+    return 0;
+}
+
+static void test_download_goes_on_after_a_kill(void **state)
+{
+    (void)state;
+    struct joblog_export_spec spec = {.export_type = "wide"};
+    struct joblog_export *export = NULL, *after = NULL;
+    struct joblog_job *job = NULL;
+    struct outage first = {.data = malloc(WIDE_BYTES), .n_outages = 1000}, over = {.data = malloc(WIDE_BYTES)};
+    assert_ok(joblog_export_start(client, &spec, &export, NULL, &error));
+    assert_ok(joblog_wait(client, export->job.id, 60000, &job, &error));
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    assert_ok(joblog_export_download(client, export->job.id, 0, take_over_outages, &first, NULL, &error));
+    assert_ok(joblog_export_download(client, export->job.id, 0, take_over_outages, &over, &after, &error));
+    assert_true(over.n_outages >= 2);
+    assert_int_equal(over.len, first.len);
+    assert_int_equal(after->size, over.len);
+    assert_int_equal(after->rows, WIDE_ROWS);
+    assert_memory_equal(over.data, first.data, (size_t)first.len);
+    joblog_export_free(export);
+    joblog_export_free(after);
+    joblog_job_free(job);
+    free(first.data);
+    free(over.data);
+}
+
 /* ---- fixture ---- */
 
 static const char types_json[] =
@@ -194,16 +252,21 @@ static const char types_json[] =
     " \"columns\": [{\"name\": \"id\", \"title\": \"Id\"}, {\"name\": \"name\", \"title\": \"Name\"},"
     " {\"name\": \"team\", \"title\": \"Team\"}],"
     " \"filters\": [{\"field\": \"team\", \"title\": \"Team\", \"operators\": [\"equals\", \"in\"]}],"
-    " \"row_limit\": 1000000, \"order\": {\"column\": \"id\"}}]}";
+    " \"row_limit\": 1000000, \"order\": {\"column\": \"id\"}},"
+    " {\"name\": \"wide\", \"relation\": \"public.wide\", \"owner_column\": \"owner\", \"columns\": [{\"name\": \"x\"},"
+    " {\"name\": \"n\", \"type\": \"number\", \"format\": \"#,##0.00\"}, {\"name\": \"j\"}]}]}";
 
 static int make_people(void)
 {
     PGconn *conn = PQconnectdb(uri);
-    char sql[300];
-    snprintf(sql, sizeof sql,
-             "CREATE TABLE public.people AS SELECT n AS id, 'person ' || n AS name,"
-             " CASE n %% 2 WHEN 0 THEN 'red' ELSE 'blue' END AS team FROM generate_series(1, %d) AS n",
-             ROWS);
+    char sql[600];
+    snprintf(
+        sql, sizeof sql,
+        "CREATE TABLE public.people AS SELECT n AS id, 'person ' || n AS name,"
+        " CASE n %% 2 WHEN 0 THEN 'red' ELSE 'blue' END AS team FROM generate_series(1, %d) AS n;"
+        " CREATE TABLE public.wide AS SELECT repeat(md5(n::text), 31) AS x, n::numeric, '{}'::json AS j, 'x' AS owner"
+        " FROM generate_series(1, %d) AS n",
+        ROWS, WIDE_ROWS);
     PGresult *result = PQexec(conn, sql);
     int rc = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : -1;
     if (rc < 0)
@@ -249,8 +312,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_export_and_download),
-                                       cmocka_unit_test(test_damage_loses_nothing),
-                                       cmocka_unit_test(test_part_is_a_regular_file)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_export_and_download), cmocka_unit_test(test_damage_loses_nothing),
+        cmocka_unit_test(test_part_is_a_regular_file), cmocka_unit_test(test_download_goes_on_after_a_kill)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -59,9 +59,25 @@ COLUMNS = [
     ("dm", "app.cents", ["12.34", "-0.5"]),
     ("row", "app.pair", ["ROW('=1', 2)::app.pair", "ROW(NULL, NULL)::app.pair"]),
     ("ts_v", "tsvector", ["to_tsvector('simple', 'it''s a \\ cat')"]),
+    ("ttz", "timetz", ["'12:34:56.789+02'", "'00:00:00-12'", "'24:00:00+00'"]),
+    ("ci", "cidr", ["'10.0.0.0/8'", "'2001:db8::/32'"]),
+    ("ma", "macaddr", ["'08:00:2b:01:02:03'"]),
+    ("m8", "macaddr8", ["'08:00:2b:01:02:03:04:05'"]),
+    ("nr", "numrange", ["'[1.5,2.5]'", "'(,)'", "'(-1,0)'"]),
+    ("tr", "tstzrange", ["'[2026-01-01 00:00+00,2026-02-01 00:00+01)'", "'[,2026-01-01 00:00+00]'"]),
+    ("mr", "int4multirange", ["'{[1,3),[5,7)}'", "'{}'"]),
+    ("au", "uuid[]", ["ARRAY['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', NULL]::uuid[]"]),
+    ("az", "timestamptz[]", ["ARRAY['2026-01-31 12:00:00.5+01', 'infinity', NULL]::timestamptz[]"]),
+    ("ae", "app.mood[]", ["ARRAY['sad', '+ok']::app.mood[]", "'{}'"]),
+    ("ab", "boolean[]", ["'{t,f,NULL}'"]),
+    ("an", "app.cents[]", ["ARRAY[12.34, -0.5, NULL]::app.cents[]"]),
+    ("ar", "app.pair[]", ["ARRAY[ROW('=1,\"', 2)::app.pair, NULL]"]),
+    ("dt", "app.words", "text"),
+    ("dd", "app.day", ["'2026-01-31'", "'0044-03-15 BC'", "'infinity'"]),
+    ("de", "app.temper", ["'sad'", "'+ok'"]),
 ]
 NUMBERS = {"id", "i2", "i4", "i8", "n", "f4", "f8", "dm"}
-PLAIN = NUMBERS | {"b", "d", "ts", "tz", "tm", "iv", "m"}  # written by PostgreSQL alone: no formula can be in them
+PLAIN = NUMBERS | {"b", "d", "ts", "tz", "tm", "iv", "m", "ttz", "dd"}  # written by PostgreSQL alone: no formula can be in them
 PIECES = ["", "a", "=", "+", "-", "@", "\t", "\r", "\n", "\r\n", ",", ";", '"', "'", "\\", "\\N", "\\.", "|", "\\n", " ",
           "<&>", "]]>", "_x0041_", "_", "\x01", "\x1f", "\x7f", "\x0b", "\x0c", "\x08", "ñandú", "🦤", "שלום", "‮x", "\u2028",
           "\ufeff", "\ufffe", "\uffff", "NULL", "0123", "1e5", "%s", "{{7*7}}", "=cmd|' /C calc'!A0", "\x85", "e\u0301"]
@@ -80,7 +96,8 @@ def literal(text):
 
 def make_table(fx, rnd):
     fx.sql("""CREATE SCHEMA app; CREATE TYPE app.mood AS ENUM ('sad', '+ok'); CREATE DOMAIN app.cents AS numeric(10, 2);
-              CREATE TYPE app.pair AS (a text, b int);
+              CREATE TYPE app.pair AS (a text, b int); CREATE DOMAIN app.words AS text CHECK (length(VALUE) < 1000);
+              CREATE DOMAIN app.day AS date; CREATE DOMAIN app.temper AS app.mood;
               CREATE TABLE app.nasty (%s)""" % ", ".join('"%s" %s' % (n, t) for n, t, _ in COLUMNS))
     rows = []
     for i in range(ROWS):
@@ -101,7 +118,8 @@ def make_table(fx, rnd):
     parts = [", ".join("'%s', CASE num_nulls(\"%s\") WHEN 0 THEN format('%%s', \"%s\") END" % (n, n, n)
                        for n, _, _ in part) for part in (COLUMNS[:half], COLUMNS[half:])]
     truth = in_base64(fx, "jsonb_build_object(%s) || jsonb_build_object(%s)" % tuple(parts))
-    return truth, in_base64(fx, "json_build_object('ai', ai, 'at', \"at\", 'js', js, 'jb', jb, 'row', \"row\")")
+    as_json = ", ".join("'%s', \"%s\"" % (n, n) for n in ("ai", "at", "js", "jb", "row", "au", "az", "ae", "ab", "an", "ar"))
+    return truth, in_base64(fx, "json_build_object(%s)" % as_json)
 
 
 def in_base64(fx, expression):
@@ -231,6 +249,20 @@ def check_xlsx(fx, truth, data):
     check("xlsx booleans", {"b"}, kinds)
 
 
+def the_same_from_a_directory(fx, truth, plain, lines):
+    """Byte for byte, and the workbook cell for cell, as it bears the time at which it was made."""
+    place = os.path.join(fx.dir, "files")
+    os.mkdir(place)
+    fx.end()
+    fx.start("--export-directory", place)
+    check("csv of a directory", plain, fx.export("nasty"))
+    check("lines of a directory", lines, fx.export("nasty", "--format", "jsonl"))
+    check_xlsx(fx, truth, fx.export("nasty", "--format", "xlsx"))
+    packed = fx.export("nasty", "--compression", "zstd")
+    check("zstd of a directory", plain, subprocess.run(["zstd", "-dc"], input=packed, stdout=subprocess.PIPE).stdout)
+    check("files in it", 4, len([name for name in os.listdir(place) if name.endswith(".data")]))
+
+
 def main():
     rnd = random.Random(SEED)
     fx = Fixture(sys.argv[1])
@@ -255,6 +287,7 @@ def main():
                 packed = fx.export("nasty", "--compression", packer, *args)
                 got = subprocess.run(unpack, input=packed, stdout=subprocess.PIPE, check=True).stdout
                 check("%s in %s" % (name, packer), data, got)
+        the_same_from_a_directory(fx, truth, plain, lines)
     finally:
         code = fx.stop()
     check("exit of joblogd", 0, code)

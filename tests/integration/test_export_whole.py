@@ -9,6 +9,7 @@ import sys
 from export_fixture import (BIG, PEOPLE, SCHEMA, SLOW, SLOW_FILE, Fixture, Gate, begin, check, has, remains, rows_of, show,
                             until)
 
+
 def following(fx):
     """Bytes come while rows are still written, then the end, and the whole is right."""
     fx.gate.shut()
@@ -239,16 +240,29 @@ def damage(path, at):
         f.write(bytes([byte ^ 255]))
 
 
+def a_limit_of_the_day(fx):
+    """Counts what was started, however it ended; a repetition is none, and the day of one owner is not that of another."""
+    ids = [begin(fx, "people", "--actor", "hugo", "--watch", "--request-id", "day%d" % i) for i in range(5)]
+    done = fx.joblog("export", "start", "people", "--actor", "hugo", "--output", "-")
+    check("the sixth of a day", (5, b""), (done.returncode, done.stdout))
+    has("its words", "5 of your exports were started within 24 hours", done.stderr.decode())
+    check("a repetition is answered", ids[0], begin(fx, "people", "--actor", "hugo", "--request-id", "day0"))
+    check("deleting one does not help", 0, fx.joblog("export", "delete", ids[0], "--actor", "hugo").returncode)
+    check("no more for now", 5, fx.joblog("export", "start", "people", "--actor", "hugo").returncode)
+    check("another owner", 0, fx.joblog("export", "start", "people", "--actor", "ivy", "--watch").returncode)
+    check("what there is stays", 0, fx.joblog("export", "download", ids[1], "--actor", "hugo", "--output", "-").returncode)
+
+
 def a_directory(fx):
     """The same files from a directory; a full disk fails the export, and the room is given back."""
     place, gina = fx.dir + "/files", ["--actor", "gina"]
     check("file from a directory", SLOW_FILE, fx.export("slow", *gina))
-    check("files", 2, len(os.listdir(place)))
+    n_files = len(os.listdir(place))
     subprocess.run(["prlimit", "--pid", str(fx.server.pid), "--fsize=1000000:"], check=True)
     done = fx.joblog("export", "start", "big2", "--output", "-", *gina)
     check("a full disk", 1, done.returncode)
     has("its words", "no room left", done.stderr.decode())
-    check("files after a full disk", 2, len(os.listdir(place)))
+    check("files after a full disk", n_files, len(os.listdir(place)))
     subprocess.run(["prlimit", "--pid", str(fx.server.pid), "--fsize=unlimited:"], check=True)
     check("room again", 100000, len(rows_of(fx.export("big2", *gina))))
     export = json.loads(fx.joblog("export", "list", "--json", *gina).stdout.splitlines()[0])["id"]
@@ -262,7 +276,7 @@ def a_directory(fx):
     check("a file that is cut off", 5, done.returncode)
     has("its words", "damaged", done.stderr.decode())
     check("delete", 0, fx.joblog("export", "delete", str(export), *gina).returncode)
-    check("files after a deletion", 2, len(os.listdir(place)))
+    check("files after a deletion", n_files, len(os.listdir(place)))
 
 
 def main():
@@ -286,10 +300,11 @@ def main():
         fx.end()
         fx.gate.end()
         os.mkdir(fx.dir + "/files")
-        fx.start("--export-owner-running=1", "--export-owner-per-day=0", "--export-owner-megabytes=10", "--export-attempts=2",
+        fx.start("--export-owner-running=1", "--export-owner-per-day=5", "--export-owner-megabytes=10", "--export-attempts=2",
                  "--export-directory", fx.dir + "/files")
         fx.gate = Gate(fx)
         limits(fx)
+        a_limit_of_the_day(fx)
         a_directory(fx)
         fx.gate.end()
     except SystemExit:
