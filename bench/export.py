@@ -161,7 +161,8 @@ def download(server, store):
                     break
                 size += len(part)
             line = size / (time.monotonic() - began) / 1e6
-        for name, rate in (("raw", float(raw.split()[2])), ("ours", float(ours.split()[2])), ("line", line)):
+        raw, ours = (float(re.search(rb"(\S+) MB/s", out).group(1)) for out in (raw, ours))
+        for name, rate in (("raw", raw), ("ours", ours), ("line", line)):
             best[name] = max(rate, best.get(name, 0))
     figure("raw_stream_of_chunks_%s" % store, best["raw"], "MB/s")
     figure("export_download_%s" % store, best["ours"], "MB/s")
