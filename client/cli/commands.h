@@ -5,6 +5,7 @@
 #include "cli.h"
 
 extern const struct command command_dispatch;
+extern const struct command command_dispatch_many;
 extern const struct command command_list;
 extern const struct command command_show;
 extern const struct command command_watch;

@@ -79,7 +79,7 @@ expect 2 joblog nonsense
 complains 'there is no command "nonsense"'
 expect 2 joblog export
 complains "export start"
-for command in dispatch list show watch logs cancel retry stats cleanup statuses worker "export start" "export list" "export show" \
+for command in dispatch dispatch-many list show watch logs cancel retry stats cleanup statuses worker "export start" "export list" "export show" \
     "export watch" "export download" "export cancel" "export types" workers "workers drain" "queue list" "queue pause" "queue resume" help version; do
     # shellcheck disable=SC2086
     expect 0 joblog $command --help
@@ -384,6 +384,35 @@ says "0 jobs put back"
 expect 0 joblog cancel --queue bulk
 expect 3 joblog cancel "$third" 123 "$fourth" --json
 [ "$("$bin/json_get" status <<<"$out" | sort | uniq -c | tr -s ' ')" = " 2 cancelled" ] || fail "the others are cancelled"
+
+# ---- many at once
+
+printf '%s\n' '{"payload":{"n":1},"priority":5,"labels":{"k":"v"},"source":{"type":"User","id":"7"}}' '' \
+    '{"job_name":"other","payload":{"n":2},"request_id":"line-2","run_time":"2100-01-01T00:00:00Z"}' >"$dir/good.jsonl"
+expect 0 joblog dispatch-many "$dir/good.jsonl" --name many --queue many --batch lines
+[ "$(wc -l <<<"$out")" = 2 ] || fail "an id a line"
+expect 0 joblog list --batch lines --oldest-first --json
+[ "$("$bin/json_get" job_name <<<"$out" | tr '\n' ' ')" = "many other " ] || fail "both jobs"
+expect 0 joblog list --batch lines --label k=v --source User:7 --payload n=1 --json
+json priority 5
+printf '%s\n' '{"payload":{"n":2},"job_name":"other","request_id":"line-2","run_time":"2100-01-01T00:00:00Z"}' 'no JSON' \
+    '{"payload":7}' '{"nonsense":1}' '{"priority":2000}' '{"priority":"high"}' >"$dir/bad.jsonl"
+expect 5 joblog dispatch-many "$dir/bad.jsonl" --name many --queue many --batch lines --json
+all_json
+says '"replayed":true'
+[ "$("$bin/json_get" line <<<"$out" | tr '\n' ' ')" = "1 2 3 4 5 6 " ] || fail "an outcome a line, in order"
+says '"field":"job.priority"'
+complains "line 2:"
+complains 'line 3: "payload" must be an object'
+complains 'line 4: "nonsense" is no member of a job'
+complains 'line 6: "priority" must be a whole number'
+expect 5 joblog dispatch-many "$dir/nothing-there"
+complains "cannot open"
+seq 5000 | sed 's/.*/{"payload":{"n":&}}/' >"$dir/many.jsonl"
+expect 0 joblog dispatch-many "$dir/many.jsonl" --name many --queue thousands
+[ "$(sort -u <<<"$out" | wc -l)" = 5000 ] || fail "5000 different ids"
+expect 0 joblog cancel --queue thousands --json
+json changed 5000
 
 # ---- queues
 

@@ -21,6 +21,7 @@
 #include "joblog/access.h"
 #include "joblog/bulk.h"
 #include "joblog/client.h"
+#include "joblog/dispatch.h"
 #include "joblog/error.h"
 #include "joblog/export.h"
 #include "joblog/job.h"

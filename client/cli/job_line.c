@@ -1,0 +1,148 @@
+/* See job_line.h. Main thread. */
+#include "job_line.h"
+
+#include "heap.h"
+#include "units.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reading {
+    struct job_line *line;
+    struct joblog_spec *spec;
+    char *problem;
+    size_t size;
+};
+
+static bool bad(struct reading *r, const char *key, const char *what)
+{
+    snprintf(r->problem, r->size, "\"%.60s\" %s", key, what);
+    return false;
+}
+
+static bool read_labels(struct reading *r, const json_t *value)
+{
+    const char *key;
+    json_t *label;
+    size_t n = 0;
+    if (!json_is_object(value))
+        return bad(r, "labels", "must be an object of texts");
+    r->line->labels = heap_new(json_object_size(value) + 1, sizeof *r->line->labels);
+    json_object_foreach((json_t *)value, key, label)
+    {
+        if (!json_is_string(label))
+            return bad(r, "labels", "must be an object of texts");
+        r->line->labels[n++] = (struct joblog_label){key, json_string_value(label)};
+    }
+    r->spec->labels = r->line->labels;
+    r->spec->n_labels = n;
+    return true;
+}
+
+static bool read_source(struct reading *r, const json_t *value)
+{
+    r->spec->source_type = json_string_value(json_object_get(value, "type"));
+    r->spec->source_id = json_string_value(json_object_get(value, "id"));
+    return r->spec->source_type || bad(r, "source", "must be {\"type\": ..., \"id\": ...}");
+}
+
+static bool read_payload(struct reading *r, const json_t *value)
+{
+    if (!json_is_object(value))
+        return bad(r, "payload", "must be an object");
+    r->line->payload = json_dumps(value, JSON_COMPACT);
+    r->spec->payload = r->line->payload;
+    return r->line->payload || bad(r, "payload", "cannot be written");
+}
+
+static bool read_time(struct reading *r, const json_t *value)
+{
+    return (json_is_string(value) && units_parse_time(json_string_value(value), &r->spec->run_time_us) == 0) ||
+           bad(r, "run_time", "must be a time such as \"2026-01-31T10:00:00Z\"");
+}
+
+/* Members that are texts or whole numbers. */
+static bool read_simple(struct reading *r, const char *key, const json_t *value)
+{
+    struct joblog_spec *s = r->spec;
+    const struct {
+        const char *key;
+        const char **text;
+    } texts[] = {{"job_name", &s->job_name}, {"queue", &s->queue},           {"owner", &s->owner},
+                 {"batch", &s->batch},       {"request_id", &s->request_id}, {"unique_key", &s->unique_key}};
+    const struct {
+        const char *key;
+        int *number;
+        int64_t *large;
+    } numbers[] = {{"priority", &s->priority, NULL},
+                   {"max_attempts", &s->max_attempts, NULL},
+                   {"initial_backoff_ms", NULL, &s->initial_backoff_ms},
+                   {"start_timeout_ms", NULL, &s->start_timeout_ms},
+                   {"run_timeout_ms", NULL, &s->run_timeout_ms},
+                   {"heartbeat_timeout_ms", NULL, &s->heartbeat_timeout_ms}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (strcmp(texts[i].key, key) != 0)
+            continue;
+        *texts[i].text = json_string_value(value);
+        return *texts[i].text || bad(r, key, "must be a text");
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (strcmp(numbers[i].key, key) != 0)
+            continue;
+        json_int_t n = json_integer_value(value);
+        if (!json_is_integer(value) || (numbers[i].number && (n < -1000000 || n > 1000000)))
+            return bad(r, key, "must be a whole number");
+        if (numbers[i].number)
+            *numbers[i].number = (int)n;
+        else
+            *numbers[i].large = n;
+        return true;
+    }
+    return bad(r, key, "is no member of a job");
+}
+
+static bool read_member(struct reading *r, const char *key, const json_t *value)
+{
+    if (strcmp(key, "payload") == 0)
+        return read_payload(r, value);
+    if (strcmp(key, "labels") == 0)
+        return read_labels(r, value);
+    if (strcmp(key, "source") == 0)
+        return read_source(r, value);
+    return strcmp(key, "run_time") == 0 ? read_time(r, value) : read_simple(r, key, value);
+}
+
+bool job_line_read(const char *text, size_t len, const struct job_line_defaults *defaults, struct job_line *ret,
+                   struct joblog_spec *ret_spec, char *problem, size_t problem_size)
+{
+    struct reading r = {ret, ret_spec, problem, problem_size};
+    json_error_t where;
+    const char *key;
+    json_t *value;
+    bool good = true;
+    *ret = (struct job_line){.object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where)};
+    *ret_spec = (struct joblog_spec){
+        .job_name = defaults->job_name, .queue = defaults->queue, .owner = defaults->owner, .batch = defaults->batch};
+    if (!json_is_object(ret->object)) {
+        snprintf(problem, problem_size, "%s", ret->object ? "must be an object" : where.text);
+        good = false;
+    }
+    if (good) {
+        json_object_foreach(ret->object, key, value)
+        {
+            good = good && read_member(&r, key, value);
+        }
+    }
+    if (!good)
+        job_line_done(ret);
+    return good;
+}
+
+void job_line_done(struct job_line *line)
+{
+    json_decref(line->object);
+    free(line->payload);
+    free(line->labels);
+    *line = (struct job_line){.object = NULL};
+}
