@@ -1,4 +1,5 @@
-/* joblog workers: who is connected; joblog workers drain: asks some to leave. Main thread. */
+/* joblog workers: who is connected; joblog workers drain, pause and resume: asks some to leave, to wait, to go on. Main
+ * thread. */
 #include "commands.h"
 #include "heap.h"
 #include "json.h"
@@ -26,6 +27,12 @@ static const struct option_row drain_rows[] = {
     {"host", 0, OPTION_TEXT, "HOST", offsetof(struct workers_options, host), "those on this host", 0, 0},
     {"version", 0, OPTION_TEXT, "TEXT", offsetof(struct workers_options, version), "those of this version", 0, 0},
     {"reason", 'r', OPTION_TEXT, "TEXT", offsetof(struct workers_options, reason), "why, for the record", 0, 0},
+    OPTION_END,
+};
+
+static const struct option_row resume_rows[] = {
+    {"host", 0, OPTION_TEXT, "HOST", offsetof(struct workers_options, host), "those on this host", 0, 0},
+    {"version", 0, OPTION_TEXT, "TEXT", offsetof(struct workers_options, version), "those of this version", 0, 0},
     OPTION_END,
 };
 
@@ -66,6 +73,8 @@ static void add_row(struct table *table, const struct joblog_worker_info *w, int
     table_cell(table, units_relative(text, w->last_seen_us, now_us), NULL);
     if (w->drain_us)
         table_cell_format(table, "drains: %s %s", w->drain_actor, w->drain_reason);
+    else if (w->pause_us)
+        table_cell_format(table, "paused: %s %s", w->pause_actor, w->pause_reason);
     else
         table_cell(table, "", NULL);
     free(queues);
@@ -79,9 +88,17 @@ static json_t *json_of_texts(const char *const *texts, size_t n)
     return array;
 }
 
+static void set_request(json_t *object, const char *key, int64_t us, const char *actor, const char *reason)
+{
+    char time[UNITS_TEXT];
+    if (object && us)
+        json_object_set_new(object, key,
+                            json_pack("{ss ss ss}", "time", units_rfc3339(time, us), "actor", actor, "reason", reason));
+}
+
 static json_t *json_of_worker(const struct joblog_worker_info *w)
 {
-    char start[UNITS_TEXT], seen[UNITS_TEXT], drain[UNITS_TEXT];
+    char start[UNITS_TEXT], seen[UNITS_TEXT];
     json_t *ids = json_array();
     for (size_t i = 0; i < w->n_job_ids; i++)
         json_array_append_new(ids, json_integer(w->job_ids[i]));
@@ -91,10 +108,8 @@ static json_t *json_of_worker(const struct joblog_worker_info *w)
         "job_names", json_of_texts(w->job_names, w->n_job_names), "credit", w->credit, "running_count",
         (json_int_t)w->n_running, "running_job_ids", ids, "start_time", units_rfc3339(start, w->start_us),
         "last_seen_time", units_rfc3339(seen, w->last_seen_us), "replica", w->replica);
-    if (object && w->drain_us)
-        json_object_set_new(object, "drain_request",
-                            json_pack("{ss ss ss}", "time", units_rfc3339(drain, w->drain_us), "actor", w->drain_actor,
-                                      "reason", w->drain_reason));
+    set_request(object, "drain_request", w->drain_us, w->drain_actor, w->drain_reason);
+    set_request(object, "pause_request", w->pause_us, w->pause_actor, w->pause_reason);
     return object;
 }
 
@@ -134,13 +149,18 @@ static int run_workers(struct cli *cli, const void *values, const struct operand
     return code;
 }
 
+enum steering { DRAIN, PAUSE, RESUME };
+
 /* Asks, and prints who has been asked. *ret_n grows. */
-static int drain(struct cli *cli, const struct joblog_worker_filter *filter, const char *reason, int *ret_n)
+static int steer(struct cli *cli, enum steering what, const struct joblog_worker_filter *filter, const char *reason,
+                 int *ret_n)
 {
     enum { SHOWN_MAX = 10000 };
     struct joblog_error error = {0};
     int64_t *sessions = heap_new(SHOWN_MAX, sizeof *sessions);
-    int n = joblog_drain_workers(cli->client, filter, reason, sessions, SHOWN_MAX, &error);
+    int n = what == DRAIN   ? joblog_drain_workers(cli->client, filter, reason, sessions, SHOWN_MAX, &error)
+            : what == PAUSE ? joblog_pause_workers(cli->client, filter, reason, sessions, SHOWN_MAX, &error)
+                            : joblog_resume_workers(cli->client, filter, sessions, SHOWN_MAX, &error);
     for (int i = 0; i < n && i < SHOWN_MAX; i++) {
         if (cli->json)
             json_print_line(json_pack("{sI}", "session_id", (json_int_t)sessions[i]));
@@ -154,12 +174,12 @@ static int drain(struct cli *cli, const struct joblog_worker_filter *filter, con
     return EXIT_OK;
 }
 
-static int run_drain(struct cli *cli, const void *values, const struct operands *operands)
+static int run_steer(struct cli *cli, enum steering what, const void *values, const struct operands *operands)
 {
     const struct workers_options *options = values;
     int code = EXIT_OK, n = 0;
     if (!operands->n && !options->host && !options->version)
-        return cli_usage(cli, "workers drain needs names or sessions, --host or --version");
+        return cli_usage(cli, "it needs names or sessions of workers, --host or --version");
     for (size_t i = 0; !code && i < (operands->n ? operands->n : 1); i++) {
         struct joblog_worker_filter filter = {.host = options->host, .version = options->version};
         int64_t session = 0;
@@ -169,13 +189,28 @@ static int run_drain(struct cli *cli, const void *values, const struct operands 
         } else if (operands->n) {
             filter.name = operands->values[i];
         }
-        code = drain(cli, &filter, options->reason, &n);
+        code = steer(cli, what, &filter, options->reason, &n);
     }
     if (!code && n == 0) {
-        fputs("joblog: there is no such worker\n", stderr);
+        fputs(what == RESUME ? "joblog: no such worker is paused\n" : "joblog: there is no such worker\n", stderr);
         return EXIT_NOT_FOUND;
     }
     return code;
+}
+
+static int run_drain(struct cli *cli, const void *values, const struct operands *operands)
+{
+    return run_steer(cli, DRAIN, values, operands);
+}
+
+static int run_pause(struct cli *cli, const void *values, const struct operands *operands)
+{
+    return run_steer(cli, PAUSE, values, operands);
+}
+
+static int run_resume(struct cli *cli, const void *values, const struct operands *operands)
+{
+    return run_steer(cli, RESUME, values, operands);
 }
 
 const struct command command_workers = {
@@ -200,4 +235,31 @@ const struct command command_workers_drain = {
     .options_size = sizeof(struct workers_options),
     .operands_max = 100,
     .run = run_drain,
+};
+
+const struct command command_workers_pause = {
+    .name = "workers pause",
+    .arguments = "[NAME|SESSION...]",
+    .summary = "give workers no more jobs until they are resumed",
+    .text =
+        "They finish what runs, stay connected, and stay paused when they connect again. Prints the sessions. Exit\n"
+        "code 3 when there are none.",
+    .examples = "joblog workers pause mailer-3 --reason 'looks ill'\n"
+                "joblog workers pause --host web-7",
+    .options = drain_rows,
+    .options_size = sizeof(struct workers_options),
+    .operands_max = 100,
+    .run = run_pause,
+};
+
+const struct command command_workers_resume = {
+    .name = "workers resume",
+    .arguments = "[NAME|SESSION...]",
+    .summary = "let paused workers go on",
+    .text = "Prints the sessions that were paused. Exit code 3 when there are none.",
+    .examples = "joblog workers resume mailer-3",
+    .options = resume_rows,
+    .options_size = sizeof(struct workers_options),
+    .operands_max = 100,
+    .run = run_resume,
 };

@@ -21,6 +21,8 @@ extern const struct command command_statuses;
 extern const struct command command_worker;
 extern const struct command command_workers;
 extern const struct command command_workers_drain;
+extern const struct command command_workers_pause;
+extern const struct command command_workers_resume;
 extern const struct command command_export_start;
 extern const struct command command_export_list;
 extern const struct command command_export_show;

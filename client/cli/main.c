@@ -13,23 +13,15 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &command_dispatch,      &command_dispatch_many,
-    &command_list,          &command_show,
-    &command_watch,         &command_logs,
-    &command_cancel,        &command_retry,
-    &command_queue_list,    &command_queue_pause,
-    &command_queue_resume,  &command_stats,
-    &command_statuses,      &command_cleanup,
-    &command_workers_drain, &command_workers,
-    &command_worker,        &command_export_start,
-    &command_export_list,   &command_export_show,
-    &command_export_watch,  &command_export_download,
-    &command_export_cancel, &command_export_delete,
-    &command_export_types,  &command_login,
-    &command_logout,        &command_whoami,
-    &command_token_create,  &command_token_list,
-    &command_token_revoke,  &command_help,
-    &command_version,       NULL,
+    &command_dispatch,       &command_dispatch_many, &command_list,          &command_show,
+    &command_watch,          &command_logs,          &command_cancel,        &command_retry,
+    &command_queue_list,     &command_queue_pause,   &command_queue_resume,  &command_stats,
+    &command_statuses,       &command_cleanup,       &command_workers_drain, &command_workers_pause,
+    &command_workers_resume, &command_workers,       &command_worker,        &command_export_start,
+    &command_export_list,    &command_export_show,   &command_export_watch,  &command_export_download,
+    &command_export_cancel,  &command_export_delete, &command_export_types,  &command_login,
+    &command_logout,         &command_whoami,        &command_token_create,  &command_token_list,
+    &command_token_revoke,   &command_help,          &command_version,       NULL,
 };
 
 const struct option_row common_options[] = {

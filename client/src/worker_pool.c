@@ -158,7 +158,7 @@ void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *me
         else
             failed++;
     }
-    bool give_back = worker->draining || worker->server_drains;
+    bool give_back = worker->draining || worker->server_drains || worker->paused;
     if (!give_back)
         loop_queued(worker);
     pthread_mutex_unlock(&worker->lock);

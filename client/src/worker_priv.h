@@ -155,6 +155,7 @@ struct joblog_worker {
     /* One connection. The reader sets them under the lock, or before it ends. */
     struct crpc_stream *stream;
     bool welcomed, server_drains, stream_ended;
+    bool paused;        /* by an operator; a new connection is told again */
     int64_t n_received; /* leases of this connection */
     int64_t lease_timeout_ms, heartbeat_ms;
     struct err end_err;

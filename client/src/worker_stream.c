@@ -147,6 +147,16 @@ static void take_cancels(struct joblog_worker *worker, const Joblog__V1__WorkRes
     pthread_mutex_unlock(&worker->lock);
 }
 
+/* What has not started goes back, so that others run it. */
+static void take_pause(struct joblog_worker *worker, bool paused)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->paused = paused;
+    pthread_mutex_unlock(&worker->lock);
+    if (paused)
+        pool_release_queued(worker);
+}
+
 static void take_message(struct joblog_worker *worker, Joblog__V1__WorkResponse *message)
 {
     if (message->welcome)
@@ -163,6 +173,8 @@ static void take_message(struct joblog_worker *worker, Joblog__V1__WorkResponse 
             joblog_worker_stop(worker);
         worker_wake(worker);
     }
+    if (message->pause)
+        take_pause(worker, message->pause == JOBLOG__V1__WORKER_PAUSE__WORKER_PAUSE_PAUSED);
     if (message->n_leases > 0)
         pool_take_leases(worker, message);
     else
@@ -221,7 +233,7 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
     worker->credit = 0;
     worker->n_received = 0;
     worker->connection++;
-    worker->welcomed = worker->server_drains = worker->stream_ended = false;
+    worker->welcomed = worker->server_drains = worker->stream_ended = worker->paused = false;
     worker->ready_told = worker->drain_told = false;
     worker->end_err = ERR_NONE;
     sigset_t all, before;

@@ -1,4 +1,4 @@
-/* Listing workers and asking them to drain: one unary call each, on the caller's thread. */
+/* Listing workers, asking them to drain, pausing them: one unary call each, on the caller's thread. */
 #include "joblog/workers.h"
 
 #include "base/alloc.h"
@@ -12,7 +12,7 @@ struct list_box {
 
 static struct joblog_worker_info convert_info(const Joblog__V1__Worker *m)
 {
-    const Joblog__V1__CancelRequest *drain = m->drain_request;
+    const Joblog__V1__CancelRequest *drain = m->drain_request, *pause = m->pause_request;
     return (struct joblog_worker_info){.session_id = m->session_id,
                                        .pid = m->pid,
                                        .name = text_of(m->name),
@@ -31,7 +31,10 @@ static struct joblog_worker_info convert_info(const Joblog__V1__Worker *m)
                                        .replica = m->replica,
                                        .drain_us = drain ? time_us_of(drain->time) : 0,
                                        .drain_actor = text_of(drain ? drain->actor : NULL),
-                                       .drain_reason = text_of(drain ? drain->reason : NULL)};
+                                       .drain_reason = text_of(drain ? drain->reason : NULL),
+                                       .pause_us = pause ? time_us_of(pause->time) : 0,
+                                       .pause_actor = text_of(pause ? pause->actor : NULL),
+                                       .pause_reason = text_of(pause ? pause->reason : NULL)};
 }
 
 int joblog_list_workers(struct joblog_client *client, const struct joblog_worker_filter *filter, int page_size,
@@ -74,24 +77,62 @@ void joblog_worker_list_free(struct joblog_worker_list *list)
     mem_free(box);
 }
 
+/* Copies what fits, frees the response. How many there are. */
+static int take_sessions(ProtobufCMessage *response, const int64_t *ids, size_t n, int64_t *ret_sessions, size_t max)
+{
+    for (size_t i = 0; ret_sessions && i < n && i < max; i++)
+        ret_sessions[i] = ids[i];
+    crpc_message_free(response);
+    return (int)n;
+}
+
+/* The three requests have these fields. */
+#define FILL_REQUEST(request, filter)                                                                                  \
+    do {                                                                                                               \
+        (request).name = text_for_message((filter)->name);                                                             \
+        (request).host = text_for_message((filter)->host);                                                             \
+        (request).version = text_for_message((filter)->version);                                                       \
+        (request).session_ids = (int64_t *)(filter)->session_ids; /* only read */                                      \
+        (request).n_session_ids = (filter)->n_session_ids;                                                             \
+    } while (0)
+
 int joblog_drain_workers(struct joblog_client *client, const struct joblog_worker_filter *filter, const char *reason,
                          int64_t *ret_sessions, size_t max, struct joblog_error *error)
 {
     struct err e = ERR_NONE;
     Joblog__V1__DrainWorkersRequest request = JOBLOG__V1__DRAIN_WORKERS_REQUEST__INIT;
-    ProtobufCMessage *message = NULL;
-    request.name = text_for_message(filter->name);
-    request.host = text_for_message(filter->host);
-    request.version = text_for_message(filter->version);
-    request.session_ids = (int64_t *)filter->session_ids; /* only read */
-    request.n_session_ids = filter->n_session_ids;
+    ProtobufCMessage *response = NULL;
+    FILL_REQUEST(request, filter);
     request.reason = text_for_message(reason);
-    if (call_unary(client, WORKER_METHOD(DRAIN_WORKERS), &request.base, NULL, &message, &e) < 0)
+    if (call_unary(client, WORKER_METHOD(DRAIN_WORKERS), &request.base, NULL, &response, &e) < 0)
         return error_give(error, &e);
-    const Joblog__V1__DrainWorkersResponse *m = (const Joblog__V1__DrainWorkersResponse *)message;
-    int n = (int)m->n_session_ids;
-    for (size_t i = 0; ret_sessions && i < m->n_session_ids && i < max; i++)
-        ret_sessions[i] = m->session_ids[i];
-    crpc_message_free(message);
-    return n;
+    const Joblog__V1__DrainWorkersResponse *m = (const Joblog__V1__DrainWorkersResponse *)response;
+    return take_sessions(response, m->session_ids, m->n_session_ids, ret_sessions, max);
+}
+
+int joblog_pause_workers(struct joblog_client *client, const struct joblog_worker_filter *filter, const char *reason,
+                         int64_t *ret_sessions, size_t max, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    Joblog__V1__PauseWorkersRequest request = JOBLOG__V1__PAUSE_WORKERS_REQUEST__INIT;
+    ProtobufCMessage *response = NULL;
+    FILL_REQUEST(request, filter);
+    request.reason = text_for_message(reason);
+    if (call_unary(client, WORKER_METHOD(PAUSE_WORKERS), &request.base, NULL, &response, &e) < 0)
+        return error_give(error, &e);
+    const Joblog__V1__PauseWorkersResponse *m = (const Joblog__V1__PauseWorkersResponse *)response;
+    return take_sessions(response, m->session_ids, m->n_session_ids, ret_sessions, max);
+}
+
+int joblog_resume_workers(struct joblog_client *client, const struct joblog_worker_filter *filter,
+                          int64_t *ret_sessions, size_t max, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    Joblog__V1__ResumeWorkersRequest request = JOBLOG__V1__RESUME_WORKERS_REQUEST__INIT;
+    ProtobufCMessage *response = NULL;
+    FILL_REQUEST(request, filter);
+    if (call_unary(client, WORKER_METHOD(RESUME_WORKERS), &request.base, NULL, &response, &e) < 0)
+        return error_give(error, &e);
+    const Joblog__V1__ResumeWorkersResponse *m = (const Joblog__V1__ResumeWorkersResponse *)response;
+    return take_sessions(response, m->session_ids, m->n_session_ids, ret_sessions, max);
 }

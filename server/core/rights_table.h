@@ -36,6 +36,8 @@
     X(RIGHTS_WORKER "WriteJobLog", ROLE_WORKER)                                                                        \
     X(RIGHTS_WORKER "ListWorkers", ROLE_ADMIN)                                                                         \
     X(RIGHTS_WORKER "DrainWorkers", ROLE_ADMIN)                                                                        \
+    X(RIGHTS_WORKER "PauseWorkers", ROLE_ADMIN)                                                                        \
+    X(RIGHTS_WORKER "ResumeWorkers", ROLE_ADMIN)                                                                       \
     X(RIGHTS_EXPORT "StartExport", ROLE_EXPORTER)                                                                      \
     X(RIGHTS_EXPORT "GetExport", ROLE_EXPORTER)                                                                        \
     X(RIGHTS_EXPORT "ListExports", ROLE_EXPORTER)                                                                      \

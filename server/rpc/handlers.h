@@ -31,6 +31,8 @@ extern const struct crpc_handler fail_job_handler;
 extern const struct crpc_handler write_job_log_handler;
 extern const struct crpc_handler list_workers_handler;
 extern const struct crpc_handler drain_workers_handler;
+extern const struct crpc_handler pause_workers_handler;
+extern const struct crpc_handler resume_workers_handler;
 
 extern const struct crpc_handler create_token_handler;
 extern const struct crpc_handler list_tokens_handler;

@@ -96,8 +96,10 @@ static Joblog__V1__Worker *convert_worker(struct arena *arena, const struct work
     m->start_time = convert_time(arena, w->start_us);
     m->last_seen_time = convert_time(arena, w->expire_us - timeout_us);
     m->drain_request = convert_cancel_request(arena, &w->drain);
+    m->pause_request = convert_cancel_request(arena, &w->pause);
     if (!m->name || !m->version || !m->host || !m->start_time || !m->last_seen_time ||
-        (w->drain.time_us && !m->drain_request) || !convert_lines(arena, w->queues, &m->queues, &m->n_queues) ||
+        (w->drain.time_us && !m->drain_request) || (w->pause.time_us && !m->pause_request) ||
+        !convert_lines(arena, w->queues, &m->queues, &m->n_queues) ||
         !convert_lines(arena, w->job_names, &m->job_names, &m->n_job_names) || !convert_ids(arena, w->job_ids, m))
         return NULL;
     return m;

@@ -42,7 +42,9 @@ int worker_service_mount(struct crpc_server *server, struct service *service, st
                                                           .fail_job = fail_job_handler,
                                                           .write_job_log = write_job_log_handler,
                                                           .list_workers = list_workers_handler,
-                                                          .drain_workers = drain_workers_handler};
+                                                          .drain_workers = drain_workers_handler,
+                                                          .pause_workers = pause_workers_handler,
+                                                          .resume_workers = resume_workers_handler};
     return joblog_v1_worker_service_mount(server, &handlers, service, ret_err);
 }
 

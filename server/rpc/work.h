@@ -90,6 +90,7 @@ struct work_call {
     bool reader_done;     /* no more messages will come */
     bool worker_draining; /* it wants no more leases */
     bool server_draining; /* it has been told, as it is when it must leave */
+    bool pause_told;      /* the last that it was told: it is paused */
     bool drain_handed;    /* the store has been told that no more leases are wanted */
 
     /* writer */

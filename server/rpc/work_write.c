@@ -143,7 +143,7 @@ static void pack_deliveries(struct work_call *w, struct pack *p)
 static bool pack_is_empty(const struct pack *p)
 {
     const Joblog__V1__WorkResponse *m = &p->message;
-    return !m->welcome && m->n_leases == 0 && m->n_results == 0 && m->n_cancels == 0 && !m->drain;
+    return !m->welcome && m->n_leases == 0 && m->n_results == 0 && m->n_cancels == 0 && !m->drain && !m->pause;
 }
 
 /* Nothing more will be sent: is the stream over? */
@@ -180,6 +180,11 @@ static enum crpc_next work_write(struct crpc_call *call)
         w->server_draining = true;
         pack.message.drain = true;
         pack.message.leave = store_session_must_leave(w->session);
+    }
+    if (w->pause_told != store_session_is_paused(w->session)) {
+        w->pause_told = !w->pause_told;
+        pack.message.pause = w->pause_told ? JOBLOG__V1__WORKER_PAUSE__WORKER_PAUSE_PAUSED
+                                           : JOBLOG__V1__WORKER_PAUSE__WORKER_PAUSE_RESUMED;
     }
     bool handed = work_hand_credit(w);
     if (!w->welcomed)

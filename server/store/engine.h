@@ -105,11 +105,13 @@ struct store_session {
     _Atomic int64_t touch_ms;
     atomic_int n_leases;
     atomic_bool must_leave; /* somebody asked it to drain */
+    atomic_bool paused;     /* somebody did that to its worker */
     /* The consumer's. */
     struct mpsc_node *taken;
     /* The writer's. */
     int32_t credit;
     bool draining, closing, expired;
+    bool pause_seen; /* at the present look */
     int64_t expire_written_us, start_us, pid;
     struct span version, host;
     struct lane **lanes;
@@ -135,10 +137,13 @@ void match_leave(struct store_session *session);
 void match_credit(struct store_session *session, int32_t add);
 /* It gives signs of life again. */
 void match_revive(struct store_session *session);
+void match_pause(struct store_session *session, bool paused);
 /* What it may be given now. */
 static inline int32_t session_credit(const struct store_session *s)
 {
-    return s->draining || s->closing || s->expired ? 0 : s->credit;
+    bool paused = atomic_load_explicit(&s->paused, memory_order_relaxed);
+
+    return s->draining || s->closing || s->expired || paused ? 0 : s->credit;
 }
 /* A session of the lane with credit, in turn, and takes one credit. NULL: none. */
 struct store_session *match_take(struct lane *lane);

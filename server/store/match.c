@@ -92,6 +92,15 @@ void match_revive(struct store_session *session)
         wake_lanes(session);
 }
 
+void match_pause(struct store_session *session, bool paused)
+{
+    if (atomic_exchange(&session->paused, paused) == paused)
+        return;
+    if (session_credit(session) > 0)
+        wake_lanes(session);
+    tag_post(session->wake, true);
+}
+
 struct store_session *match_take(struct lane *lane)
 {
     if (lane->dry)
@@ -164,4 +173,9 @@ int32_t store_session_leases(const struct store_session *session)
 bool store_session_must_leave(const struct store_session *session)
 {
     return atomic_load_explicit(&session->must_leave, memory_order_relaxed);
+}
+
+bool store_session_is_paused(const struct store_session *session)
+{
+    return atomic_load_explicit(&session->paused, memory_order_relaxed);
 }

@@ -32,6 +32,7 @@ static void take_row(const struct pg_result *rows, int i, struct arena *a, struc
         .drain = {pg_time(rows, i, 11), keep(a, pg_text(rows, i, 12), failed), keep(a, pg_text(rows, i, 13), failed)},
         .n_jobs = pg_int(rows, i, 14),
         .job_ids = keep(a, pg_text(rows, i, 15), failed),
+        .pause = {pg_time(rows, i, 16), keep(a, pg_text(rows, i, 17), failed), keep(a, pg_text(rows, i, 18), failed)},
     };
 }
 
@@ -62,7 +63,7 @@ int read_worker_list(struct reader *r, struct store_worker_list *cmd, struct err
     return failed ? read_out_of_memory(ret_err) : 0;
 }
 
-int read_worker_drain(struct reader *r, struct store_worker_drain *cmd, struct err *ret_err)
+int read_worker_ask(struct reader *r, struct store_worker_ask *cmd, struct err *ret_err)
 {
     struct pg_result *rows;
     struct pg_param *ids;
@@ -80,13 +81,17 @@ int read_worker_drain(struct reader *r, struct store_worker_drain *cmd, struct e
     add_text(r, cmd->version);
     add_text(r, cmd->actor);
     add_text(r, cmd->reason);
-    rows = read_rows(r, SQL_WORKER_DRAIN, ret_err);
+    rows = read_rows(r,
+                     cmd->cmd.op == STORE_WORKER_DRAIN   ? SQL_WORKER_DRAIN
+                     : cmd->cmd.op == STORE_WORKER_PAUSE ? SQL_WORKER_PAUSE
+                                                         : SQL_WORKER_RESUME,
+                     ret_err);
     if (!rows)
         return -(int)ret_err->code;
-    cmd->n_drained = (size_t)pg_rows(rows);
-    cmd->drained = arena_alloc(cmd->arena, cmd->n_drained * sizeof *cmd->drained);
-    for (size_t i = 0; cmd->drained && i < cmd->n_drained; i++)
-        cmd->drained[i] = pg_int(rows, (int)i, 0);
+    cmd->n_asked = (size_t)pg_rows(rows);
+    cmd->asked = arena_alloc(cmd->arena, cmd->n_asked * sizeof *cmd->asked);
+    for (size_t i = 0; cmd->asked && i < cmd->n_asked; i++)
+        cmd->asked[i] = pg_int(rows, (int)i, 0);
     pg_free(rows);
-    return cmd->drained ? 0 : read_out_of_memory(ret_err);
+    return cmd->asked ? 0 : read_out_of_memory(ret_err);
 }

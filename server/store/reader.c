@@ -27,9 +27,9 @@ struct pg_result *read_rows(struct reader *r, enum sql_id id, struct err *ret_er
 }
 
 /* The writer tells those that are connected here, soon. */
-static int drain_workers(struct reader *r, struct store_worker_drain *cmd, struct err *ret_err)
+static int drain_workers(struct reader *r, struct store_worker_ask *cmd, struct err *ret_err)
 {
-    int rc = read_worker_drain(r, cmd, ret_err);
+    int rc = read_worker_ask(r, cmd, ret_err);
 
     store_look(r->readers->store);
     return rc;
@@ -65,7 +65,9 @@ static int dispatch(struct reader *r, struct store_cmd *cmd, struct err *ret_err
     case STORE_WORKER_LIST:
         return read_worker_list(r, (struct store_worker_list *)cmd, ret_err);
     case STORE_WORKER_DRAIN:
-        return drain_workers(r, (struct store_worker_drain *)cmd, ret_err);
+    case STORE_WORKER_PAUSE:
+    case STORE_WORKER_RESUME:
+        return drain_workers(r, (struct store_worker_ask *)cmd, ret_err);
     case STORE_TOKEN_CREATE:
         return read_token_create(r, (struct store_token_create *)cmd, ret_err);
     case STORE_TOKEN_REVOKE:

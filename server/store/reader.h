@@ -22,9 +22,9 @@ int read_statuses(struct reader *r, struct store_statuses *cmd, struct err *ret_
 int read_cleanup(struct reader *r, struct store_cleanup *cmd, struct err *ret_err);
 int read_changes(struct reader *r, struct store_changes *cmd, struct err *ret_err);
 struct store_worker_list;
-struct store_worker_drain;
+struct store_worker_ask;
 int read_worker_list(struct reader *r, struct store_worker_list *cmd, struct err *ret_err);
-int read_worker_drain(struct reader *r, struct store_worker_drain *cmd, struct err *ret_err);
+int read_worker_ask(struct reader *r, struct store_worker_ask *cmd, struct err *ret_err);
 struct store_log_read;
 int read_log(struct reader *r, struct store_log_read *cmd, struct err *ret_err);
 int read_token_create(struct reader *r, struct store_token_create *cmd, struct err *ret_err);

@@ -95,6 +95,8 @@ enum store_op {
     STORE_LOG_READ,    /* store/job_log.h */
     STORE_WORKER_LIST, /* store/workers.h */
     STORE_WORKER_DRAIN,
+    STORE_WORKER_PAUSE,
+    STORE_WORKER_RESUME,
     STORE_CLEANUP,
     STORE_QUEUES,
     STORE_TOKEN_CREATE, /* store/access.h */

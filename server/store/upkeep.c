@@ -302,22 +302,30 @@ static void read_cancels(struct writer *w, int64_t now_us)
     pg_free(r);
 }
 
-/* Whom somebody asked to drain. */
-static void read_drains(struct writer *w)
+/* Whom somebody asked to drain, and who is paused. */
+static void read_asked(struct writer *w)
 {
     struct err err;
     struct pg_result *r;
 
     if (!w->sessions)
         return;
+    for (struct store_session *s = w->sessions; s; s = s->next)
+        s->pause_seen = false;
     pg_params_clear(&w->params);
     pg_add_int4(&w->params, w->replica);
-    r = pg_run(w->pg, sql_name(SQL_SESSION_DRAINS), &w->params, &err);
+    r = pg_run(w->pg, sql_name(SQL_SESSION_ASKED), &w->params, &err);
     for (int i = 0; r && i < pg_rows(r); i++) {
         struct store_session *s = session_find(w, pg_int(r, i, 0));
-        if (s && !s->closing && !atomic_exchange(&s->must_leave, true))
+        if (!s || s->closing)
+            continue;
+        s->pause_seen = pg_int(r, i, 2) != 0;
+        if (pg_int(r, i, 1) && !atomic_exchange(&s->must_leave, true))
             tag_post(s->wake, true);
     }
+    for (struct store_session *s = w->sessions; r && s; s = s->next)
+        if (!s->closing)
+            match_pause(s, s->pause_seen);
     pg_free(r);
 }
 
@@ -456,7 +464,7 @@ void upkeep_look(struct writer *w, int64_t now_us)
     pause_read(w);
     read_backlog(w);
     read_cancels(w, now_us);
-    read_drains(w);
+    read_asked(w);
 }
 
 /* A failure shows in the connection, which the next batch mends. */
@@ -471,7 +479,7 @@ void upkeep_tick(struct writer *w, int64_t now_us)
     read_schedule(w);
     read_arrivals(w);
     read_cancels(w, now_us);
-    read_drains(w);
+    read_asked(w);
     read_expired(w, now_us);
     read_lone_leases(w, now_us);
     read_next_end(w, now_us);

@@ -11,6 +11,7 @@ struct worker_info {
     struct span worker, version, host;
     struct span queues, job_names; /* a line each; job_names empty: all */
     struct cancel_request drain;   /* time_us 0: nobody asked it to */
+    struct cancel_request pause;   /* time_us 0: it is not paused */
     int64_t n_jobs;                /* that it runs */
     struct span job_ids;           /* of the first 100, with spaces between */
 };
@@ -28,8 +29,9 @@ struct store_worker_list {
     bool more;
 };
 
-/* Asks sessions to drain; their streams are told within a second. Empty parts do not restrict. */
-struct store_worker_drain {
+/* Asks sessions to drain (STORE_WORKER_DRAIN), pauses workers (STORE_WORKER_PAUSE) or lets them go on
+ * (STORE_WORKER_RESUME); their streams are told within a second. Empty parts do not restrict. */
+struct store_worker_ask {
     struct store_cmd cmd;
     const int64_t *session_ids;
     size_t n_session_ids;
@@ -37,11 +39,13 @@ struct store_worker_drain {
     struct span actor, reason;
     struct arena *arena;
     /* out */
-    int64_t *drained;
-    size_t n_drained;
+    int64_t *asked;
+    size_t n_asked;
 };
 
 /* Has somebody asked it to? Any thread; its wake tag has been posted then. */
 bool store_session_must_leave(const struct store_session *session);
+/* Is its worker paused? Likewise; posted at its end too. */
+bool store_session_is_paused(const struct store_session *session);
 
 #endif

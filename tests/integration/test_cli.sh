@@ -80,7 +80,7 @@ complains 'there is no command "nonsense"'
 expect 2 joblog export
 complains "export start"
 for command in dispatch dispatch-many list show watch logs cancel retry stats cleanup statuses worker "export start" "export list" "export show" \
-    "export watch" "export download" "export cancel" "export types" workers "workers drain" "queue list" "queue pause" "queue resume" help version; do
+    "export watch" "export download" "export cancel" "export types" workers "workers drain" "workers pause" "workers resume" "queue list" "queue pause" "queue resume" help version; do
     # shellcheck disable=SC2086
     expect 0 joblog $command --help
     says "Usage: joblog $command"
@@ -509,6 +509,18 @@ says "work,other"
 expect 3 joblog workers drain nobody-of-this-name
 complains "no such worker"
 expect 2 joblog workers drain
+expect 2 joblog workers pause
+expect 3 joblog workers pause nobody-of-this-name
+expect 3 joblog workers resume nobody-of-this-name
+complains "no such worker is paused"
+expect 0 joblog workers pause shell-1 --reason "looks ill"
+expect 0 joblog workers --name shell-1
+says "looks ill"
+expect 0 joblog workers --name shell-1 --json
+says '"pause_request"'
+expect 0 joblog workers resume shell-1
+expect 0 joblog workers --name shell-1 --json
+[[ $out != *pause_request* ]] || fail "it goes on"
 expect 0 joblog logs "$id"
 says "hello from attempt 1"
 expect 0 joblog logs "$id" --json --tail 1

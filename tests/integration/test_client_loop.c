@@ -290,6 +290,61 @@ static void test_drains(void **state)
     finish(worker);
 }
 
+static void until_status(int64_t id, enum joblog_status status)
+{
+    for (int i = 0;; i++) {
+        struct joblog_job *job = NULL;
+        assert_ok(joblog_get(client, id, &job, &error));
+        enum joblog_status is = job->status;
+        joblog_job_free(job);
+        if (is == status)
+            return;
+        assert_true(i < PATIENCE_MS / 20);
+        usleep(20 * 1000);
+    }
+}
+
+/* Paused: what has not started is given back, what is in hand goes on; resumed: it comes again. */
+static void test_is_paused_and_goes_on(void **state)
+{
+    (void)state;
+    const char *queue = "loop.pause";
+    struct joblog_worker_options options = {.name = queue, .queues = &queue, .n_queues = 1, .prefetch = 2};
+    struct joblog_worker_filter filter = {.name = queue};
+    struct joblog_worker *worker = joblog_worker_new(client, &options, &error);
+    struct joblog_event event;
+    int64_t ids[3];
+    assert_non_null(worker);
+    assert_ok(joblog_worker_start(worker, &error));
+    for (int i = 0; i < 3; i++)
+        ids[i] = dispatch(queue);
+    struct joblog_context *job = next(worker, JOBLOG_EVENT_JOB).context;
+    until_status(ids[2], JOBLOG_RUNNING); /* leased, and waiting here */
+    assert_int_equal(joblog_pause_workers(client, &filter, "looks ill", NULL, 0, &error), 1);
+    until_status(ids[1], JOBLOG_PENDING);
+    until_status(ids[2], JOBLOG_PENDING);
+    joblog_job_end(job, 0);
+    assert_int_equal(ended(ids[0], 1), JOBLOG_COMPLETED);
+    assert_int_equal(joblog_worker_next(worker, &event), 0);
+    struct joblog_worker_list *list = NULL;
+    assert_ok(joblog_list_workers(client, &filter, 0, NULL, &list, &error));
+    assert_true(list->workers[0].pause_us > 0);
+    assert_string_equal(list->workers[0].pause_reason, "looks ill");
+    joblog_worker_list_free(list);
+    int64_t session = 0;
+    assert_int_equal(joblog_resume_workers(client, &filter, &session, 1, &error), 1);
+    assert_true(session > 0);
+    for (int i = 0; i < 2; i++)
+        joblog_job_end(next(worker, JOBLOG_EVENT_JOB).context, 0);
+    assert_int_equal(ended(ids[1], 2), JOBLOG_COMPLETED);
+    assert_int_equal(ended(ids[2], 2), JOBLOG_COMPLETED);
+    finish(worker);
+    assert_int_equal(joblog_pause_workers(client, &filter, NULL, NULL, 0, &error), 0); /* it is gone */
+    filter.name = NULL;
+    assert_int_equal(joblog_pause_workers(client, &filter, NULL, NULL, 0, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_int_equal(joblog_resume_workers(client, &filter, NULL, 0, &error), -JOBLOG_INVALID_ARGUMENT);
+}
+
 static void *end_it(void *job)
 {
     joblog_job_end(job, 0);
@@ -415,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_cancel_and_lost_lease),
         cmocka_unit_test(test_goes_on_over_a_restart),
         cmocka_unit_test(test_drains),
+        cmocka_unit_test(test_is_paused_and_goes_on),
         cmocka_unit_test(test_job_outlives_its_worker),
         cmocka_unit_test(test_heartbeats_keep_a_job),
         cmocka_unit_test(test_wrong_use_is_refused),

@@ -67,6 +67,8 @@ static const struct line {
     {"WorkerService/WriteJobLog", W, RUNNING, false},
     {"WorkerService/ListWorkers", 0, NOTHING, false},
     {"WorkerService/DrainWorkers", 0, NOTHING, false},
+    {"WorkerService/PauseWorkers", 0, NOTHING, false},
+    {"WorkerService/ResumeWorkers", 0, NOTHING, false},
     {"WorkerService/CompleteJob", W, RUNNING, false},
     {"WorkerService/FailJob", W, RUNNING, false},
     {"ExportService/StartExport", E, NOTHING, false},
@@ -223,9 +225,9 @@ static void set_token_parts(ProtobufCMessage *message)
         ((Joblog__V1__CreateTokenRequest *)message)->grant = &grant;
     } else if (message->descriptor == &joblog__v1__revoke_token_request__descriptor) {
         ((Joblog__V1__RevokeTokenRequest *)message)->id = last_token;
-    } else if (message->descriptor == &joblog__v1__drain_workers_request__descriptor) {
-        ((Joblog__V1__DrainWorkersRequest *)message)->name = name; /* somebody must be named */
-        snprintf(name, sizeof name, "nobody");
+    } else if (strstr(message->descriptor->name, "WorkersRequest")) { /* somebody must be named */
+        unsigned at = protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "name")->offset;
+        *(char **)(void *)((char *)message + at) = strcpy(name, "nobody");
     } else if (message->descriptor == &joblog__v1__cleanup_jobs_request__descriptor) {
         ((Joblog__V1__CleanupJobsRequest *)message)->older_than = &century;
     }

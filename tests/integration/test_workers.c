@@ -1,5 +1,5 @@
-/* ListWorkers and DrainWorkers over two replicas; and a worker that takes no notice of what it is sent. Leases run out
- * after two seconds. */
+/* ListWorkers, DrainWorkers and PauseWorkers over two replicas; and a worker that takes no notice of what it is sent.
+ * Leases run out after two seconds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -169,6 +169,73 @@ static void a_worker_is_drained_from_afar(void **state)
     worker_end(other, true, NULL);
 }
 
+static void pause_by_name(const char *name, const char *reason, size_t n)
+{
+    Joblog__V1__PauseWorkersRequest request = JOBLOG__V1__PAUSE_WORKERS_REQUEST__INIT;
+    Joblog__V1__PauseWorkersResponse *response = NULL;
+    request.name = (char *)name;
+    request.reason = (char *)reason;
+    assert_int_equal(joblog_v1_worker_service_pause_workers(a, NULL, &request, &response, NULL), 0);
+    assert_int_equal(response->n_session_ids, n);
+    crpc_message_free(&response->base);
+}
+
+static void resume_session(int64_t session, size_t n)
+{
+    Joblog__V1__ResumeWorkersRequest request = JOBLOG__V1__RESUME_WORKERS_REQUEST__INIT;
+    Joblog__V1__ResumeWorkersResponse *response = NULL;
+    request.session_ids = &session;
+    request.n_session_ids = 1;
+    assert_int_equal(joblog_v1_worker_service_resume_workers(a, NULL, &request, &response, NULL), 0);
+    assert_int_equal(response->n_session_ids, n);
+    crpc_message_free(&response->base);
+}
+
+/* Through the other replica: what runs goes on, nothing new comes whatever credit there is, also over a new stream. */
+static void a_worker_is_paused_and_goes_on(void **state)
+{
+    (void)state;
+    struct test_worker *w = worker_open(b, "ill", "pause", 5);
+    worker_keep_alive(w);
+    Joblog__V1__JobSpec spec = spec_of("job", "pause");
+    int64_t before = must_dispatch(b, &spec);
+    struct test_lease lease = worker_lease(w);
+    pause_by_name("ill", "looks ill", 1);
+    pause_by_name("ill", "again", 1); /* the first one stands */
+    worker_paused(w, true);
+    int64_t later = must_dispatch(b, &spec);
+    assert_int_equal(worker_answer(w, worker_complete(w, lease, ""), NULL), 0);
+    assert_int_equal(must_status(a, before), COMPLETED);
+    Joblog__V1__ListWorkersResponse *l = list_queue("pause");
+    assert_int_equal(l->n_workers, 1);
+    assert_non_null(l->workers[0]->pause_request);
+    assert_string_equal(l->workers[0]->pause_request->reason, "looks ill");
+    assert_non_null(l->workers[0]->pause_request->time);
+    crpc_message_free(&l->base);
+    worker_cut(w);
+    w = worker_open(a, "ill", "pause", 0); /* at another replica */
+    worker_keep_alive(w);
+    worker_paused(w, true);
+    worker_credit(w, 5);
+    int64_t more = must_dispatch(a, &spec);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(must_status(a, more), PENDING);
+    assert_int_equal(worker_leases_read(w), 0);
+    resume_session(worker_session_id(w), 1);
+    worker_paused(w, false);
+    for (int i = 0; i < 2; i++) {
+        lease = worker_lease(w);
+        assert_true(lease.job_id == later || lease.job_id == more);
+        assert_int_equal(worker_answer(w, worker_complete(w, lease, ""), NULL), 0);
+    }
+    resume_session(worker_session_id(w), 0); /* it is not paused any more */
+    l = list_queue("pause");
+    assert_null(l->workers[l->n_workers - 1]->pause_request);
+    crpc_message_free(&l->base);
+    worker_end(w, true, NULL);
+    pause_by_name("nobody", "", 0);
+}
+
 static void bad_requests_are_refused(void **state)
 {
     (void)state;
@@ -176,6 +243,13 @@ static void bad_requests_are_refused(void **state)
     size_t n = 0;
     Joblog__V1__DrainWorkersRequest all = JOBLOG__V1__DRAIN_WORKERS_REQUEST__INIT;
     assert_int_equal(drain(&all, &n, &err), -ERR_INVALID_ARGUMENT);
+    Joblog__V1__PauseWorkersRequest pause_all = JOBLOG__V1__PAUSE_WORKERS_REQUEST__INIT;
+    Joblog__V1__PauseWorkersResponse *paused = NULL;
+    assert_int_equal(joblog_v1_worker_service_pause_workers(a, NULL, &pause_all, &paused, &err), -ERR_INVALID_ARGUMENT);
+    Joblog__V1__ResumeWorkersRequest resume_all = JOBLOG__V1__RESUME_WORKERS_REQUEST__INIT;
+    Joblog__V1__ResumeWorkersResponse *resumed = NULL;
+    assert_int_equal(joblog_v1_worker_service_resume_workers(a, NULL, &resume_all, &resumed, &err),
+                     -ERR_INVALID_ARGUMENT);
     int64_t none = 1;
     all.session_ids = &none;
     all.n_session_ids = 1;
@@ -335,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_of_all_replicas_are_listed),
         cmocka_unit_test(a_worker_is_drained_from_afar),
+        cmocka_unit_test(a_worker_is_paused_and_goes_on),
         cmocka_unit_test(bad_requests_are_refused),
         cmocka_unit_test(a_deaf_worker_gets_its_credit_and_loses_it),
         cmocka_unit_test(a_deaf_worker_with_a_heartbeat_loses_its_leases),

@@ -147,6 +147,7 @@ struct test_worker {
     pthread_mutex_t lock; /* guards writes, stop and waits for it */
     pthread_cond_t woken;
     bool stop;
+    Joblog__V1__WorkerPause pause; /* the last that it was told */
 };
 
 static void *grow(void *array, size_t n, size_t more)
@@ -165,6 +166,7 @@ static bool worker_read(struct test_worker *w)
         w->ended = true;
         return false;
     }
+    w->pause = m->pause ? m->pause : w->pause;
     w->messages = grow(w->messages, w->n_messages, 1);
     w->messages[w->n_messages++] = m;
     w->leases = grow(w->leases, w->n_leases, m->n_leases);
@@ -285,6 +287,13 @@ Joblog__V1__CancelLease worker_cancel(struct test_worker *w)
 void worker_drain(struct test_worker *w)
 {
     while (!w->drain)
+        must_read(w);
+}
+
+void worker_paused(struct test_worker *w, bool paused)
+{
+    while (w->pause !=
+           (paused ? JOBLOG__V1__WORKER_PAUSE__WORKER_PAUSE_PAUSED : JOBLOG__V1__WORKER_PAUSE__WORKER_PAUSE_RESUMED))
         must_read(w);
 }
 

@@ -47,6 +47,8 @@ struct test_lease worker_lease(struct test_worker *w);
 /* Gives a copy whose cancel_request belongs to the worker. */
 Joblog__V1__CancelLease worker_cancel(struct test_worker *w);
 void worker_drain(struct test_worker *w);
+/* Until it has been told that it is paused, or goes on. */
+void worker_paused(struct test_worker *w, bool paused);
 /* Code of the answer; *ret_message (may be NULL) is the worker's. */
 int worker_answer(struct test_worker *w, uint64_t write_id, const char **ret_message);
 /* Leases read and not yet taken by worker_lease. */

@@ -26,13 +26,15 @@ struct joblog_worker_info {
     int replica;
     int64_t drain_us; /* when it was asked to drain; 0: it was not */
     const char *drain_actor, *drain_reason;
+    int64_t pause_us; /* since when it is paused; 0: it is not */
+    const char *pause_actor, *pause_reason;
 };
 
 /* Which workers; what is NULL or 0 does not restrict. */
 struct joblog_worker_filter {
     const char *name, *host, *version;
     const char *queue;          /* of joblog_list_workers only */
-    const int64_t *session_ids; /* of joblog_drain_workers only */
+    const int64_t *session_ids; /* not of joblog_list_workers */
     size_t n_session_ids;
 };
 
@@ -53,6 +55,12 @@ JOBLOG_API void joblog_worker_list_free(struct joblog_worker_list *list); /* tak
  * many have been asked; their first max sessions are in ret_sessions (NULL: not wanted). For administrators. */
 JOBLOG_API int joblog_drain_workers(struct joblog_client *client, const struct joblog_worker_filter *filter,
                                     const char *reason, int64_t *ret_sessions, size_t max, struct joblog_error *error);
+/* Workers get no more jobs until they are resumed, and finish what runs; connecting again changes nothing in that. The
+ * rest as above; joblog_resume_workers returns how many of those that are connected were paused. For administrators. */
+JOBLOG_API int joblog_pause_workers(struct joblog_client *client, const struct joblog_worker_filter *filter,
+                                    const char *reason, int64_t *ret_sessions, size_t max, struct joblog_error *error);
+JOBLOG_API int joblog_resume_workers(struct joblog_client *client, const struct joblog_worker_filter *filter,
+                                     int64_t *ret_sessions, size_t max, struct joblog_error *error);
 
 JOBLOG_END_DECLS
 
