@@ -3,6 +3,8 @@
 #include "filter.h"
 #include "follow.h"
 #include "heap.h"
+#include "interrupt.h"
+#include "live.h"
 
 #include <stdlib.h>
 
@@ -49,6 +51,49 @@ static int watch_ids(struct cli *cli, const struct operands *operands, struct jo
     return code;
 }
 
+/* The newest that match, before what the watch brings. */
+static int list_into(struct cli *cli, struct live *live, const struct joblog_filter *filter)
+{
+    enum { FIRST_ROWS = 200 }; /* more than a screen shows */
+    struct joblog_error error = {0};
+    struct joblog_list *list = NULL;
+    if (joblog_list_jobs(cli->client, filter, FIRST_ROWS, NULL, &list, &error) < 0)
+        return cli_error(&error);
+    for (size_t i = 0; i < list->n_jobs; i++)
+        live_update(live, &list->jobs[i]);
+    joblog_list_free(list);
+    return EXIT_OK;
+}
+
+static void cancel_watch(void *user)
+{
+    joblog_watch_cancel(user);
+}
+
+/* On a terminal, until an interrupt. The watch begins first, so that nothing falls between it and the list. */
+static int watch_table(struct cli *cli, const struct joblog_filter *filter)
+{
+    struct joblog_error error = {0};
+    const struct joblog_job *job;
+    struct joblog_watch *watch = joblog_watch_jobs(cli->client, filter, false, &error);
+    if (!watch)
+        return cli_error(&error);
+    cli_load_statuses(cli);
+    struct live *live = live_new(&cli->term, &cli->statuses, filter);
+    if (!live) /* then lines, one by one */
+        return follow_watch(cli, watch, FOLLOW_BARS, &cli->term, &error);
+    interrupt_set(cancel_watch, NULL, watch);
+    int code = list_into(cli, live, filter), next = 0;
+    while (!code && (next = joblog_watch_next(watch, &job, &error)) > 0)
+        live_update(live, job);
+    interrupt_clear();
+    live_finish(live);
+    joblog_watch_free(watch);
+    if (interrupt_seen())
+        return EXIT_INTERRUPTED;
+    return code ? code : next < 0 ? cli_error(&error) : EXIT_OK;
+}
+
 static int run_watch(struct cli *cli, const void *values, const struct operands *operands)
 {
     const struct watch_options *options = values;
@@ -64,6 +109,8 @@ static int run_watch(struct cli *cli, const void *values, const struct operands 
     enum follow_mode mode = cli->json ? FOLLOW_JSON : FOLLOW_BARS;
     if (operands->n)
         code = watch_ids(cli, operands, &filter.filter, mode);
+    else if (mode == FOLLOW_BARS && cli->term.terminal && !options->until_final)
+        code = watch_table(cli, &filter.filter);
     else
         code = follow_watch(cli, joblog_watch_jobs(cli->client, &filter.filter, options->until_final, &error), mode,
                             &cli->term, &error);
@@ -77,10 +124,13 @@ const struct command command_watch = {
     .summary = "watch jobs live",
     .text =
         "With ids: until all of them have ended; exit code 1 when one failed or was cancelled. With a filter: until\n"
-        "Ctrl-C, or with --until-final until all that matched have ended. On a terminal a bar a job; elsewhere a line\n"
+        "Ctrl-C, or with --until-final until all that matched have ended. On a terminal a bar a job, and with a "
+        "filter\n"
+        "without an end a table of the newest that match, with errors and steps; elsewhere a line\n"
         "for every change of status, step or attempt and every ten points of progress; with --json every change.",
     .examples = "joblog watch 7402893457234\n"
                 "joblog watch --batch import-2026-01-31 --until-final\n"
+                "joblog watch --failed --queue mail\n"
                 "joblog watch --queue mail --status running --json",
     .options = rows,
     .options_size = sizeof(struct watch_options),

@@ -740,6 +740,29 @@ expect 1 script -qec "stty cols 30 rows 10; $bin/joblog watch $id" /dev/null
 says $'\e[?7l'
 [[ ${out##*$'\e[?7l'} == *$'\e[?7h'* ]] || fail "wrapping stays off"
 
+# A watch by a filter is a table that goes on: what has failed before, what fails now, and not what is tried again.
+before=$(joblog dispatch bad --queue work) || fail "no job"
+joblog dispatch bad --queue work --wait >/dev/null
+joblog watch "$before" >/dev/null
+script -qfec "stty cols 160 rows 30; exec $bin/joblog watch --failed --queue work --name bad" "$dir/table" >/dev/null &
+table=$!
+shows() {
+    for ((i = 0; i < 600; i++)); do
+        [[ $(tr -d '\r' <"$dir/table") == *"$1"* ]] && return
+        sleep 0.1
+    done
+    cat "$dir/table" >&2
+    fail "the table does not show $1"
+}
+shows "DETAILS"
+shows "$before"
+now=$(joblog dispatch bad --queue work) || fail "no job"
+shows "$now"
+line=$(tr -d '\r' <"$dir/table" | grep -a -m 1 "$now")
+[[ $line == *Failed*bad*work*1/1*ExitCode* ]] || fail "the line says $line"
+pkill -INT -P $table joblog || fail "the watch does not run"
+wait $table
+
 # ---- the worker ends in an orderly way
 
 kill -TERM "$worker"
