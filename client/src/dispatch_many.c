@@ -1,6 +1,7 @@
 /* Many jobs over one stream: a message at a time, written and answered, on the caller's thread. */
 #include "joblog/dispatch.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -110,7 +111,7 @@ static int send_message(struct many *many, const Joblog__V1__DispatchJobsRequest
             *ret_err = e;
             return -(int)e.code;
         }
-        call_pause(pause);
+        call_pause(many->client, pause);
     }
 }
 
@@ -143,6 +144,7 @@ static int send_jobs(struct many *many, const struct joblog_spec *specs, size_t 
     arena_init(&arena, NULL, 0, 0);
     const Joblog__V1__DispatchJobsRequest *m = message_of(&arena, specs, n, ret_err);
     int rc = m ? send_message(many, m, &response, ret_err) : -(int)ret_err->code;
+    assert(rc != 0 || response);
     if (rc == 0 && response->n_outcomes != n)
         rc = err_set(ret_err, ERR_INTERNAL, NULL, "the server answered %zu jobs of %zu", response->n_outcomes, n);
     for (size_t i = 0; rc == 0 && i < n; i++)
