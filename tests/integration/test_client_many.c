@@ -70,7 +70,7 @@ static void test_each_job_has_its_outcome(void **state)
     joblog_outcomes_free(outcomes);
 }
 
-enum { MANY = 20000 };
+enum { MANY = 10000 };
 
 struct many {
     struct joblog_spec *specs;
