@@ -18,8 +18,7 @@
  * receives splits its part in two. */
 static const size_t call_memory[CALL_CLASSES] = {[CALL_SHORT] = 4096, [CALL_LONG] = 1536};
 /* Objects at rest kept for reuse, per worker and class; beyond that a burst gives its memory back. */
-enum { CALL_IDLE_MAX = 1024 };
-
+enum { CALL_IDLE_MAX = 1024, LIVED_US = 1000000 /* a call that did is no reset */ };
 static atomic_ullong last_id;
 
 static void call_batch(struct crpc_call *call, const grpc_op *ops, size_t n, struct op *op)
@@ -143,8 +142,6 @@ void call_free(struct crpc_call *call)
     grpc_slice_buffer_destroy(&call->out.data.raw.slice_buffer);
     mem_free(call);
 }
-
-enum { LIVED_US = 1000000 };
 
 /* A peer that opens calls and cancels them at once keeps the server busy without ever waiting for it (CVE-2023-44487);
  * one that does so more often than any honest one is cut off. */
