@@ -266,7 +266,7 @@ def a_directory(fx):
     subprocess.run(["prlimit", "--pid", str(fx.server.pid), "--fsize=unlimited:"], check=True)
     check("room again", 100000, len(rows_of(fx.export("big2", *gina))))
     export = json.loads(fx.joblog("export", "list", "--json", *gina).stdout.splitlines()[0])["id"]
-    largest = max((place + "/" + name for name in os.listdir(place)), key=os.path.getsize)
+    largest = place + "/" + [name for name in os.listdir(place) if name.startswith("%s-" % export)][0]
     damage(largest, 8 * (512 << 10))
     done = fx.joblog("export", "download", str(export), "--output", "-", *gina)
     check("a damaged file", 5, done.returncode)
