@@ -64,7 +64,8 @@ struct backoff {
 int64_t backoff_next_ms(struct backoff *b, int64_t at_least_ms);
 
 enum { REQUEST_ID_SIZE = 37 };
-/* A random UUID (RFC 4122, version 4) with its NUL. */
+/* A UUID of the present time and 62 random bits (RFC 9562, version 7), with its NUL: what is made at about the same
+ * time lies together in the server's index of request ids. */
 void request_id_make(char id[REQUEST_ID_SIZE]);
 
 #endif

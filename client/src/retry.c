@@ -32,8 +32,12 @@ static void random_bytes(void *data, size_t len)
 void request_id_make(char id[REQUEST_ID_SIZE])
 {
     unsigned char b[16] = {0};
-    random_bytes(b, sizeof b);
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+    int64_t us = clock_wall_us(), ms = us / 1000, fraction = us % 1000 * 4096 / 1000;
+    random_bytes(b + 8, sizeof b - 8);
+    for (int i = 0; i < 6; i++)
+        b[i] = (unsigned char)(ms >> (8 * (5 - i)));
+    b[6] = (unsigned char)(0x70 | fraction >> 8);
+    b[7] = (unsigned char)fraction;
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
     snprintf(id, REQUEST_ID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
              b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);

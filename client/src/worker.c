@@ -236,6 +236,6 @@ void joblog_worker_free(struct joblog_worker *worker)
         return;
     struct joblog_worker *me = worker;
     atomic_compare_exchange_strong(&worker_to_stop, &me, NULL);
-    if (!worker->loop.used || loop_end(worker))
+    if (!worker->loop.used || loop_stop(worker))
         worker_destroy(worker);
 }

@@ -141,7 +141,7 @@ int joblog_worker_start(struct joblog_worker *worker, struct joblog_error *error
     return error_give(error, &e);
 }
 
-bool loop_end(struct joblog_worker *worker)
+bool loop_stop(struct joblog_worker *worker)
 {
     uint64_t one = 1;
     atomic_store(&worker->abandoned, true);

@@ -208,7 +208,7 @@ void loop_queued(struct joblog_worker *worker);
 void loop_tell_ready(struct joblog_worker *worker);
 void loop_tell_lost(struct joblog_worker *worker, const struct err *e);
 /* Ends the library's thread. False: jobs are in hand, the last joblog_job_end calls worker_destroy. */
-bool loop_end(struct joblog_worker *worker);
+bool loop_stop(struct joblog_worker *worker);
 
 /* worker.c */
 void worker_destroy(struct joblog_worker *worker);

@@ -22,6 +22,7 @@
 #include "joblog/bulk.h"
 #include "joblog/client.h"
 #include "joblog/dispatch.h"
+#include "joblog/dispatcher.h"
 #include "joblog/error.h"
 #include "joblog/export.h"
 #include "joblog/job.h"

@@ -1,0 +1,307 @@
+/* The dispatcher's thread: a loop with one DispatchJobs stream, and messages made of what has come together. Several
+ * messages are under way, answered in their order. When the stream ends, what had no answer goes back to the front of
+ * the list. */
+#include <utlist.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "convert.h"
+#include "dispatcher.h"
+
+enum {
+    MESSAGE_JOBS = 500,
+    MESSAGE_BYTES = 1 << 20, /* servers take 4 MiB */
+    CLOSE_MS = 2000          /* for a stream to end well */
+};
+
+/* ---- answers ---- */
+
+static void give(struct item *item, const struct joblog_outcome *outcome)
+{
+    if (item->done)
+        item->done(item->user, outcome);
+    mem_free(item);
+}
+
+static void give_error(struct item *item, const struct err *e)
+{
+    give(item,
+         &(struct joblog_outcome){.code = (int)e->code, .message = e->msg, .reason = e->reason, .field = e->field});
+}
+
+/* After n have been given their answers. */
+static void settle(struct joblog_dispatcher *d, size_t n)
+{
+    pthread_mutex_lock(&d->lock);
+    uint64_t first = d->waiting ? d->waiting->n : d->n_added;
+    for (unsigned i = 0; i < d->n_messages; i++) {
+        const struct message *m = &d->messages[(d->oldest + i) % MESSAGES];
+        if (m->items && m->items->n < first)
+            first = m->items->n;
+    }
+    d->n_settled = first;
+    d->n_open -= n;
+    if (d->n_blocked > 0)
+        pthread_cond_broadcast(&d->answered);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static size_t give_all_error(struct item *items, const struct err *e)
+{
+    struct item *item, *next;
+    size_t n = 0;
+    DL_FOREACH_SAFE(items, item, next)
+    {
+        give_error(item, e);
+        n++;
+    }
+    return n;
+}
+
+/* Another try, in front of those that have had none. */
+static void put_back(struct joblog_dispatcher *d, struct item *items)
+{
+    if (!items)
+        return;
+    pthread_mutex_lock(&d->lock);
+    DL_CONCAT(items, d->waiting);
+    d->waiting = items;
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void pause_after(struct joblog_dispatcher *d, const struct err *e)
+{
+    d->failure = *e;
+    d->pause_until_ms = clock_mono_ms() + backoff_next_ms(&d->backoff, e->retry_after_ms);
+}
+
+/* ---- the stream's events ---- */
+
+static struct joblog_outcome outcome_of(const Joblog__V1__DispatchOutcome *o)
+{
+    return (struct joblog_outcome){.id = o->id,
+                                   .replayed = o->replayed,
+                                   .existing = o->existing,
+                                   .code = o->code,
+                                   .message = text_of(o->message),
+                                   .reason = text_of(o->reason),
+                                   .field = text_of(o->field)};
+}
+
+static void on_message(struct crpc_async *stream, const ProtobufCMessage *msg)
+{
+    struct joblog_dispatcher *d = crpc_async_user(stream);
+    const Joblog__V1__DispatchJobsResponse *response = (const Joblog__V1__DispatchJobsResponse *)msg;
+    struct message *m = &d->messages[d->oldest];
+    struct item *item, *next, *again = NULL;
+    size_t n = 0, i = 0, n_items;
+    DL_COUNT(m->items, item, n_items);
+    if (d->n_messages == 0 || response->n_outcomes != n_items) {
+        err_set(&d->failure, ERR_INTERNAL, NULL, "the server answered %zu jobs of %zu", response->n_outcomes, n_items);
+        crpc_async_cancel(stream);
+        return;
+    }
+    DL_FOREACH_SAFE(m->items, item, next)
+    {
+        const Joblog__V1__DispatchOutcome *o = response->outcomes[i++];
+        if (o->code == ERR_UNAVAILABLE && d->client->retry) {
+            err_set(&d->failure, ERR_UNAVAILABLE, o->reason, "%s", text_of(o->message));
+            DL_APPEND(again, item);
+            continue;
+        }
+        struct joblog_outcome outcome = outcome_of(o);
+        give(item, &outcome);
+        n++;
+    }
+    m->items = NULL;
+    d->oldest = (d->oldest + 1) % MESSAGES;
+    d->n_messages--;
+    if (again)
+        pause_after(d, &d->failure);
+    else
+        d->backoff = BACKOFF_CALL, d->failure = ERR_NONE;
+    put_back(d, again);
+    settle(d, n);
+}
+
+static void on_end(struct crpc_async *stream, const struct err *status, const struct crpc_metadata_list *trailing)
+{
+    struct joblog_dispatcher *d = crpc_async_user(stream);
+    struct item *open = NULL;
+    struct err e = *status;
+    (void)trailing;
+    d->stream = NULL;
+    for (; d->n_messages > 0; d->n_messages--, d->oldest = (d->oldest + 1) % MESSAGES) {
+        DL_CONCAT(open, d->messages[d->oldest].items);
+        d->messages[d->oldest].items = NULL;
+    }
+    if (d->timed_out)
+        err_set(&e, ERR_DEADLINE_EXCEEDED, NULL, "the server did not answer in time");
+    else if (d->failure.code == ERR_INTERNAL)
+        e = d->failure;
+    else if (e.code == ERR_OK)
+        err_set(&e, ERR_UNAVAILABLE, NULL, "the server ended the stream");
+    bool again = d->client->retry && (d->timed_out || stream_was_cut(&e));
+    d->timed_out = false;
+    if (again) {
+        pause_after(d, &e);
+        put_back(d, open);
+    } else {
+        d->failure = ERR_NONE;
+        settle(d, give_all_error(open, &e));
+    }
+}
+
+/* Has crpc_loop_run return, so that the next message is looked for. */
+static void on_writable(struct crpc_async *stream)
+{
+    (void)stream;
+}
+
+static const struct crpc_async_events EVENTS = {.on_message = on_message, .on_writable = on_writable, .on_end = on_end};
+
+/* ---- the thread ---- */
+
+/* Those whose time is over. When it is one that has been sent, all that have no answer yet are tried again. */
+static void expire(struct joblog_dispatcher *d, int64_t now)
+{
+    struct item *over = NULL, *item;
+    pthread_mutex_lock(&d->lock);
+    while ((item = d->waiting) != NULL && item->ends_ms <= now) {
+        DL_DELETE(d->waiting, item);
+        DL_APPEND(over, item);
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (over) {
+        struct err e = d->failure;
+        if (e.code == ERR_OK)
+            err_set(&e, ERR_DEADLINE_EXCEEDED, NULL, "the server did not answer in time");
+        settle(d, give_all_error(over, &e));
+    }
+    if (d->stream && d->n_messages > 0 && d->messages[d->oldest].ends_ms <= now && !d->timed_out) {
+        d->timed_out = true;
+        crpc_async_cancel(d->stream);
+    }
+}
+
+static void open_stream(struct joblog_dispatcher *d)
+{
+    struct call_options options;
+    struct err e = ERR_NONE;
+    call_options_init(&options, &d->client->credentials, 0);
+    d->stream = crpc_async_start(d->client->channel, d->loop, JOB_LOG_METHOD(DISPATCH_JOBS), &options.options, NULL,
+                                 &EVENTS, d, &e);
+    call_options_done(&options);
+    if (d->stream)
+        return;
+    if (d->client->retry && call_may_pass(&e)) {
+        pause_after(d, &e);
+        return;
+    }
+    pthread_mutex_lock(&d->lock);
+    struct item *all = d->waiting;
+    d->waiting = NULL;
+    pthread_mutex_unlock(&d->lock);
+    settle(d, give_all_error(all, &e));
+}
+
+/* The first that wait, as many as go into a message. False: nobody waits. */
+static bool take(struct joblog_dispatcher *d, struct message *ret)
+{
+    struct item *item;
+    size_t n = 0, bytes = 0;
+    *ret = (struct message){.items = NULL};
+    pthread_mutex_lock(&d->lock);
+    while ((item = d->waiting) != NULL && n < MESSAGE_JOBS && (n == 0 || bytes + item->len <= MESSAGE_BYTES)) {
+        if (n++ == 0)
+            ret->ends_ms = item->ends_ms;
+        bytes += item->len;
+        DL_DELETE(d->waiting, item);
+        DL_APPEND(ret->items, item);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return n > 0;
+}
+
+/* What is packed goes into the message as fields that are not known to it, which are written as they are. A write that
+ * fails is of a stream that has ended: on_end has the rest. */
+static void write_message(struct joblog_dispatcher *d, const struct message *m)
+{
+    Joblog__V1__DispatchJobsRequest request = JOBLOG__V1__DISPATCH_JOBS_REQUEST__INIT;
+    ProtobufCMessageUnknownField fields[MESSAGE_JOBS];
+    const uint32_t tag = joblog__v1__dispatch_jobs_request__descriptor.fields[0].id;
+    struct item *item;
+    DL_FOREACH(m->items, item)
+    fields[request.base.n_unknown_fields++] =
+        (ProtobufCMessageUnknownField){tag, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, item->len, item->wire};
+    request.base.unknown_fields = fields;
+    (void)crpc_async_write(d->stream, &request.base, NULL);
+}
+
+static bool any_waits(struct joblog_dispatcher *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool any = d->waiting != NULL;
+    pthread_mutex_unlock(&d->lock);
+    return any;
+}
+
+static void send_waiting(struct joblog_dispatcher *d, int64_t now)
+{
+    if (now < d->pause_until_ms || !any_waits(d))
+        return;
+    if (!d->stream)
+        open_stream(d);
+    while (d->stream && d->n_messages < MESSAGES && crpc_async_writable(d->stream)) {
+        struct message *m = &d->messages[(d->oldest + d->n_messages) % MESSAGES];
+        if (!take(d, m))
+            return;
+        d->n_messages++;
+        write_message(d, m);
+    }
+}
+
+/* How long there is nothing to do by itself; -1: for ever. */
+static int64_t idle_ms(struct joblog_dispatcher *d, int64_t now)
+{
+    int64_t until = INT64_MAX;
+    pthread_mutex_lock(&d->lock);
+    if (d->waiting)
+        until = d->waiting->ends_ms;
+    if (d->waiting && d->pause_until_ms > now && d->pause_until_ms < until)
+        until = d->pause_until_ms;
+    pthread_mutex_unlock(&d->lock);
+    if (d->n_messages > 0 && !d->timed_out && d->messages[d->oldest].ends_ms < until)
+        until = d->messages[d->oldest].ends_ms;
+    return until == INT64_MAX ? -1 : until > now ? until - now : 0;
+}
+
+void *dispatcher_run(void *user)
+{
+    struct joblog_dispatcher *d = user;
+    for (;;) {
+        pthread_mutex_lock(&d->lock);
+        bool over = d->over;
+        d->woken = false;
+        pthread_mutex_unlock(&d->lock);
+        if (over)
+            break;
+        int64_t now = clock_mono_ms();
+        expire(d, now);
+        send_waiting(d, now);
+        int64_t ms = idle_ms(d, now);
+        if (!d->stream && ms > 0)
+            call_pause_part(d->client, ms);
+        else
+            crpc_loop_run(d->loop, ms);
+    }
+    if (d->stream)
+        crpc_async_close_write(d->stream);
+    for (int64_t end = clock_mono_ms() + CLOSE_MS; d->stream;) {
+        int64_t left = end - clock_mono_ms();
+        if (left <= 0)
+            crpc_async_cancel(d->stream);
+        crpc_loop_run(d->loop, left > 0 ? left : -1);
+    }
+    return NULL;
+}
