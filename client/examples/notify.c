@@ -1,5 +1,5 @@
 /* A mass notification: a list of recipients becomes jobs of a hundred each, which whatever worker sends (worker.c has
- * the handler), and this program watches all of them to their end. One thread.
+ * the handler), and this program watches all of them to their end.
  *
  *     example-notify CAMPAIGN RECIPIENTS      such as: example-notify spring 2000
  *
@@ -18,8 +18,18 @@ struct tally {
     size_t n, ended[JOBLOG_STATUS_CANCELLED + 1];
 };
 
-static int dispatch(struct joblog_client *client, const char *campaign, int n, int from, int recipients,
-                    struct joblog_error *error)
+/* On the dispatcher's thread: keeps the first refusal. */
+static void on_answer(void *user, const struct joblog_outcome *outcome)
+{
+    struct joblog_error *first = user;
+    if (outcome->code == JOBLOG_OK || first->code != JOBLOG_OK)
+        return;
+    first->code = (enum joblog_code)outcome->code;
+    snprintf(first->message, sizeof first->message, "%s", outcome->message);
+}
+
+static int add(struct joblog_dispatcher *dispatcher, const char *campaign, int n, int from, int recipients,
+               struct joblog_error *refusal, struct joblog_error *error)
 {
     char payload[100], request_id[200];
     snprintf(payload, sizeof payload, "{\"from\": %d, \"recipients\": %d}", from, recipients);
@@ -29,16 +39,26 @@ static int dispatch(struct joblog_client *client, const char *campaign, int n, i
                                .batch = campaign,
                                .request_id = request_id,
                                .max_attempts = 3};
-    int64_t id;
-    return joblog_dispatch(client, &spec, &id, error);
+    return joblog_dispatcher_add(dispatcher, &spec, on_answer, refusal, error);
 }
 
+/* The jobs go out together; when the dispatcher is freed all are durable, or one was refused. */
 static int dispatch_all(struct joblog_client *client, const char *campaign, int recipients, struct joblog_error *error)
 {
     int n = 0, rc = 0;
-    for (int from = 0; from < recipients && rc >= 0; from += A_JOB)
-        rc = dispatch(client, campaign, n++, from, recipients - from < A_JOB ? recipients - from : A_JOB, error);
-    if (rc >= 0)
+    struct joblog_error refusal = {.code = JOBLOG_OK};
+    struct joblog_dispatcher *dispatcher = joblog_dispatcher_new(client, 0, error);
+    if (!dispatcher)
+        return -1;
+    for (int from = 0; from < recipients && rc == 0; from += A_JOB)
+        rc = add(dispatcher, campaign, n++, from, recipients - from < A_JOB ? recipients - from : A_JOB, &refusal,
+                 error);
+    joblog_dispatcher_free(dispatcher);
+    if (rc == 0 && refusal.code != JOBLOG_OK) {
+        *error = refusal;
+        rc = -(int)refusal.code;
+    }
+    if (rc == 0)
         printf("%d jobs for %d recipients\n", n, recipients);
     return rc;
 }
