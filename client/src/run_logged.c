@@ -1,5 +1,9 @@
 /* One run of a callback, logged as a job. The callback runs on the caller's thread; a helper thread keeps the lease
- * alive and sends what the callback reports. Nothing is sent for a lease that is lost. */
+ * alive and sends what the callback reports. Nothing is sent for a lease that is lost.
+ *
+ * A job with a heartbeat time-out lives on what its callback says alone: each report renews the lease, which lasts for
+ * that time-out, and the helper says nothing of its own. It only looks at the job now and then, so that a callback that
+ * waits hears of a cancel and of the end of its lease. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,13 +27,20 @@ struct run {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool changed, done;
+    int64_t changed_ms; /* when the callback said something last */
     bool lost;
 };
+
+static bool lives_by_itself(const struct run *run)
+{
+    return run->context.job.heartbeat_timeout_ms == 0;
+}
 
 static void run_changed(struct joblog_context *context)
 {
     struct run *run = (struct run *)context;
     pthread_mutex_lock(&run->lock);
+    run->changed_ms = clock_mono_ms();
     if (!run->changed) {
         run->changed = true;
         pthread_cond_signal(&run->wake);
@@ -98,9 +109,9 @@ static int report(struct run *run, bool only_if_new, struct err *ret_err)
     return rc;
 }
 
-/* Waits until there is something to report, the lease is to be renewed at due_ms, or the callback has returned. False
- * for the last. */
-static bool wait_for_report(struct run *run, int64_t not_before_ms, int64_t due_ms)
+/* Waits until there is something to report (*ret_changed), something is due at due_ms, or the callback has returned.
+ * False for the last. */
+static bool wait_for_report(struct run *run, int64_t not_before_ms, int64_t due_ms, bool *ret_changed)
 {
     pthread_mutex_lock(&run->lock);
     while (!run->done) {
@@ -112,30 +123,59 @@ static bool wait_for_report(struct run *run, int64_t not_before_ms, int64_t due_
         pthread_cond_timedwait(&run->wake, &run->lock, &at);
     }
     bool goes_on = !run->done;
+    *ret_changed = run->changed;
     run->changed = false;
     pthread_mutex_unlock(&run->lock);
     return goes_on;
+}
+
+/* What the callback said is said again, as long as it has not been silent for its heartbeat time-out since. */
+static void report_again(struct run *run)
+{
+    pthread_mutex_lock(&run->lock);
+    if (lives_by_itself(run) || clock_mono_ms() - run->changed_ms < run->lease_ms)
+        run->changed = true;
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* Asks about the job without saying that it is alive. Not to be had: 0, a report will tell. */
+static int look(struct run *run, struct err *ret_err)
+{
+    struct joblog_job *job = NULL;
+    int rc = 0;
+    if (joblog_get(run->client, run->context.job.id, &job, NULL) < 0)
+        return 0;
+    if (job->status != JOBLOG_RUNNING || job->attempt != run->context.job.attempt)
+        rc = err_set(ret_err, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the lease was lost");
+    else if (job->cancel_requested)
+        context_cancel(&run->context, true);
+    joblog_job_free(job);
+    return rc;
 }
 
 static void *keep_alive(void *user)
 {
     struct run *run = user;
     int64_t not_before_ms = 0, due_ms = clock_mono_ms() + run->lease_ms / 3;
-    while (wait_for_report(run, not_before_ms, due_ms)) {
+    bool changed;
+    while (wait_for_report(run, not_before_ms, due_ms, &changed)) {
         struct err e = ERR_NONE;
-        int rc = report_log(run, &e);
-        if (rc == 0)
+        bool tells = changed || lives_by_itself(run);
+        int rc = tells ? report_log(run, &e) : look(run, &e);
+        if (rc == 0 && tells)
             rc = report(run, false, &e);
         int64_t now = clock_mono_ms();
         not_before_ms = now + (rc < 0 ? RETRY_INTERVAL_MS : REPORT_INTERVAL_MS);
-        due_ms = rc < 0 ? not_before_ms : now + run->lease_ms / 3;
-        if (rc == 0 && context_has_patch(&run->context))
-            run_changed(&run->context);
+        due_ms = now + run->lease_ms / 3;
         if (rc == -ERR_FAILED_PRECONDITION || rc == -ERR_NOT_FOUND) {
             run->lost = true; /* read after the join */
             context_cancel(&run->context, false);
             break;
         }
+        if (rc < 0)
+            report_again(run);
+        else if (context_has_patch(&run->context))
+            run_changed(&run->context);
     }
     return NULL;
 }

@@ -348,6 +348,71 @@ static void test_run_logged_fails(void **state)
     assert_int_equal(joblog_run_logged(client, &spec, logged_badly, NULL, &job, &error), -JOBLOG_INVALID_ARGUMENT);
 }
 
+/* Says nothing, and waits for ever. */
+static int logged_mute(struct joblog_context *context, void *user)
+{
+    int64_t *cancel = user;
+    if (cancel)
+        assert_ok(joblog_cancel(client, joblog_job_info(context)->id, "enough", NULL, &error));
+    joblog_job_set_step(context, "the last word");
+    while (!joblog_job_wait_cancelled(context, -1))
+        ;
+    return -1;
+}
+
+/* The library keeps the lease alive for a callback, but not for one that shall be heard of and hangs. */
+static void test_run_logged_hangs(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "mute", .heartbeat_timeout_ms = 1000};
+    struct joblog_list *list = NULL;
+    assert_int_equal(joblog_run_logged(client, &spec, logged_mute, NULL, NULL, &error), -JOBLOG_FAILED_PRECONDITION);
+    assert_string_equal(error.reason, "LEASE_LOST");
+    struct joblog_filter filter = {.job_names = (const char *const[]){"mute"}, .n_job_names = 1};
+    assert_ok(joblog_list_jobs(client, &filter, 0, NULL, &list, &error));
+    assert_int_equal(list->n_jobs, 1);
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_get(client, list->jobs[0].id, &job, &error));
+    joblog_list_free(list);
+    assert_int_equal(job->status, JOBLOG_FAILED);
+    assert_string_equal(job->error_type, "HeartbeatTimeout");
+    assert_string_equal(job->step, "the last word");
+    joblog_job_free(job);
+}
+
+static int logged_alive(struct joblog_context *context, void *user)
+{
+    (void)user;
+    for (int i = 0; i < 30; i++) {
+        if (joblog_job_wait_cancelled(context, 100)) /* the time between two heartbeats is what is tested */
+            return -1;
+        joblog_job_heartbeat(context);
+    }
+    return 0;
+}
+
+static void test_run_logged_lives_by_its_heartbeats(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "alive", .heartbeat_timeout_ms = 2000};
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_run_logged(client, &spec, logged_alive, NULL, &job, &error));
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    joblog_job_free(job);
+}
+
+/* One that is silent, but not for too long yet, hears of a cancel. */
+static void test_run_logged_hears_of_a_cancel(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "obedient", .heartbeat_timeout_ms = 9000};
+    struct joblog_job *job = NULL;
+    int64_t cancel = 1;
+    assert_int_equal(joblog_run_logged(client, &spec, logged_mute, &cancel, &job, &error), -1);
+    assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
+    joblog_job_free(job);
+}
+
 /* ---- fixture ---- */
 
 static int setup(void **state)
@@ -381,6 +446,9 @@ int main(void)
         cmocka_unit_test(test_watch_is_cancelled_from_another_thread),
         cmocka_unit_test(test_run_logged_completes),
         cmocka_unit_test(test_run_logged_fails),
+        cmocka_unit_test(test_run_logged_hangs),
+        cmocka_unit_test(test_run_logged_lives_by_its_heartbeats),
+        cmocka_unit_test(test_run_logged_hears_of_a_cancel),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

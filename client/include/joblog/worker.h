@@ -129,7 +129,8 @@ JOBLOG_API int joblog_worker_stop_on_signals(struct joblog_worker *worker, struc
  * nobody. */
 JOBLOG_API void joblog_worker_free(struct joblog_worker *worker);
 
-/* Runs callback now, on this thread, and logs it as a job: makes the record, marks it running, keeps its lease alive,
+/* Runs callback now, on this thread, and logs it as a job: makes the record, marks it running, keeps its lease alive
+ * (with spec->heartbeat_timeout_ms only as long as the callback reports something, or calls joblog_job_heartbeat),
  * completes it with the result that the callback set, or marks it failed with the error and a backtrace. Returns what
  * the callback returned (0 or more: completed); or -code and *error when the record could not be made (the callback has
  * then not run) or its end could not be recorded. *error is left with code JOBLOG_OK when everything was recorded.
