@@ -17,24 +17,15 @@ import time
 
 STUBS, ADDRESS, TOKEN_FILE, NAME, RECORD, *QUEUES = sys.argv[1:]
 sys.path.insert(0, STUBS)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import grpc  # noqa: E402
+import record  # noqa: E402
 from joblog.v1 import job_pb2, worker_pb2, worker_pb2_grpc  # noqa: E402
 
 SLOTS = 6
 NO_END = ("progress", "log")  # kinds of writes after which the attempt goes on
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100),
            ("grpc.min_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 300)]
-
-
-class Record:
-    def __init__(self, path):
-        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-
-    def __call__(self, event, lease=None, **fields):
-        if lease:
-            fields.update(job=lease.job.id, token=lease.lease_token, attempt=lease.job.attempt)
-        line = json.dumps({"t": time.monotonic(), "worker": NAME, "e": event, **fields})
-        os.write(self.file, (line + "\n").encode())
 
 
 class Running:
@@ -74,7 +65,7 @@ class Stream:
 
 class Worker:
     def __init__(self):
-        self.record = Record(RECORD)
+        self.record = record.Record(RECORD, NAME)
         self.random = random.Random(f"{NAME} {os.getpid()}")
         self.token = open(TOKEN_FILE, encoding="ascii").read().strip()
         self.events = queue.SimpleQueue()

@@ -12,19 +12,22 @@ LEASE_S = 1.5
 
 
 class GoodDatabase:
-    """Job 1 completed by the stock worker in its second attempt, the first was lost; job 2 by libjoblog's worker; job 3 failed."""
+    """Job 1 completed by the stock worker in its second attempt, the first was lost; job 2 by libjoblog's worker; job 3
+    failed, was retried and failed again; job 4 was started and completed by who ran it."""
 
     def __init__(self):
         row = {"left": 0, "max": 2, "patch": "", "result": None, "token": 0}
         self.jobs = {1: dict(row, n=11, status=3, attempt=2, patch="102", result={"token": "102"}, token=102),
                      2: dict(row, n=12, status=3, attempt=1, result={"worker": "lib", "attempt": 1}, token=201),
-                     3: dict(row, n=13, status=4, attempt=1, max=1, token=301)}
-        self.attempts = collections.defaultdict(list, {1: [4], 3: [2]})
-        self.numbers = collections.defaultdict(list, {1: [1], 3: [1]})
+                     3: dict(row, n=13, status=4, attempt=2, max=1, token=302),
+                     4: dict(row, n=14, status=3, attempt=1, max=1, result={"token": "401"}, token=401)}
+        self.attempts = collections.defaultdict(list, {1: [4], 3: [2, 2]})
+        self.numbers = collections.defaultdict(list, {1: [1], 3: [1, 2]})
+        self.retries = collections.defaultdict(list, {3: ["again"]})
         self.bad_transitions, self.log_gaps = [], []
         self.logged = {(1, "102")}
         self.left_over = {"lease": 0}
-        self.tally = {3: 2, 4: 1}
+        self.tally = {3: 3, 4: 1}
 
 
 def good_records():
@@ -41,14 +44,18 @@ def good_records():
             *write(7, 1, 102, 4, "complete"), *write(8, 1, 101, 5, "complete", ok=False),
             {"t": 1, "worker": "lib", "e": "start", "job": 2, "attempt": 1, "status": 0},
             {"t": 2, "worker": "lib", "e": "ended", "job": 2, "attempt": 1, "status": 3},
-            of(1, "lease", 3, 301), *write(1.1, 3, 301, 6, "fail")]
+            of(1, "lease", 3, 301), *write(1.1, 3, 301, 6, "fail"), of(2, "lease", 3, 302), *write(2.1, 3, 302, 9, "fail"),
+            {"t": 1, "worker": "own", "e": "acked", "job": 4, "n": 14}, of(1, "lease", 4, 401),
+            *write(1.1, 4, 401, 10, "complete")]
 
 
 def judge(spoil=None, replicas=1):
-    world = {"records": good_records(), "db": GoodDatabase(), "acked": {11: 1, 12: 2, 13: 3}}
+    world = {"records": good_records(), "db": GoodDatabase(), "acked": {11: 1, 12: 2, 13: 3},
+             "retried": {"again": 3}}
     if spoil:
         spoil(world)
-    return verdict.Verdict(copy.deepcopy(world["records"]), world["db"], world["acked"], replicas, LEASE_S).check()
+    return verdict.Verdict(copy.deepcopy(world["records"]), world["db"], world["acked"], world["retried"],
+                           replicas, LEASE_S).check()
 
 
 def accept(number):
@@ -75,12 +82,19 @@ def lib_completes_too(world):
 
 # What is done to the record; what the verdict must say.
 SPOILED = [
-    ("acknowledged and is not there", lambda w: w["acked"].update({14: 4})),
+    ("acknowledged and is not there", lambda w: w["acked"].update({15: 5})),
+    ("of dispatch 14 was acknowledged and is not there", change(4, n=15)),
+    ("retry again was acknowledged", lambda w: w["db"].retries.clear()),
+    ("retry more was acknowledged", lambda w: w["retried"].update(more=3)),
+    ("a retry was done twice", lambda w: w["db"].retries[3].append("again")),
+    ("2 attempts of 1 were made", lambda w: (w["retried"].clear(), w["db"].retries.clear())),
+    ("own: StartJob", lambda w: w["records"].append({"t": 1, "worker": "own", "e": "unexpected", "what": "StartJob: INTERNAL"})),
+    ("the completion of attempt 401 was accepted", change(4, token=402)),
     ("made 2 jobs", change(2, n=11)),
     ("is not final", change(3, status=2)),
     ("rows left over", lambda w: w["db"].left_over.update(lease=1)),
     ("forbidden transitions", lambda w: w["db"].bad_transitions.append(["1", "3", "2"])),
-    ("counters say", lambda w: w["db"].tally.update({3: 3})),
+    ("counters say", lambda w: w["db"].tally.update({3: 9})),
     ("was taken 1.000 s after another began", accept(3)),
     ("is not in its log", lambda w: w["db"].logged.clear()),
     ("lines of logs are missing", lambda w: w["db"].log_gaps.append(["1", "1", "2"])),
@@ -92,7 +106,7 @@ SPOILED = [
     ("attempts of 1 were made", change(1, max=1)),
     ("failed with attempts left", change(3, left=1)),
     ("attempts have the numbers", lambda w: w["db"].numbers[1].append(2)),
-    ("1 ends with outcome 2 were accepted", lambda w: w["db"].attempts.update({3: [5]})),
+    ("2 ends with outcome 2 were accepted", lambda w: w["db"].attempts.update({3: [5]})),
     ("nobody ran that attempt", without("start", 2)),
     ("completion of attempt 1 by lib was accepted", change(2, result={"worker": "other", "attempt": 1})),
     ("and of [102] were accepted", lib_completes_too),

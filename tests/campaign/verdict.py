@@ -37,6 +37,10 @@ class Database:
         for job, number, outcome in cluster.sql("SELECT job_id, number, outcome FROM joblog.attempt ORDER BY 1, 2"):
             self.attempts[int(job)].append(int(outcome))
             self.numbers[int(job)].append(int(number))
+        self.retries = collections.defaultdict(list)  # job: request ids
+        for job, request_id in cluster.sql("SELECT job_id, request_id FROM joblog.transition WHERE from_status IN (4, 5)"
+                                           " AND to_status = 1"):
+            self.retries[int(job)].append(request_id)
         self.bad_transitions = cluster.sql(
             "SELECT job_id, from_status, to_status FROM joblog.transition t WHERE from_status <> 0 AND NOT EXISTS (SELECT"
             " FROM joblog.transition_rule r WHERE (r.from_status, r.to_status) = (t.from_status, t.to_status))")
@@ -50,8 +54,8 @@ class Database:
 
 
 class Verdict:
-    def __init__(self, records, database, acked, replicas, lease_s):
-        self.records, self.db, self.acked = records, database, acked
+    def __init__(self, records, database, acked, retried, replicas, lease_s):
+        self.records, self.db, self.acked, self.retried = records, database, dict(acked), retried
         self.replicas, self.lease_s = replicas, lease_s
         self.wrong = []
         self.counts = collections.Counter()
@@ -65,8 +69,9 @@ class Verdict:
 
     def check(self):
         """What is wrong, one line each."""
-        self.check_acknowledged()
         self.read_writes()
+        self.check_acknowledged()
+        self.check_retries()
         self.check_ends()
         self.check_attempts()
         self.check_library()
@@ -94,7 +99,15 @@ class Verdict:
             if row["status"] not in FINAL:
                 self.say(job, "is not final")
 
-    # ---- what the stock worker wrote down ----
+    def check_retries(self):
+        for request_id, job in self.retried.items():
+            if self.db.retries[job].count(request_id) != 1:
+                self.say(job, f"retry {request_id} was acknowledged, the record has {self.db.retries[job]}")
+        for job, request_ids in self.db.retries.items():
+            if len(set(request_ids)) != len(request_ids):
+                self.say(job, f"a retry was done twice: {request_ids}")
+
+    # ---- what the stock worker, and who runs work of its own, wrote down ----
 
     def read_writes(self):
         for r in self.records:
@@ -104,6 +117,11 @@ class Verdict:
                 self.sent.setdefault((r["worker"], r["id"], r["token"]), r["t"])
             elif r["e"] == "answer":
                 self.read_answer(r)
+            elif r["e"] == "acked":
+                self.acked[r["n"]] = r["job"]
+                self.counts["started by themselves"] += 1
+            elif r["e"] == "unexpected":
+                self.wrong.append(f"{r['worker']}: {r['what']}")
 
     def read_answer(self, r):
         kind = r["kind"]
@@ -163,8 +181,8 @@ class Verdict:
         for job, row in self.db.jobs.items():
             outcomes = self.db.attempts[job]
             counted = sum(1 for outcome in outcomes if outcome != RELEASED) + (row["status"] == COMPLETED)
-            if counted > row["max"]:
-                self.say(job, f"{counted} attempts of {row['max']} were made")
+            if counted > row["max"] * (1 + len(self.db.retries[job])):  # a retry gives them anew
+                self.say(job, f"{counted} attempts of {row['max']} were made, after {len(self.db.retries[job])} retries")
             if row["status"] == FAILED and row["left"] > 0:
                 self.say(job, "failed with attempts left")
             numbers = self.db.numbers[job] + [row["attempt"]] * (row["status"] == COMPLETED)
