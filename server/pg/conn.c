@@ -269,6 +269,12 @@ struct pg_result *pg_read(struct pg_conn *pg)
     return (struct pg_result *)r;
 }
 
+void pg_skip(struct pg_conn *pg, int n_left)
+{
+    while (!pg->lost && pg->n_unread > n_left)
+        pg_free(pg_read(pg));
+}
+
 /* Sync, then everything up to its answer. */
 static void finish_transaction(struct pg_conn *pg)
 {

@@ -69,6 +69,17 @@ void pg_add_time(struct pg_params *p, int64_t us)
     buf_add_be64(&next(p, PG_TIMESTAMPTZ)->buf, pg_epoch(us));
 }
 
+static void add_tid(struct buf *buf, uint64_t place)
+{
+    buf_add_be32(buf, (uint32_t)(place >> 16));
+    buf_add_be16(buf, (uint16_t)place);
+}
+
+void pg_add_place(struct pg_params *p, uint64_t place)
+{
+    add_tid(&next(p, PG_TID)->buf, place);
+}
+
 void pg_add_text(struct pg_params *p, struct span s)
 {
     struct pg_param *v = next(p, PG_TEXT);
@@ -142,6 +153,13 @@ void pg_put_time(struct pg_param *a, int64_t us)
         pg_put_null(a);
     else
         pg_put_int8(a, (int64_t)pg_epoch(us));
+}
+
+void pg_put_place(struct pg_param *a, uint64_t place)
+{
+    buf_add_be32(&a->buf, 6);
+    add_tid(&a->buf, place);
+    a->n++;
 }
 
 void pg_put_text(struct pg_param *a, struct span s)

@@ -18,6 +18,7 @@ enum pg_type {
     PG_INT2 = 21,
     PG_INT4 = 23,
     PG_TEXT = 25,
+    PG_TID = 27,
     PG_FLOAT8 = 701,
     PG_TIMESTAMPTZ = 1184,
     PG_JSONB = 3802
@@ -48,6 +49,7 @@ void pg_add_int8(struct pg_params *p, int64_t v);
 void pg_add_int4(struct pg_params *p, int32_t v);
 void pg_add_int2(struct pg_params *p, int16_t v);
 void pg_add_time(struct pg_params *p, int64_t us);
+void pg_add_place(struct pg_params *p, uint64_t place); /* tid, from pg_place */
 void pg_add_text(struct pg_params *p, struct span s);
 void pg_add_text_or_null(struct pg_params *p, struct span s); /* empty: NULL */
 void pg_add_null(struct pg_params *p);
@@ -63,6 +65,7 @@ void pg_put_int4(struct pg_param *a, int32_t v);
 void pg_put_int2(struct pg_param *a, int16_t v);
 void pg_put_double(struct pg_param *a, double v);
 void pg_put_time(struct pg_param *a, int64_t us); /* 0: NULL */
+void pg_put_place(struct pg_param *a, uint64_t place);
 void pg_put_text(struct pg_param *a, struct span s);
 void pg_put_text_or_null(struct pg_param *a, struct span s);
 void pg_put_jsonb(struct pg_param *a, struct span s); /* empty: NULL */

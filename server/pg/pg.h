@@ -42,6 +42,8 @@ void pg_flush(struct pg_conn *pg);
 /* Result of the oldest statement that was sent and not yet read; gives it (pg_free). NULL: it failed, or the connection
  * is lost. */
 struct pg_result *pg_read(struct pg_conn *pg);
+/* Reads away the oldest results, but for so many. */
+void pg_skip(struct pg_conn *pg, int n_left);
 /* Ends the transaction: commits unless a statement failed. Reads away the results that nobody read. 0: committed.
  * -code: not committed, and *ret_err says why by the SQLSTATE; with pg_lost() the outcome is unknown. */
 int pg_commit(struct pg_conn *pg, struct err *ret_err);
@@ -73,6 +75,8 @@ int pg_columns(const struct pg_result *r);
 bool pg_is_null(const struct pg_result *r, int row, int col);
 /* Of int2, int4 or int8; 0 when null. */
 int64_t pg_int(const struct pg_result *r, int row, int col);
+/* tid: where a row lies, as one number, never 0; 0 when null. Of the row until it is written again. */
+uint64_t pg_place(const struct pg_result *r, int row, int col);
 double pg_double(const struct pg_result *r, int row, int col); /* of float4 or float8 */
 /* timestamptz as microseconds since 1970; 0 when null. */
 int64_t pg_time(const struct pg_result *r, int row, int col);

@@ -70,6 +70,13 @@ int64_t pg_int(const struct pg_result *r, int row, int col)
     }
 }
 
+uint64_t pg_place(const struct pg_result *r, int row, int col)
+{
+    const char *p = PQgetvalue(in(r), row, col);
+
+    return PQgetlength(in(r), row, col) == 6 ? (uint64_t)be32(p) << 16 | be16(p + 4) : 0;
+}
+
 double pg_double(const struct pg_result *r, int row, int col)
 {
     const char *p = PQgetvalue(in(r), row, col);

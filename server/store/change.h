@@ -18,7 +18,15 @@ struct change {
     bool is_transition; /* false: progress */
 };
 
-enum { CHANGE_BYTES = 32 };
+enum {
+    CHANGE_BYTES = 32,
+    /* What a resume point may lie back: 130 000 changes, more than a watcher wants to catch up with one by one. */
+    CHANGES_READ_MAX_BYTES = 4 << 20,
+    /* What is kept for that, and for other replicas that are behind (feed.c): generously more. */
+    CHANGES_MARK_BYTES = 1 << 20,
+    CHANGES_MARKS = 8,
+    CHANGES_KEPT_BATCHES = 5000
+};
 
 void change_put(struct buf *buf, const struct change *change);
 /* How many there are in a text of the table; 0 for one that is none. */

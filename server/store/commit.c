@@ -1,4 +1,5 @@
 /* How a batch is committed, and what becomes of one whose connection was lost meanwhile. Writer thread. */
+#include <string.h>
 #include <time.h>
 
 #include "store/commit.h"
@@ -17,7 +18,27 @@ static void send_mark(struct writer *w)
     pg_add_time(p, w->batch.now_us);
     pg_add_text_or_null(p, buf_span(&w->changes));
     p->v[p->n - 1].buf.failed |= w->changes.failed;
-    pg_send(w->pg, sql_name(SQL_REPLICA_PUT), p);
+    if (w->mark_place)
+        pg_add_place(p, w->mark_place);
+    w->batch.by_place |= w->mark_place != 0;
+    pg_send(w->pg, sql_name(w->mark_place ? SQL_REPLICA_SET : SQL_REPLICA_PUT), p);
+}
+
+/* Where the rows of the counters and the mark lie now. */
+static void read_places(struct writer *w)
+{
+    struct pg_result *r;
+
+    counters_read(w, 1);
+    r = pg_read(w->pg);
+    w->mark_place = r && pg_rows(r) == 1 ? pg_place(r, 0, 0) : 0;
+    pg_free(r);
+}
+
+/* A row that was written by where it lies was not there: somebody wrote the table anew. By its key it will be found. */
+static bool has_moved(const struct writer *w)
+{
+    return w->batch.by_place && strcmp(pg_sqlstate(w->pg), "22012") == 0;
 }
 
 int batch_recover(struct writer *w, bool in_flight, struct err *ret_err)
@@ -65,14 +86,21 @@ int batch_commit(struct writer *w, struct err *ret_err)
             return 0;
         send_mark(w);
     }
+    if (!pg_failed(w->pg)) { /* else the commit is not sent, and no result comes */
+        pg_send_commit(w->pg);
+        read_places(w);
+    }
     rc = pg_commit(w->pg, ret_err);
+    if (rc < 0)
+        w->mark_place = 0;
     if (rc == 0) {
         w->batch_number++;
+        note_committed(w);
         counters_commit(w);
         return 0;
     }
     if (!pg_lost(w->pg))
-        return rc;
+        return has_moved(w) ? batch_reconnected(ret_err) : rc;
     rc = batch_recover(w, true, ret_err);
     if (rc > 0) {
         /* The counters were read again with the connection. */

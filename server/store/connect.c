@@ -135,6 +135,8 @@ static int take_number(struct writer *w, struct pg_conn *pg, int number, struct 
         return -(int)ret_err->code;
     w->replica = number;
     w->batch_number = pg_int(r, 0, 0);
+    w->mark_place = 0;
+    note_forget(w);
     last_id = pg_int(r, 0, 1);
     pg_free(r);
     w->ids.replica = (uint32_t)number;

@@ -1,5 +1,9 @@
 /* Exact counters: what a batch adds is gathered by lane and written in the batch's own transaction. A row belongs to
- * one replica number and is written as its present value, so that writing it twice does no harm. Writer thread. */
+ * one replica number and is written as its present value, so that writing it twice does no harm. Writer thread.
+ *
+ * These few rows have a new version with each batch, which PostgreSQL prunes as it goes, but not while an old snapshot
+ * is held. Then each look at the index would pass all of them. So a row is written by where it lies, as the last write
+ * of it told; by its key when that is not known, after a batch that failed or a reconnect. */
 #include <limits.h>
 
 #include "store/engine.h"
@@ -99,7 +103,14 @@ static void send_minute(struct writer *w, const struct lane *lane, int64_t minut
     pg_add_int8(p, c.wait_us_sum);
     add_hist(p, c.run_hist);
     add_hist(p, c.wait_hist);
-    pg_send(w->pg, sql_name(SQL_MINUTE_PUT), p);
+    w->batch.n_minutes++;
+    if (lane->minute_us == minute_us && lane->minute_place) {
+        pg_add_place(p, lane->minute_place);
+        w->batch.by_place = true;
+        pg_send(w->pg, sql_name(SQL_MINUTE_SET), p);
+    } else {
+        pg_send(w->pg, sql_name(SQL_MINUTE_PUT), p);
+    }
 }
 
 static int64_t minute_of(int64_t us)
@@ -113,32 +124,88 @@ static bool minute_touched(const struct minute_counters *c)
     return c->dispatched || c->completed || c->failed || c->cancelled || c->retried || c->n_runs;
 }
 
-void counters_send(struct writer *w)
+/* Those whose place is known, or the others. False: there are none. */
+static bool send_tallies(struct writer *w, bool known)
 {
     struct pg_params *p = &w->params;
-    struct pg_param *lanes, *statuses, *values;
+    struct pg_param *lanes, *statuses, *values, *places = NULL;
 
-    if (!w->lanes.touched)
-        return;
-    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
-        if (minute_touched(&l->more))
-            send_minute(w, l, minute_of(w->batch.now_us));
-    }
     pg_params_clear(p);
     pg_add_int4(p, w->replica);
     lanes = pg_add_array(p, PG_INT4);
     statuses = pg_add_array(p, PG_INT2);
     values = pg_add_array(p, PG_INT8);
+    if (known)
+        places = pg_add_array(p, PG_TID);
     for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
         for (int s = 1; s < JOB_STATUS_COUNT; s++) {
-            if (l->tally_more[s] == 0)
+            if (l->tally_more[s] == 0 || (l->tally_place[s] != 0) != known)
                 continue;
             pg_put_int4(lanes, l->id);
             pg_put_int2(statuses, (int16_t)s);
             pg_put_int8(values, l->tally[s] + l->tally_more[s]);
+            if (known)
+                pg_put_place(places, l->tally_place[s]);
         }
     }
-    pg_send(w->pg, sql_name(SQL_TALLY_PUT), p);
+    if (lanes->n == 0)
+        return false;
+    if (known)
+        pg_add_int4(p, lanes->n);
+    pg_send(w->pg, sql_name(known ? SQL_TALLY_SET : SQL_TALLY_PUT), p);
+    return true;
+}
+
+void counters_send(struct writer *w)
+{
+    struct batch *b = &w->batch;
+
+    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
+        if (minute_touched(&l->more))
+            send_minute(w, l, minute_of(b->now_us));
+    }
+    if (!w->lanes.touched)
+        return;
+    b->sent_tally_set = send_tallies(w, true);
+    b->sent_tally_put = send_tallies(w, false);
+    b->by_place |= b->sent_tally_set;
+}
+
+static void read_tallies(struct writer *w)
+{
+    struct pg_result *r = pg_read(w->pg);
+
+    for (int i = 0; r && i < pg_rows(r); i++) {
+        struct lane *l = lanes_by_id(&w->lanes, (int32_t)pg_int(r, i, 0));
+        int64_t status = pg_int(r, i, 1);
+        if (l && status > 0 && status < JOB_STATUS_COUNT)
+            l->tally_place[status] = pg_place(r, i, 2);
+    }
+    pg_free(r);
+}
+
+void counters_read(struct writer *w, int n_after)
+{
+    struct batch *b = &w->batch;
+
+    pg_skip(w->pg, b->n_minutes + b->sent_tally_set + b->sent_tally_put + n_after);
+    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
+        if (!minute_touched(&l->more))
+            continue;
+        struct pg_result *r = pg_read(w->pg);
+        l->minute_place = r && pg_rows(r) == 1 ? pg_place(r, 0, 0) : 0;
+        pg_free(r);
+    }
+    if (b->sent_tally_set)
+        read_tallies(w);
+    if (b->sent_tally_put)
+        read_tallies(w);
+}
+
+static void forget_places(struct lane *l)
+{
+    l->minute_place = 0;
+    memset(l->tally_place, 0, sizeof l->tally_place);
 }
 
 static void untouch(struct writer *w, bool commit)
@@ -153,6 +220,8 @@ static void untouch(struct writer *w, bool commit)
             add_counters(&l->now, &l->more);
             for (int s = 1; s < JOB_STATUS_COUNT; s++)
                 l->tally[s] += l->tally_more[s];
+        } else {
+            forget_places(l);
         }
         memset(&l->more, 0, sizeof l->more);
         memset(l->tally_more, 0, sizeof l->tally_more);
@@ -230,6 +299,7 @@ int counters_load(struct writer *w, struct err *ret_err)
         l->minute_us = 0;
         memset(&l->now, 0, sizeof l->now);
         memset(l->tally, 0, sizeof l->tally);
+        forget_places(l);
     }
     pg_params_clear(&w->params);
     pg_add_int4(&w->params, w->replica);

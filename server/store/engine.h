@@ -17,6 +17,7 @@
 #include "core/json.h"
 #include "core/life.h"
 #include "pg/pg.h"
+#include "store/change.h"
 #include "store/feed.h"
 #include "store/hash.h"
 #include "store/lanes.h"
@@ -242,6 +243,9 @@ struct batch {
     bool want_unique;          /* a dispatch has a unique key, or a job that has one is put back */
     struct unique_ask *unique; /* plan_unique.c */
     int n_sent;                /* statements that change something */
+    int n_minutes;             /* of its statements for counters; then, if sent_tally_set, … */
+    bool sent_tally_set, sent_tally_put;
+    bool by_place; /* some row was written by where it lies */
 };
 
 /* ---- the writer ---- */
@@ -276,6 +280,7 @@ struct writer {
     unsigned claim_turn;
     int replica;          /* -1 before the first connection */
     int64_t batch_number; /* of the last batch that is committed */
+    uint64_t mark_place;  /* of the replica's row, as in struct lane */
     int64_t last_id;
     struct id_maker ids;
     uint64_t random;
@@ -308,6 +313,9 @@ struct writer {
     bool unknown; /* leases may stand that memory does not know: of a batch whose fate is unknown, or it ran out */
     struct pg_params params;
     struct buf changes; /* of the batch, for the log */
+    /* How much of the log lies behind which batch (note.c): a ring, the oldest first. */
+    int64_t change_marks[CHANGES_MARKS], change_bytes, changes_gone; /* bytes since the last mark; first batch left */
+    size_t n_change_marks;
 };
 static inline int64_t lease_timeout_us(const struct writer *w)
 {
@@ -336,6 +344,10 @@ bool batch_takes(struct writer *w, const struct store_cmd *cmd);
 
 /* Fills w->changes from the effects (note.c). */
 void note_changes(struct writer *w);
+void note_committed(struct writer *w); /* the batch that they are of, batch_number */
+void note_forget(struct writer *w);    /* the numbers of the batches are others now */
+/* Deletes what nobody may ask for any more, a part of it. True: there may be more. */
+bool note_purge(struct writer *w, int64_t now_us);
 
 /* ---- rows of the batch (rows.c) ---- */
 

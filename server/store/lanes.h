@@ -44,6 +44,8 @@ struct lane {
     int64_t minute_us; /* of `now`; 0: none */
     struct minute_counters now, more;
     int64_t tally[JOB_STATUS_COUNT], tally_more[JOB_STATUS_COUNT];
+    /* Where the rows of `now` and `tally` lie (pg_place); 0: not known. */
+    uint64_t minute_place, tally_place[JOB_STATUS_COUNT];
     bool touched;
     struct lane *next_touched, *next_behind;
     UT_hash_handle hh;     /* by id */
@@ -74,6 +76,8 @@ void count_change(struct writer *w, struct lane *lane, int from, int to); /* 0: 
 /* The end of an attempt that ended the job. */
 void count_run(struct writer *w, struct lane *lane, const struct job *job);
 void counters_send(struct writer *w);
+/* After the statements that follow have been sent, n_after of them: reads where the rows lie now. */
+void counters_read(struct writer *w, int n_after);
 void counters_commit(struct writer *w);
 void counters_drop(struct writer *w);
 /* Forgets what it has and reads the present replica's. 0 or -code. */

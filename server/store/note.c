@@ -1,5 +1,8 @@
-/* What a batch changes, for the log of changes: what the observer will be told, here or by another replica. Writer
- * thread. */
+/* What a batch changes, for the log of changes: what the observer will be told, here or by another replica; and how
+ * long it is kept: for a time, and at a high load only as far back as a resume point may reach, so that the table does
+ * not grow with the load. Writer thread. */
+#include <string.h>
+
 #include "store/change.h"
 #include "store/engine.h"
 
@@ -42,4 +45,54 @@ void note_changes(struct writer *w)
             break;
         }
     }
+}
+
+void note_committed(struct writer *w)
+{
+    w->change_bytes += (int64_t)w->changes.len;
+    if (w->change_bytes < w->options->change_bytes)
+        return;
+    w->change_bytes = 0;
+    if (w->n_change_marks == CHANGES_MARKS)
+        memmove(w->change_marks, w->change_marks + 1, --w->n_change_marks * sizeof *w->change_marks);
+    w->change_marks[w->n_change_marks++] = w->batch_number;
+}
+
+void note_forget(struct writer *w)
+{
+    w->n_change_marks = 0;
+    w->change_bytes = w->changes_gone = 0;
+}
+
+static bool purge(struct writer *w, enum sql_id id, int64_t *ret_last)
+{
+    struct err err;
+    struct pg_result *r = pg_run(w->pg, sql_name(id), &w->params, &err);
+    bool any = r && pg_int(r, 0, 0) > 0;
+
+    if (any && ret_last)
+        *ret_last = pg_int(r, 0, 1);
+    pg_free(r);
+    return any;
+}
+
+bool note_purge(struct writer *w, int64_t now_us)
+{
+    enum { KEPT_US = 900 * 1000 * 1000, KEPT_AT_LEAST_US = 60 * 1000 * 1000 };
+    struct pg_params *p = &w->params;
+    int64_t beyond = w->batch_number - CHANGES_KEPT_BATCHES, last = w->changes_gone;
+
+    pg_params_clear(p);
+    pg_add_time(p, now_us - KEPT_US);
+    bool more = purge(w, SQL_CHANGE_PURGE, NULL);
+    if (w->n_change_marks < CHANGES_MARKS)
+        return more;
+    pg_params_clear(p);
+    pg_add_int4(p, w->replica);
+    pg_add_int8(p, w->change_marks[0] < beyond ? w->change_marks[0] : beyond);
+    pg_add_int8(p, w->changes_gone);
+    pg_add_time(p, now_us - KEPT_AT_LEAST_US); /* for a reader who is just at it */
+    more |= purge(w, SQL_CHANGE_BEYOND, &last);
+    w->changes_gone = last;
+    return more;
 }

@@ -6,8 +6,7 @@
 #include "store/reader.h"
 
 enum {
-    POINT_AGE_US = 600 * 1000 * 1000, /* the log is kept for 900 s */
-    LOG_MAX_BYTES = 4 << 20           /* 130 000 changes: more than a watcher wants to catch up with one by one */
+    POINT_AGE_US = 600 * 1000 * 1000 /* the log is kept for 900 s */
 };
 
 static int set_expired(struct err *ret_err, const char *why)
@@ -41,7 +40,7 @@ static int check_size(struct reader *r, const struct point *point, struct err *r
         return -(int)ret_err->code;
     bytes = pg_int(size, 0, 0);
     pg_free(size);
-    return bytes <= LOG_MAX_BYTES ? 0 : set_expired(ret_err, "too much has changed since the resume point");
+    return bytes <= CHANGES_READ_MAX_BYTES ? 0 : set_expired(ret_err, "too much has changed since the resume point");
 }
 
 static int fill(struct store_changes *cmd, const struct changes *changes, struct err *ret_err)

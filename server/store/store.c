@@ -16,6 +16,8 @@ static void set_defaults(struct store_options *o)
         o->n_readers = 2;
     if (o->batch_max == 0)
         o->batch_max = 1000;
+    if (o->change_bytes == 0)
+        o->change_bytes = CHANGES_MARK_BYTES;
     if (o->queue_max == 0)
         o->queue_max = 100000;
     if (o->lease_timeout_ms == 0)

@@ -51,9 +51,10 @@ struct store_observer {
 struct store_options {
     const char *uri; /* libpq connection URI or keyword string; several hosts allowed */
     struct store_observer observer;
-    unsigned n_readers;       /* 0: 2 */
-    unsigned batch_max;       /* commands a batch; 0: 1000 */
-    unsigned queue_max;       /* commands that wait; more: RESOURCE_EXHAUSTED. 0: 100000 */
+    unsigned n_readers;    /* 0: 2 */
+    unsigned batch_max;    /* commands a batch; 0: 1000 */
+    unsigned change_bytes; /* an eighth of what the log of changes keeps at a high load; 0: 1 MiB, less only in tests */
+    unsigned queue_max;    /* commands that wait; more: RESOURCE_EXHAUSTED. 0: 100000 */
     int64_t lease_timeout_ms; /* 0: 30000 */
     int64_t request_ttl_ms;   /* how long request ids are kept; 0: 24 h */
     int64_t log_bytes;        /* that are kept of a job's log; 0: none */

@@ -14,8 +14,7 @@ enum {
     ORPHANS_US = 60 * 1000 * 1000,
     HINT_US = 20 * 1000,
     SESSIONS_KEPT_US = 60 * 1000 * 1000, /* a process that was held up for so long looks at its sessions first */
-    CHANGES_US = 5 * 1000 * 1000,
-    CHANGES_KEPT_US = 900 * 1000 * 1000
+    CHANGES_US = 5 * 1000 * 1000
 };
 static const int64_t far_us = INT64_MAX;
 
@@ -420,6 +419,7 @@ static void run_rarely(struct writer *w, int64_t now_us)
         pg_params_clear(&w->params);
         pg_add_int4(&w->params, w->replica);
         pg_free(pg_run(w->pg, sql_name(SQL_REPLICA_SEEN), &w->params, &err));
+        w->mark_place = 0; /* the row has moved */
     }
     if (w->due_partitions_us <= now_us) {
         w->due_partitions_us = now_us + PARTITIONS_US;
@@ -437,11 +437,7 @@ static void run_rarely(struct writer *w, int64_t now_us)
         pg_free(r);
     }
     if (w->due_changes_us <= now_us) {
-        pg_params_clear(&w->params);
-        pg_add_time(&w->params, now_us - CHANGES_KEPT_US);
-        struct pg_result *r = pg_run(w->pg, sql_name(SQL_CHANGE_PURGE), &w->params, &err);
-        w->due_changes_us = now_us + (r && pg_int(r, 0, 0) > 0 ? 0 : CHANGES_US);
-        pg_free(r);
+        w->due_changes_us = now_us + (note_purge(w, now_us) ? 0 : CHANGES_US);
         pg_params_clear(&w->params);
         pg_add_time(&w->params, now_us);
         pg_free(pg_run(w->pg, sql_name(SQL_UNIQUE_PURGE), &w->params, &err));

@@ -185,6 +185,29 @@ static void test_nothing_reads_the_history_from_end_to_end(void **state)
     store_close(s);
 }
 
+/* What each batch writes: by an index these rows would be looked for among all their dead versions. */
+static void test_counters_are_written_by_place(void **state)
+{
+    static const enum sql_id statements[] = {SQL_MINUTE_SET, SQL_TALLY_SET, SQL_REPLICA_SET};
+    struct store *s = store_fresh(NULL);
+    PGconn *c = PQconnectdb(store_uri());
+
+    (void)state;
+    PQclear(PQexec(c, settings));
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
+        PGresult *plan = explain(c, &sql_texts[statements[i]]);
+        int by_place = 0;
+        for (int k = 0; k < PQntuples(plan); k++) {
+            by_place += strstr(PQgetvalue(plan, k, 0), "Tid Scan on") != NULL;
+            assert_null(strstr(PQgetvalue(plan, k, 0), "Index"));
+        }
+        assert_int_equal(by_place, 1);
+        PQclear(plan);
+    }
+    PQfinish(c);
+    store_close(s);
+}
+
 /* The check itself finds what it is for. */
 static void test_a_statement_that_reads_all_is_found(void **state)
 {
@@ -215,7 +238,8 @@ static void test_a_statement_that_reads_all_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_statement_that_reads_all_is_found),
-                                       cmocka_unit_test(test_nothing_reads_the_history_from_end_to_end)};
+                                       cmocka_unit_test(test_nothing_reads_the_history_from_end_to_end),
+                                       cmocka_unit_test(test_counters_are_written_by_place)};
 
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
 }
