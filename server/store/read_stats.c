@@ -4,16 +4,7 @@
  * them by lane. A lane that was made in between is left for the next time. */
 #include <stdlib.h>
 
-#include "store/reader.h"
-
-#define HOUR_US (INT64_C(3600) * 1000000)
-
-struct table {
-    struct arena *arena;
-    struct stats_row *rows;
-    size_t n, cap;
-    struct stats_row **by_lane;
-};
+#include "store/read_stats.h"
 
 void stats_sums_add(struct stats_sums *to, const struct stats_sums *more)
 {
@@ -32,7 +23,7 @@ void stats_sums_add(struct stats_sums *to, const struct stats_sums *more)
 }
 
 /* The rows of a lane come one after the other. */
-static struct stats_row *row_for(struct table *t, int32_t lane_id, struct span queue, struct span name)
+static struct stats_row *row_for(struct stats_table *t, int32_t lane_id, struct span queue, struct span name)
 {
     struct stats_row *row = t->n ? &t->rows[t->n - 1] : NULL;
 
@@ -56,8 +47,8 @@ static struct stats_row *row_for(struct table *t, int32_t lane_id, struct span q
     return row->queue.data && row->name.data ? row : NULL;
 }
 
-static int read_now(struct reader *r, const struct store_stats *cmd, const struct lane_set *lanes, struct table *t,
-                    struct err *ret_err)
+static int read_now(struct reader *r, const struct store_stats *cmd, const struct lane_set *lanes,
+                    struct stats_table *t, struct err *ret_err)
 {
     struct pg_result *rows;
     bool good = true;
@@ -90,7 +81,7 @@ static int compare_lanes(const void *pa, const void *pb)
     return (a->lane_id > b->lane_id) - (a->lane_id < b->lane_id);
 }
 
-static bool index_lanes(struct table *t)
+static bool index_lanes(struct stats_table *t)
 {
     t->by_lane = arena_alloc(t->arena, (t->n + 1) * sizeof *t->by_lane);
     for (size_t i = 0; t->by_lane && i < t->n; i++)
@@ -100,10 +91,9 @@ static bool index_lanes(struct table *t)
     return t->by_lane != NULL;
 }
 
-/* NULL: not among those that were asked for. */
-static struct stats_row *row_of_lane(const struct table *t, int64_t lane_id)
+struct stats_row *stats_table_row(const struct stats_table *t, int32_t lane_id)
 {
-    struct stats_row key = {.lane_id = (int32_t)lane_id}, *at = &key;
+    struct stats_row key = {.lane_id = lane_id}, *at = &key;
     struct stats_row **found = NULL;
 
     if (t->by_lane)
@@ -111,77 +101,28 @@ static struct stats_row *row_of_lane(const struct table *t, int64_t lane_id)
     return found ? *found : NULL;
 }
 
-static void add_row(const struct pg_result *rows, int i, struct stats_sums *sums)
-{
-    sums->dispatched += pg_int(rows, i, 2);
-    sums->completed += pg_int(rows, i, 3);
-    sums->failed += pg_int(rows, i, 4);
-    sums->cancelled += pg_int(rows, i, 5);
-    sums->retried += pg_int(rows, i, 6);
-    sums->n_runs += pg_int(rows, i, 7);
-    sums->run_us_sum += pg_int(rows, i, 8);
-    sums->wait_us_sum += pg_int(rows, i, 9);
-    pg_add_ints(rows, i, 10, sums->run_hist, HISTOGRAM_BUCKETS);
-    pg_add_ints(rows, i, 11, sums->wait_hist, HISTOGRAM_BUCKETS);
-}
-
-/* Minutes, hours or days: the longest that no bucket cuts. */
-static int16_t span_for(const struct store_stats *cmd)
-{
-    return cmd->bucket_us == 0 || cmd->bucket_us > HOUR_US ? 2 : cmd->bucket_us == HOUR_US ? 1 : 0;
-}
-
-static void add_table_lanes(struct pg_params *p, const struct table *t, bool waiting_only)
+static void add_waiting_lanes(struct pg_params *p, const struct stats_table *t)
 {
     struct pg_param *ids = pg_add_array(p, PG_INT4);
 
     for (size_t i = 0; i < t->n; i++)
-        if (!waiting_only || t->rows[i].counts[JOB_PENDING] > 0)
+        if (t->rows[i].counts[JOB_PENDING] > 0)
             pg_put_int4(ids, t->rows[i].lane_id);
 }
 
-static int read_range(struct reader *r, struct store_stats *cmd, bool restricts, const struct table *t,
-                      struct err *ret_err)
+static int read_oldest(struct reader *r, const struct stats_table *t, struct err *ret_err)
 {
     struct pg_result *rows;
 
     pg_params_clear(&r->params);
-    pg_add_time(&r->params, cmd->from_us);
-    pg_add_time(&r->params, cmd->to_us);
-    pg_add_int4(&r->params, span_for(cmd));
-    if (restricts)
-        add_table_lanes(&r->params, t, false);
-    else
-        pg_add_null(&r->params);
-    rows = read_rows(r, SQL_STATS_RANGE, ret_err);
-    if (!rows)
-        return -(int)ret_err->code;
-    for (int i = 0; i < pg_rows(rows); i++) {
-        struct stats_row *row = row_of_lane(t, pg_int(rows, i, 1));
-        if (!row)
-            continue;
-        add_row(rows, i, &row->sums);
-        int64_t at = cmd->bucket_us ? (pg_time(rows, i, 0) - cmd->from_us) / cmd->bucket_us : -1;
-        if (at >= 0 && (size_t)at < cmd->n_buckets)
-            add_row(rows, i, &cmd->buckets[at]);
-    }
-    pg_free(rows);
-    return 0;
-}
-
-static int read_oldest(struct reader *r, const struct table *t, struct err *ret_err)
-{
-    struct pg_result *rows;
-
-    pg_params_clear(&r->params);
-    add_table_lanes(&r->params, t, true);
+    add_waiting_lanes(&r->params, t);
     if (r->params.v[0].n == 0)
         return 0;
     rows = read_rows(r, SQL_STATS_OLDEST, ret_err);
     if (!rows)
         return -(int)ret_err->code;
     for (int i = 0; i < pg_rows(rows); i++) {
-        struct stats_row *row = row_of_lane(t, pg_int(rows, i, 0));
+        struct stats_row *row = stats_table_row(t, (int32_t)pg_int(rows, i, 0));
         if (row)
             row->waiting_since_us = pg_time(rows, i, 1);
     }
@@ -189,15 +130,16 @@ static int read_oldest(struct reader *r, const struct table *t, struct err *ret_
     return 0;
 }
 
-static int read_workers(struct reader *r, struct store_stats *cmd, struct err *ret_err)
+static int read_marks(struct reader *r, struct store_stats *cmd, struct stats_marks *ret_marks, struct err *ret_err)
 {
     struct pg_result *rows;
 
     pg_params_clear(&r->params);
-    rows = read_rows(r, SQL_SESSION_COUNT, ret_err);
+    rows = read_rows(r, SQL_STATS_MARKS, ret_err);
     if (!rows)
         return -(int)ret_err->code;
     cmd->n_workers = pg_int(rows, 0, 0);
+    *ret_marks = (struct stats_marks){pg_time(rows, 0, 1), pg_time(rows, 0, 2)};
     pg_free(rows);
     return 0;
 }
@@ -216,9 +158,10 @@ static bool make_buckets(struct store_stats *cmd)
 
 int read_stats(struct reader *r, struct store_stats *cmd, struct err *ret_err)
 {
-    struct table t = {.arena = cmd->arena};
+    struct stats_table t = {.arena = cmd->arena};
     struct lane_query query = {cmd->names, cmd->queues, cmd->n_names, cmd->n_queues, &cmd->scope, true};
     struct lane_set lanes = {.restricts = false};
+    struct stats_marks marks;
     int rc = cmd->scope.bounded ? read_lanes(r, &query, &lanes, ret_err) : 0;
 
     if (rc == 0)
@@ -226,11 +169,11 @@ int read_stats(struct reader *r, struct store_stats *cmd, struct err *ret_err)
     if (rc == 0 && (!make_buckets(cmd) || !index_lanes(&t)))
         rc = read_out_of_memory(ret_err);
     if (rc == 0)
-        rc = read_range(r, cmd, lanes.bounded || cmd->n_names || cmd->n_queues, &t, ret_err);
+        rc = read_marks(r, cmd, &marks, ret_err);
+    if (rc == 0)
+        rc = read_stats_range(r, cmd, &marks, &t, ret_err);
     if (rc == 0)
         rc = read_oldest(r, &t, ret_err);
-    if (rc == 0)
-        rc = read_workers(r, cmd, ret_err);
     pg_free(lanes.rows);
     cmd->rows = t.rows;
     cmd->n_rows = rc == 0 ? t.n : 0;

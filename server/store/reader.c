@@ -4,6 +4,7 @@
 
 #include "store/job_log.h"
 #include "store/reader.h"
+#include "store/stats_cache.h"
 #include "store/workers.h"
 
 struct readers {
@@ -12,6 +13,7 @@ struct readers {
     pthread_cond_t more;
     struct mpsc_node *head, **tail;
     bool stopping;
+    struct stats_cache *stats;
     unsigned n;
     struct reader reader[];
 };
@@ -159,9 +161,15 @@ int readers_start(struct store *store, struct err *ret_err)
     pthread_mutex_init(&all->lock, NULL);
     pthread_cond_init(&all->more, NULL);
     store->readers = all;
+    all->stats = stats_cache_new(STATS_CACHE_BYTES);
+    if (!all->stats) {
+        readers_stop(store);
+        return read_out_of_memory(ret_err);
+    }
     for (unsigned i = 0; i < n; i++) {
         struct reader *r = &all->reader[i];
         r->readers = all;
+        r->stats = all->stats;
         int rc = connect(r, ret_err);
         if (rc < 0) {
             readers_stop(store);
@@ -192,6 +200,7 @@ void readers_stop(struct store *store)
         pg_close(all->reader[i].pg);
         pg_params_done(&all->reader[i].params);
     }
+    stats_cache_free(all->stats);
     pthread_cond_destroy(&all->more);
     pthread_mutex_destroy(&all->lock);
     mem_free(all);

@@ -5,11 +5,14 @@
 #include "store/access.h"
 #include "store/engine.h"
 
+struct stats_cache;
+
 struct reader {
     struct readers *readers;
     pthread_t thread;
     struct pg_conn *pg; /* NULL: to be opened */
     struct pg_params params;
+    struct stats_cache *stats; /* of all readers */
 };
 
 /* Each runs on the reader's thread and fills cmd's out fields; 0 or -code and *ret_err. A query may run twice when the

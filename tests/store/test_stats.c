@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "store/stats_cache.h"
 
 #define MINUTE_US INT64_C(60000000)
 #define HOUR_US   (60 * MINUTE_US)
@@ -157,7 +158,74 @@ static void test_hours_and_days_equal_the_minutes(void **state)
     int64_t day = clock_wall_us() - clock_wall_us() % DAY_US;
     check_range(s, day - 19 * DAY_US, day, DAY_US);
     check_range(s, day - 19 * DAY_US, day - 18 * DAY_US, HOUR_US);
+    /* What has come to rest is in memory by now: it is there whatever the tables hold. */
+    sql_value("delete from joblog.rollup");
+    check_ranges(
+        s, sql_int("select (extract(epoch from until) * 1000000)::bigint from joblog.rollup_mark where span = 1"));
+    check_range(s, day - 19 * DAY_US, day, DAY_US);
     store_close(s);
+}
+
+/* A slot of two lanes, with a histogram of n buckets. */
+static struct stats_slot *a_slot(int64_t hour, int n)
+{
+    struct stats_slot *slot = stats_slot_new(STATS_HOUR, hour * HOUR_US);
+    struct stats_sums sums = {.dispatched = hour, .wait_us_sum = INT64_C(1) << 40};
+
+    for (int i = 0; i < n; i++)
+        sums.run_hist[HISTOGRAM_BUCKETS - 1 - i] = i + 1;
+    assert_true(slot && stats_slot_add(slot, 7, &sums));
+    sums.dispatched = 1;
+    assert_true(stats_slot_add(slot, 8, &sums));
+    return slot;
+}
+
+static void assert_slot(const struct stats_slot *slot, int64_t hour, int n)
+{
+    struct stats_sums sums = {.run_hist = {0}};
+    const struct stats_lane *lane;
+    int32_t ids = 0;
+
+    for (size_t at = 0; (lane = stats_slot_next(slot, &at));) {
+        stats_lane_add(lane, &sums);
+        ids = ids * 10 + stats_lane_id(lane);
+    }
+    assert_int_equal(ids, 78);
+    assert_int_equal(sums.dispatched, hour + 1);
+    assert_int_equal(sums.wait_us_sum, INT64_C(2) << 40);
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+        assert_int_equal(sums.run_hist[HISTOGRAM_BUCKETS - 1 - i], i < n ? 2 * (i + 1) : 0);
+}
+
+static void test_memory_is_bounded(void **state)
+{
+    enum { MAX = 20000 };
+    struct stats_cache *cache = stats_cache_new(MAX);
+
+    (void)state;
+    for (int64_t hour = 0; hour < 500; hour++) {
+        struct stats_slot *slot = a_slot(hour, (int)(hour % (HISTOGRAM_BUCKETS + 1)));
+        stats_cache_put(cache, slot);
+        stats_slot_unref(slot);
+        assert_true(stats_cache_bytes(cache) <= MAX);
+        slot = stats_cache_get(cache, STATS_HOUR, hour * HOUR_US);
+        assert_slot(slot, hour, (int)(hour % (HISTOGRAM_BUCKETS + 1)));
+        stats_slot_unref(slot);
+        assert_null(stats_cache_get(cache, STATS_DAY, hour * HOUR_US));
+    }
+    assert_null(stats_cache_get(cache, STATS_HOUR, 0));
+    /* What is larger than the cache does not empty it. */
+    struct stats_slot *huge = stats_slot_new(STATS_DAY, DAY_US);
+    for (int i = 0; i < 1000; i++)
+        assert_true(stats_slot_add(huge, i, &(struct stats_sums){.dispatched = 1}));
+    stats_cache_put(cache, huge);
+    stats_slot_unref(huge);
+    assert_null(stats_cache_get(cache, STATS_DAY, DAY_US));
+    struct stats_slot *last = stats_cache_get(cache, STATS_HOUR, 499 * HOUR_US);
+    assert_non_null(last);
+    stats_cache_free(cache); /* who has a reference keeps it */
+    assert_slot(last, 499, 499 % (HISTOGRAM_BUCKETS + 1));
+    stats_slot_unref(last);
 }
 
 static void test_minutes_that_are_not_summed_up_stay(void **state)
@@ -217,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_hours_and_days_equal_the_minutes),
         cmocka_unit_test(test_minutes_that_are_not_summed_up_stay),
         cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_memory_is_bounded),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
