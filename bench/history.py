@@ -5,7 +5,7 @@ clean-up.
 
     history.py DIRECTORY-OF-PROGRAMS WORK-DIRECTORY      BENCH_JOBS, BENCH_SECONDS (5), BENCH_CALLS (2000)
 
-BENCH_PARTS ("make reads rates cleanup months") runs some parts only; with BENCH_HISTORY=DIRECTORY, which then stays, one after the
+BENCH_PARTS ("make reads rates backlog cleanup months") runs some parts only; with BENCH_HISTORY=DIRECTORY, which then stays, one after the
 other."""
 import atexit
 import os
@@ -24,7 +24,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 JOBS = int(os.environ.get("BENCH_JOBS", 10000000))
 SECONDS = int(os.environ.get("BENCH_SECONDS", 5))
 CALLS = int(os.environ.get("BENCH_CALLS", 2000))
-PARTS = os.environ.get("BENCH_PARTS", "make reads rates cleanup months").split()
+PARTS = os.environ.get("BENCH_PARTS", "make reads rates backlog cleanup months").split()
 DAYS = 300
 
 
@@ -102,7 +102,7 @@ def measure(name, call, n, limit_ms):
     ratio("history_%s_headroom" % name, limit_ms, percentile(times, 0.99), 1)
 
 
-def reads(stub, who, ids):
+def reads(stub, who, ids, behind=False):
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.timestamp_pb2 import Timestamp
     from joblog.v1 import job_log_pb2 as log, job_pb2 as job, job_stats_pb2 as stats
@@ -134,10 +134,16 @@ def reads(stub, who, ids):
         "name_status_time": lambda i: {"job_names": ["name-9"], "statuses": [job.JOB_STATUS_FAILED],
                                        "create_time_before": ago(i % 200 + 1)},
         "owner_status": lambda i: {"owner": "owner-%d" % (i % 1000), "statuses": [job.JOB_STATUS_COMPLETED]},
+        "owner_pending": lambda i: {"owner": "owner-%d" % (i % 1000), "statuses": [job.JOB_STATUS_PENDING]},
+        "queue_completed": lambda i: {"queues": ["queue-%d" % (i % 2)], "statuses": [job.JOB_STATUS_COMPLETED]},
     }
+    if behind:
+        filters = {name: filters[name] for name in ("pending", "completed", "queue_completed", "all", "labels")}
     for name, fields in filters.items():
-        measure("list_" + name, lambda i: stub.ListJobs(log.ListJobsRequest(filter=log.JobFilter(**fields(i))), metadata=who),
+        measure("list_" + name + ("_behind" if behind else ""), lambda i: stub.ListJobs(log.ListJobsRequest(filter=log.JobFilter(**fields(i))), metadata=who),
                 CALLS // 4, 10)
+    if behind:
+        return
     measure("list_oldest", lambda i: stub.ListJobs(log.ListJobsRequest(order=log.JOB_ORDER_OLDEST_FIRST), metadata=who),
             CALLS // 4, 10)
     ranges = {"day": (1, 0), "90_days": (90, 0), "300_days_by_day": (300, stats.STATS_BUCKET_DAY),
@@ -212,6 +218,16 @@ def make(server):
     server.start()
 
 
+BACKLOG = 70000
+
+
+def backlog(server, stub, who, ids):
+    """BACKLOG jobs wait, all of them newer than what has ended: lists that would meet them first."""
+    lines = '{"job_name":"name-3","queue":"queue-1"}\n' * BACKLOG
+    run(BIN + "/joblog", "dispatch-many", input=lines, env=server.env)
+    reads(stub, who, ids, behind=True)
+
+
 def some_ids(server):
     sample = "select id from joblog.job tablesample system (%s) limit 20000"
     return [int(i) for i in (server.psql("-c", sample % 0.1) or server.psql("-c", sample % 100)).split()]
@@ -230,6 +246,8 @@ def main():
         reads(stub, who, some_ids(server))
     if "rates" in PARTS:
         rates(server)
+    if "backlog" in PARTS:
+        backlog(server, stub, who, some_ids(server))
     if "cleanup" in PARTS:
         deleted, slowest = clean_up(server, stub, who)
         figure("history_cleanup_deleted", deleted, "jobs")

@@ -1,148 +1,13 @@
-/* Lists of jobs: first a page of ids by the index that fits the filter best, then the jobs. A reader's thread. */
-#include <limits.h>
+/* Lists of jobs: ids by the index that fits the filter best (list_ids.c), then the jobs. A reader's thread.
+ *
+ * What no index knows of a filter is looked for among the ids that one gave, part by part, until the page is full,
+ * there are no more, or the time is up; then the page is what there is, and its token leads on. */
 #include <stdlib.h>
 
-#include "store/reader.h"
+#include "store/list_ids.h"
 
-/* Candidates that a call looks at when a filter has parts that no index knows: some 10 ms. */
-enum { SIFT_MAX = 500 };
-enum { FINISHED_WELL = 1u << JOB_COMPLETED, ANY_STATUS = 0x3e };
-
-/* Owners whose jobs alone can be meant, in the filter's stead: of a scope that names them without a '*'. */
-static bool owners_are_known(const struct job_filter *f)
-{
-    const struct job_scope *s = &f->scope;
-
-    for (size_t i = 0; s->bounded && i < s->n_owners; i++) {
-        if (s->owners[i].len == 0 || !pattern_is_literal(s->owners[i]))
-            return false;
-    }
-    return f->owner.len || (s->bounded && s->n_owners);
-}
-
-/* By how few jobs each is likely to leave. */
-static enum sql_id statement_for(const struct job_filter *f, bool lanes)
-{
-    if (f->n_ids)
-        return SQL_LIST_BY_IDS;
-    if (f->batch.len)
-        return SQL_LIST_BY_BATCH;
-    if (f->source_type.len)
-        return f->source_id.len ? SQL_LIST_BY_SOURCE_ID : SQL_LIST_BY_SOURCE;
-    if (f->n_error_types)
-        return SQL_LIST_BY_ERROR;
-    if (owners_are_known(f))
-        return SQL_LIST_BY_OWNER;
-    if (f->status_mask && !(f->status_mask & FINISHED_WELL) && !f->source_id.len && !job_scope_names_owners(&f->scope))
-        return SQL_LIST_BY_STATUS;
-    if (f->n_labels)
-        return SQL_LIST_BY_LABELS;
-    return lanes ? SQL_LIST_BY_LANE : SQL_LIST_ALL;
-}
-
-static void add_labels(struct pg_params *p, const struct label *labels, size_t n)
-{
-    struct buf json = BUF_INIT;
-
-    if (n == 0) {
-        pg_add_null(p);
-        return;
-    }
-    buf_add_char(&json, 1); /* version of jsonb's binary format */
-    for (size_t i = 0; i < n; i++) {
-        buf_add_char(&json, i ? ',' : '{');
-        json_add_string(&json, labels[i].key);
-        buf_add_char(&json, ':');
-        json_add_string(&json, labels[i].value);
-    }
-    buf_add_char(&json, '}');
-    pg_add_text(p, buf_span(&json));
-    p->v[p->n - 1].buf.failed |= json.failed;
-    buf_done(&json);
-}
-
-static void add_ids(struct pg_params *p, const int64_t *ids, size_t n)
-{
-    struct pg_param *a = pg_add_array(p, PG_INT8);
-
-    for (size_t i = 0; i < n; i++)
-        pg_put_int8(a, ids[i]);
-}
-
-/* The filter's, or those of the scope and, for the server's own jobs, the caller itself. */
-static void add_owners(struct pg_params *p, const struct job_filter *f)
-{
-    struct pg_param *a = pg_add_array(p, PG_TEXT);
-
-    if (f->owner.len) {
-        pg_put_text(a, f->owner);
-        return;
-    }
-    for (size_t i = 0; i < f->scope.n_owners; i++)
-        pg_put_text(a, f->scope.owners[i]);
-    if (f->scope.own.len)
-        pg_put_text(a, f->scope.own);
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Above what was started or ended before a time no job was dispatched; ids know milliseconds. */
-static int64_t id_bound(int64_t before_us, int64_t more_us)
-{
-    return before_us ? id_floor(before_us + more_us) : INT64_MAX;
-}
-
-/* The ids from *ret_lo to below *ret_hi. */
-static void id_range(const struct store_list *cmd, const struct job_filter *f, int64_t *ret_lo, int64_t *ret_hi)
-{
-    *ret_lo = f->create_from_us ? id_floor(f->create_from_us) : 0;
-    *ret_hi = least(id_bound(f->create_before_us, 0),
-                    least(id_bound(f->start_before_us, 1000), id_bound(f->end_before_us, 1000)));
-    if (cmd->before_id > 0 && cmd->oldest_first)
-        *ret_lo = cmd->before_id >= *ret_lo ? cmd->before_id + 1 : *ret_lo;
-    else if (cmd->before_id > 0)
-        *ret_hi = least(*ret_hi, cmd->before_id);
-}
-
-static struct pg_result *read_ids(struct reader *r, const struct store_list *cmd, const struct job_filter *f,
-                                  const struct lane_set *lanes, int32_t limit, struct err *ret_err)
-{
-    struct pg_params *p = &r->params;
-    enum sql_id id = statement_for(f, lanes->restricts);
-    int64_t lo, hi;
-
-    id_range(cmd, f, &lo, &hi);
-    pg_params_clear(p);
-    pg_add_int8(p, hi);
-    pg_add_int8(p, lo);
-    pg_add_int4(p, limit + 1);
-    pg_add_int4(p, (f->status_mask & ANY_STATUS) == ANY_STATUS ? 0 : (int32_t)f->status_mask);
-    if (lanes->restricts)
-        add_lanes(p, lanes, LANES_OPEN | LANES_RESERVED);
-    else
-        pg_add_null(p);
-    pg_add_text_or_null(p, f->owner);
-    pg_add_text_or_null(p, f->source_type);
-    pg_add_text_or_null(p, f->source_id);
-    pg_add_text_or_null(p, f->batch);
-    add_labels(p, f->labels, f->n_labels);
-    if (f->scope.bounded)
-        add_lanes(p, lanes, LANES_RESERVED);
-    else
-        pg_add_null(p);
-    pg_add_text_or_null(p, f->scope.own);
-    add_patterns(p, f->scope.owners, f->scope.bounded ? f->scope.n_owners : 0);
-    if (id == SQL_LIST_BY_IDS)
-        add_ids(p, f->ids, f->n_ids);
-    else if (id == SQL_LIST_BY_OWNER)
-        add_owners(p, f);
-    else if (id == SQL_LIST_BY_ERROR)
-        add_texts(p, f->error_types, f->n_error_types);
-    return cmd->oldest_first ? read_ascending(r, id, ret_err) : read_rows(r, id, ret_err);
-}
+/* With the part that is under way then some 10 ms. */
+enum { LIST_US = 6000 };
 
 static int newest_first(const void *pa, const void *pb)
 {
@@ -156,7 +21,7 @@ static int oldest_first(const void *pa, const void *pb)
     return newest_first(pb, pa);
 }
 
-/* A page of ids: those to read, and where the next one begins. */
+/* The ids of a page. */
 struct id_page {
     int64_t *ids;
     int n;
@@ -197,58 +62,70 @@ static void add_sifting(struct pg_params *p, const struct job_filter *f)
     }
 }
 
-/* Of the ids that an index gave those whose jobs fit the rest of the filter, as many as a page takes. */
-static int sift(struct reader *r, struct store_list *cmd, const struct pg_result *found, struct id_page *page,
-                struct err *ret_err)
+/* Of a part's ids those whose jobs fit the rest of the filter. */
+static int sift(struct reader *r, const struct store_list *cmd, struct list_part *part, struct err *ret_err)
 {
-    int n_looked = pg_rows(found) < SIFT_MAX ? pg_rows(found) : SIFT_MAX, at = 0;
     struct pg_result *fits;
     struct pg_param *a;
 
     pg_params_clear(&r->params);
     a = pg_add_array(&r->params, PG_INT8);
-    for (int i = 0; i < n_looked; i++)
-        pg_put_int8(a, pg_int(found, i, 0));
+    for (int i = 0; i < part->n; i++)
+        pg_put_int8(a, part->ids[i]);
     add_sifting(&r->params, &cmd->filter);
     fits = read_rows(r, SQL_LIST_SIFT, ret_err);
     if (!fits)
         return -(int)ret_err->code;
-    for (; at < pg_rows(fits) && page->n < cmd->limit; at++)
-        page->ids[page->n++] = pg_int(fits, at, 0);
-    if (at < pg_rows(fits)) {
-        cmd->more = true;
-        cmd->next_before_id = page->ids[page->n - 1];
-    } else if (pg_rows(found) > n_looked) {
-        cmd->more = true;
-        cmd->next_before_id = pg_int(found, n_looked - 1, 0);
-    }
+    for (part->n = 0; part->n < pg_rows(fits); part->n++)
+        part->ids[part->n] = pg_int(fits, part->n, 0);
     pg_free(fits);
+    return 0;
+}
+
+/* As many of a part's ids as the page takes. True: the list goes on behind the part. */
+static bool fill_page(struct store_list *cmd, const struct list_part *part, struct id_page *page)
+{
+    int at = 0;
+
+    for (; at < part->n && page->n < cmd->limit; at++)
+        page->ids[page->n++] = part->ids[at];
+    cmd->more = at < part->n || !part->whole;
+    cmd->next_before_id = at < part->n ? page->ids[page->n - 1] : cmd->more ? part->edge : 0;
+    return cmd->more && page->n < cmd->limit;
+}
+
+static int read_parts(struct reader *r, struct store_list *cmd, const struct job_filter *f,
+                      const struct lane_set *lanes, struct list_part *part, struct id_page *page, struct err *ret_err)
+{
+    bool sifts = job_filter_needs_sifting(f) || (f->n_error_types && !list_finds_errors(f));
+    int64_t until_us = clock_mono_us() + LIST_US, start_us, now_us;
+    struct list_walk walk;
+    int rc;
+
+    list_walk_init(&walk, cmd, f, sifts);
+    do {
+        start_us = clock_mono_us();
+        rc = list_read_part(r, &walk, f, lanes, cmd->limit - page->n, part, ret_err);
+        if (rc == 0 && sifts && part->n)
+            rc = sift(r, cmd, part, ret_err);
+        if (rc < 0 || !fill_page(cmd, part, page))
+            return rc;
+        list_walk_go(&walk, part->edge);
+        now_us = clock_mono_us();
+        list_walk_pace(&walk, now_us - start_us, until_us - now_us);
+    } while (now_us < until_us || f->n_ids); /* ids are few */
     return 0;
 }
 
 static int read_page(struct reader *r, struct store_list *cmd, const struct job_filter *f, const struct lane_set *lanes,
                      struct id_page *page, struct err *ret_err)
 {
-    bool sifts =
-        job_filter_needs_sifting(f) || (f->n_error_types && statement_for(f, lanes->restricts) != SQL_LIST_BY_ERROR);
-    struct pg_result *found = read_ids(r, cmd, f, lanes, sifts ? SIFT_MAX : cmd->limit, ret_err);
-    int rc = 0;
+    struct list_part *part = arena_alloc(cmd->arena, sizeof *part);
 
-    if (!found)
-        return -(int)ret_err->code;
     page->ids = arena_alloc(cmd->arena, (size_t)cmd->limit * sizeof *page->ids);
-    if (!page->ids) {
-        rc = read_out_of_memory(ret_err);
-    } else if (sifts && pg_rows(found)) {
-        rc = sift(r, cmd, found, page, ret_err);
-    } else if (!sifts) {
-        for (; page->n < pg_rows(found) && page->n < cmd->limit; page->n++)
-            page->ids[page->n] = pg_int(found, page->n, 0);
-        cmd->more = pg_rows(found) > cmd->limit;
-        cmd->next_before_id = cmd->more ? page->ids[page->n - 1] : 0;
-    }
-    pg_free(found);
-    return rc;
+    if (!page->ids || !part)
+        return read_out_of_memory(ret_err);
+    return read_parts(r, cmd, f, lanes, part, page, ret_err);
 }
 
 /* A job may have changed since its id was read: it is looked at once more, and left out if it no longer fits. */

@@ -226,8 +226,10 @@ static void a_long_search_goes_on_page_by_page(void **state)
     crpc_stream_free(stream);
     of_queue(&p, "long");
     with_payload(&p, "needle", "1", NULL);
-    assert_int_equal(expect_ids(&p.filter, 0, 10, &first, 1), 5);
-    assert_true(expect_ids(&p.filter, JOBLOG__V1__JOB_ORDER__JOB_ORDER_OLDEST_FIRST, 10, &first, 1) >= 3);
+    /* In how many calls is a matter of the machine's speed. */
+    assert_in_range(expect_ids(&p.filter, 0, 10, &first, 1), 1, MANY / 100 + 1);
+    assert_in_range(expect_ids(&p.filter, JOBLOG__V1__JOB_ORDER__JOB_ORDER_OLDEST_FIRST, 10, &first, 1), 1,
+                    MANY / 100 + 1);
 }
 
 static void times_of_start_and_end_restrict(void **state)
@@ -362,13 +364,6 @@ static void what_makes_no_sense_is_refused(void **state)
     of_queue(&p, "bad")->filter.end_time_from = &p.from;
     p.from.nanos = -1;
     expect_bad(&p.filter, "filter.end_time_from", "filter.end_time_from");
-    /* Good for a list, not for a watch. */
-    p.from.nanos = 0;
-    expect_bad(&p.filter, NULL, "filter.end_time_from");
-    of_queue(&p, "bad")->filter.start_time_before = &p.before;
-    expect_bad(&p.filter, NULL, "filter.start_time_from");
-    with_payload(of_queue(&p, "bad"), "a", "b", NULL);
-    expect_bad(&p.filter, NULL, "filter.payload");
 }
 
 int main(void)

@@ -115,7 +115,7 @@ static void test_failed_jobs_of_a_name_have_an_index(void **state)
 {
     struct store *s = store_fresh(NULL);
     char *plan = plan_of(SQL_LIST_BY_STATUS,
-                         "9223372036854775807, 0, 51, 16, '{1}', null, null, null, null, null, null, null, null");
+                         "9223372036854775807, 0, 51, 16, '{1}', null, null, null, null, null, null, null, null, 51");
 
     (void)state;
     if (!strstr(plan, "lane_id_status_id_idx") || !strstr(plan, "(lane_id = u.lane_id) AND (status = 4)"))

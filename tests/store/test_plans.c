@@ -26,10 +26,9 @@ static bool is_known(const char *statement, const char *table)
     static const struct {
         const char *statement, *table;
     } known[] = {
-        {"arrival_any", "arrival"}, {"stats_now", "arrival"},      {"queue_list", "arrival"},
-        {"queue_list", "waiting"},  {"list_by_status", "waiting"}, {"list_by_status", "scheduled"},
-        {"lease_lost", "lease"},    {"lease_orphans", "lease"},    {"session_expired", "lease"},
-        {"session_purge", "lease"}, {"worker_list", "lease"},
+        {"arrival_any", "arrival"},   {"stats_now", "arrival"},   {"queue_list", "arrival"},
+        {"queue_list", "waiting"},    {"lease_lost", "lease"},    {"lease_orphans", "lease"},
+        {"session_expired", "lease"}, {"session_purge", "lease"}, {"worker_list", "lease"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(statement, known[i].statement) == 0 && strcmp(table, known[i].table) == 0)

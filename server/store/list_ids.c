@@ -1,0 +1,353 @@
+/* See list_ids.h. A reader's thread. */
+#include "store/list_ids.h"
+
+#include <limits.h>
+
+enum { LOOKS_MIN = 100, LOOKS_FIRST = 200, LOOKS_MAX = 2000, SIFT_FIRST = 100, SIFT_MAX = 500, LANE_LOOKS_MIN = 10 };
+enum {
+    FINISHED_WELL = 1u << JOB_COMPLETED,
+    FINISHED = FINISHED_WELL | 1u << JOB_FAILED | 1u << JOB_CANCELLED,
+    ANY_STATUS = 0x3e
+};
+
+/* The parts of a filter that statements know. */
+enum part {
+    PART_STATUS = 1,
+    PART_LANES = 2,
+    PART_OWNER = 4,
+    PART_SOURCE = 8,
+    PART_BATCH = 16,
+    PART_LABELS = 32,
+    PART_SCOPE = 64,
+    PART_ERROR = 128
+};
+
+/* Owners whose jobs alone can be meant, in the filter's stead: of a scope that names them without a '*'. */
+static bool owners_are_known(const struct job_filter *f)
+{
+    const struct job_scope *s = &f->scope;
+
+    for (size_t i = 0; s->bounded && i < s->n_owners; i++) {
+        if (s->owners[i].len == 0 || !pattern_is_literal(s->owners[i]))
+            return false;
+    }
+    return f->owner.len || (s->bounded && s->n_owners);
+}
+
+static bool has_statuses(const struct job_filter *f)
+{
+    return f->status_mask && (f->status_mask & ANY_STATUS) != ANY_STATUS;
+}
+
+/* Completed jobs have no index by lane: those of a busy lane are among the newest of all, whatever waits in it; those
+ * of another are found by the lane. Likewise labels: what hardly any job has is left to their index. */
+static bool by_status(const struct list_walk *w, const struct job_filter *f, bool lanes)
+{
+    if (!has_statuses(f))
+        return false;
+    if (w->n_parts > 0 && lanes && f->status_mask & FINISHED_WELL)
+        return false;
+    return !f->n_labels || !(f->status_mask & FINISHED) || w->n_parts == 0 || w->n_found * 100 >= w->n_looked;
+}
+
+/* By how few jobs each is likely to leave. */
+static enum sql_id statement_for(const struct list_walk *w, const struct job_filter *f, bool lanes)
+{
+    if (f->n_ids)
+        return SQL_LIST_BY_IDS;
+    if (f->batch.len)
+        return SQL_LIST_BY_BATCH;
+    if (f->source_type.len && f->source_id.len)
+        return SQL_LIST_BY_SOURCE_ID;
+    if (f->n_error_types)
+        return SQL_LIST_BY_ERROR;
+    if (f->status_mask == 1u << JOB_RUNNING)
+        return SQL_LIST_BY_STATUS;
+    if (owners_are_known(f))
+        return SQL_LIST_BY_OWNER;
+    if (by_status(w, f, lanes))
+        return SQL_LIST_BY_STATUS;
+    if (f->n_labels)
+        return SQL_LIST_BY_LABELS;
+    return lanes ? SQL_LIST_BY_LANE : SQL_LIST_ALL;
+}
+
+/* What the statement finds by its index, and how to find the id behind the first of these jobs (SQL_COUNT: it looks at
+ * few jobs anyway). */
+static unsigned known_to(enum sql_id id, enum sql_id *ret_bound)
+{
+    *ret_bound = SQL_COUNT;
+    switch (id) {
+    case SQL_LIST_ALL:
+        *ret_bound = SQL_LIST_BOUND_ALL;
+        return 0;
+    case SQL_LIST_BY_LANE:
+        *ret_bound = SQL_LIST_BOUND_LANE;
+        return PART_LANES;
+    case SQL_LIST_BY_OWNER:
+        *ret_bound = SQL_LIST_BOUND_OWNER;
+        return PART_OWNER;
+    case SQL_LIST_BY_ERROR:
+        *ret_bound = SQL_LIST_BOUND_ERROR;
+        return PART_ERROR;
+    case SQL_LIST_BY_BATCH:
+        *ret_bound = SQL_LIST_BOUND_BATCH;
+        return PART_BATCH;
+    case SQL_LIST_BY_SOURCE_ID:
+        *ret_bound = SQL_LIST_BOUND_SOURCE;
+        return PART_SOURCE;
+    default:
+        return 0;
+    }
+}
+
+static unsigned parts_of(const struct job_filter *f, const struct lane_set *lanes)
+{
+    return (has_statuses(f) ? PART_STATUS : 0u) | (lanes->restricts ? PART_LANES : 0u) |
+           (f->owner.len ? PART_OWNER : 0u) | (f->source_type.len || f->source_id.len ? PART_SOURCE : 0u) |
+           (f->batch.len ? PART_BATCH : 0u) | (f->n_labels ? PART_LABELS : 0u) | (f->scope.bounded ? PART_SCOPE : 0u);
+}
+
+static void add_labels(struct pg_params *p, const struct label *labels, size_t n)
+{
+    struct buf json = BUF_INIT;
+
+    if (n == 0) {
+        pg_add_null(p);
+        return;
+    }
+    buf_add_char(&json, 1); /* version of jsonb's binary format */
+    for (size_t i = 0; i < n; i++) {
+        buf_add_char(&json, i ? ',' : '{');
+        json_add_string(&json, labels[i].key);
+        buf_add_char(&json, ':');
+        json_add_string(&json, labels[i].value);
+    }
+    buf_add_char(&json, '}');
+    pg_add_text(p, buf_span(&json));
+    p->v[p->n - 1].buf.failed |= json.failed;
+    buf_done(&json);
+}
+
+static void add_ids(struct pg_params *p, const int64_t *ids, size_t n)
+{
+    struct pg_param *a = pg_add_array(p, PG_INT8);
+
+    for (size_t i = 0; i < n; i++)
+        pg_put_int8(a, ids[i]);
+}
+
+/* The filter's, or those of the scope and, for the server's own jobs, the caller itself. */
+static void add_owners(struct pg_params *p, const struct job_filter *f)
+{
+    struct pg_param *a = pg_add_array(p, PG_TEXT);
+
+    if (f->owner.len) {
+        pg_put_text(a, f->owner);
+        return;
+    }
+    for (size_t i = 0; i < f->scope.n_owners; i++)
+        pg_put_text(a, f->scope.owners[i]);
+    if (f->scope.own.len)
+        pg_put_text(a, f->scope.own);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Above what was started or ended before a time no job was dispatched; ids know milliseconds. */
+static int64_t id_bound(int64_t before_us, int64_t more_us)
+{
+    return before_us ? id_floor(before_us + more_us) : INT64_MAX;
+}
+
+void list_walk_init(struct list_walk *w, const struct store_list *cmd, const struct job_filter *f, bool sifts)
+{
+    *w = (struct list_walk){
+        .sifts = sifts, .oldest_first = cmd->oldest_first, .looks = sifts ? SIFT_FIRST : LOOKS_FIRST};
+    w->lo = f->create_from_us ? id_floor(f->create_from_us) : 0;
+    w->hi = least(id_bound(f->create_before_us, 0),
+                  least(id_bound(f->start_before_us, 1000), id_bound(f->end_before_us, 1000)));
+    if (cmd->before_id > 0)
+        list_walk_go(w, cmd->before_id);
+}
+
+void list_walk_go(struct list_walk *w, int64_t edge)
+{
+    if (w->oldest_first)
+        w->lo = edge >= w->lo ? edge + 1 : w->lo;
+    else
+        w->hi = least(w->hi, edge);
+}
+
+void list_walk_pace(struct list_walk *w, int64_t took_us, int64_t left_us)
+{
+    int64_t max = w->sifts ? SIFT_MAX : LOOKS_MAX, looks = took_us > 0 ? w->looks * left_us / took_us : max;
+
+    w->looks = (int32_t)(looks < LOOKS_MIN ? LOOKS_MIN : least(looks, max));
+}
+
+static void add_bound_key(struct pg_params *p, enum sql_id bound, const struct job_filter *f,
+                          const struct lane_set *lanes)
+{
+    switch (bound) {
+    case SQL_LIST_BOUND_LANE:
+        add_lanes(p, lanes, LANES_OPEN | LANES_RESERVED);
+        break;
+    case SQL_LIST_BOUND_OWNER:
+        add_owners(p, f);
+        break;
+    case SQL_LIST_BOUND_ERROR:
+        add_texts(p, f->error_types, f->n_error_types);
+        break;
+    case SQL_LIST_BOUND_BATCH:
+        pg_add_text(p, f->batch);
+        break;
+    case SQL_LIST_BOUND_SOURCE:
+        pg_add_text(p, f->source_type);
+        pg_add_text(p, f->source_id);
+        break;
+    default:
+        break;
+    }
+}
+
+static struct pg_result *run(struct reader *r, const struct list_walk *w, enum sql_id id, struct err *ret_err)
+{
+    return w->oldest_first ? read_ascending(r, id, ret_err) : read_rows(r, id, ret_err);
+}
+
+static int32_t looks_each(const struct list_walk *w, enum sql_id bound, const struct lane_set *lanes)
+{
+    int n = bound == SQL_LIST_BOUND_LANE && lanes->rows ? pg_rows(lanes->rows) : 1;
+    int32_t looks = n > 1 ? w->looks / n : w->looks;
+
+    return looks < LANE_LOOKS_MIN ? LANE_LOOKS_MIN : looks;
+}
+
+/* Narrows the range to the jobs that are looked at. 0 or -code. */
+static int read_bound(struct reader *r, const struct list_walk *w, enum sql_id bound, const struct job_filter *f,
+                      const struct lane_set *lanes, struct list_part *part, struct err *ret_err)
+{
+    struct pg_result *rows;
+
+    pg_params_clear(&r->params);
+    pg_add_int8(&r->params, part->hi);
+    pg_add_int8(&r->params, part->lo);
+    pg_add_int4(&r->params, looks_each(w, bound, lanes));
+    add_bound_key(&r->params, bound, f, lanes);
+    rows = run(r, w, bound, ret_err);
+    if (!rows)
+        return -(int)ret_err->code;
+    if (pg_rows(rows) > 0) {
+        part->whole = false;
+        if (w->oldest_first)
+            part->edge = (part->hi = pg_int(rows, 0, 0)) - 1;
+        else
+            part->edge = part->lo = pg_int(rows, 0, 0) + 1;
+    }
+    pg_free(rows);
+    return 0;
+}
+
+static void add_filter(struct pg_params *p, const struct list_part *part, const struct job_filter *f,
+                       const struct lane_set *lanes, int32_t limit)
+{
+    pg_params_clear(p);
+    pg_add_int8(p, part->hi);
+    pg_add_int8(p, part->lo);
+    pg_add_int4(p, limit);
+    pg_add_int4(p, has_statuses(f) ? (int32_t)f->status_mask : 0);
+    if (lanes->restricts)
+        add_lanes(p, lanes, LANES_OPEN | LANES_RESERVED);
+    else
+        pg_add_null(p);
+    pg_add_text_or_null(p, f->owner);
+    pg_add_text_or_null(p, f->source_type);
+    pg_add_text_or_null(p, f->source_id);
+    pg_add_text_or_null(p, f->batch);
+    add_labels(p, f->labels, f->n_labels);
+    if (f->scope.bounded)
+        add_lanes(p, lanes, LANES_RESERVED);
+    else
+        pg_add_null(p);
+    pg_add_text_or_null(p, f->scope.own);
+    add_patterns(p, f->scope.owners, f->scope.bounded ? f->scope.n_owners : 0);
+}
+
+/* Of each place. Where every job that is found fits, no more than the page takes. */
+static int32_t status_looks(const struct list_walk *w, const struct job_filter *f, const struct lane_set *lanes,
+                            int32_t limit)
+{
+    bool all_fit = (parts_of(f, lanes) & ~PART_STATUS) == 0 && !(f->status_mask & FINISHED_WELL);
+
+    return all_fit ? limit : w->looks > 2 * limit ? w->looks : 2 * limit;
+}
+
+/* Takes over the ids, up to the first that is the last of its place; more than `want` are cut off. */
+static void take_ids(struct list_part *part, const struct pg_result *rows, enum sql_id id, int want)
+{
+    bool last = false;
+
+    for (int i = 0; i < pg_rows(rows) && !last; i++) {
+        if (part->n == want) {
+            part->whole = false;
+            part->edge = part->ids[want - 1];
+            return;
+        }
+        last = id == SQL_LIST_BY_STATUS && pg_int(rows, i, 1);
+        if (id != SQL_LIST_BY_STATUS || pg_int(rows, i, 2))
+            part->ids[part->n++] = pg_int(rows, i, 0);
+        if (last) {
+            part->whole = false;
+            part->edge = pg_int(rows, i, 0);
+        }
+    }
+}
+
+int list_read_part(struct reader *r, struct list_walk *w, const struct job_filter *f, const struct lane_set *lanes,
+                   int want, struct list_part *part, struct err *ret_err)
+{
+    enum sql_id bound, id = statement_for(w, f, lanes->restricts);
+    unsigned known = known_to(id, &bound);
+    struct pg_result *rows;
+    int rc = 0;
+
+    if (w->sifts)
+        want = w->looks;
+    part->lo = w->lo;
+    part->hi = w->hi;
+    part->n = 0;
+    part->whole = true;
+    if (bound != SQL_COUNT && parts_of(f, lanes) & ~known)
+        rc = read_bound(r, w, bound, f, lanes, part, ret_err);
+    if (rc < 0)
+        return rc;
+    add_filter(&r->params, part, f, lanes, want + 1);
+    if (id == SQL_LIST_BY_IDS)
+        add_ids(&r->params, f->ids, f->n_ids);
+    else if (id == SQL_LIST_BY_OWNER)
+        add_owners(&r->params, f);
+    else if (id == SQL_LIST_BY_ERROR)
+        add_texts(&r->params, f->error_types, f->n_error_types);
+    else if (id == SQL_LIST_BY_STATUS)
+        pg_add_int4(&r->params, status_looks(w, f, lanes, want + 1));
+    rows = run(r, w, id, ret_err);
+    if (!rows)
+        return -(int)ret_err->code;
+    take_ids(part, rows, id, want);
+    pg_free(rows);
+    w->n_parts++;
+    w->n_looked += w->looks;
+    w->n_found += part->n;
+    return 0;
+}
+
+bool list_finds_errors(const struct job_filter *f)
+{
+    struct list_walk w = {.n_parts = 0};
+
+    return statement_for(&w, f, false) == SQL_LIST_BY_ERROR;
+}
