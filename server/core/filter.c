@@ -51,6 +51,9 @@ bool job_filter_matches_now(const struct job_filter *f, const struct job *job)
 {
     if (f->status_mask && !(f->status_mask & 1u << job->status))
         return false;
+    if (!in_range(job->start_us, f->start_from_us, f->start_before_us) ||
+        !in_range(job->end_us, f->end_from_us, f->end_before_us))
+        return false;
     return any_span(f->error_types, f->n_error_types, job->error.type) && contains(job->error.message, f->error_text);
 }
 
@@ -63,8 +66,7 @@ bool job_filter_is_empty(const struct job_filter *f)
 
 bool job_filter_matches(const struct job_filter *f, const struct job *job)
 {
-    if (!job_filter_matches_now(f, job) || !in_range(job->start_us, f->start_from_us, f->start_before_us) ||
-        !in_range(job->end_us, f->end_from_us, f->end_before_us))
+    if (!job_filter_matches_now(f, job))
         return false;
     if (!any_id(f->ids, f->n_ids, job->id) || !any_span(f->names, f->n_names, job->name) ||
         !any_span(f->queues, f->n_queues, job->queue))

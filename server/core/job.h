@@ -210,12 +210,13 @@ struct job_filter {
 /* Does it mean every job, but for the scope? */
 bool job_filter_is_empty(const struct job_filter *filter);
 bool job_filter_matches(const struct job_filter *filter, const struct job *job);
-/* The parts that a job may cease to fit: status and last error. */
+/* The parts that a job may cease to fit: status, last error, last start and end. Its payload is looked at elsewhere. */
 bool job_filter_matches_now(const struct job_filter *filter, const struct job *job);
 /* Does it have such parts? */
 static inline bool job_filter_is_fickle(const struct job_filter *filter)
 {
-    return filter->status_mask || filter->n_error_types || filter->error_text.len;
+    return filter->status_mask || filter->n_error_types || filter->error_text.len || filter->start_from_us ||
+           filter->start_before_us || filter->end_from_us || filter->end_before_us;
 }
 /* Has it parts that no index knows (but for error_types)? */
 static inline bool job_filter_needs_sifting(const struct job_filter *filter)
@@ -229,6 +230,7 @@ static inline void job_filter_forget_now(struct job_filter *filter)
     filter->status_mask = 0;
     filter->n_error_types = 0;
     filter->error_text = (struct span){NULL, 0};
+    filter->start_from_us = filter->start_before_us = filter->end_from_us = filter->end_before_us = 0;
 }
 /* Deep copy into an arena. False: out of memory. */
 bool job_filter_copy(struct arena *arena, const struct job_filter *from, struct job_filter *ret_filter);

@@ -7,6 +7,7 @@
  *   changed, change    send each job that has changed                             --> mark
  *   mark     send snapshot_end                         --sent--> next
  *   next     send what the hub has                     --sent--> next
+ *            with payloads in the filter: ask about them first --store--> looked --> next (or change)
  *            nothing there: wait                     --signal--> next
  *            nothing there, and it is time: send idle, with a resume point --sent--> next
  *
@@ -23,6 +24,7 @@
 #include "rpc/handlers.h"
 #include "rpc/seen.h"
 #include "rpc/service.h"
+#include "rpc/watch_payload.h"
 
 enum {
     SNAPSHOT_PAGE = 200,   /* jobs a query: about 100 KB of memory */
@@ -38,6 +40,7 @@ struct reading {
     struct store_list list;
     struct store_changes changes;
     size_t row;
+    size_t asked; /* the payloads of the changes before this one have been asked about */
 };
 
 struct watch_jobs {
@@ -47,10 +50,11 @@ struct watch_jobs {
     struct hub_watch *watch;
     struct job_filter filter;
     bool until_final, snapshot_ended;
-    struct span resume_point; /* of the request; empty: none */
-    struct buf first_point;   /* taken before the store was read */
-    int64_t mark_ms;          /* monotonic: when the next resume point is due */
-    struct reading *reading;  /* until the snapshot's end */
+    struct span resume_point;  /* of the request; empty: none */
+    struct buf first_point;    /* taken before the store was read */
+    int64_t mark_ms;           /* monotonic: when the next resume point is due */
+    struct reading *reading;   /* until the snapshot's end */
+    struct payload_look *look; /* of a filter with payloads only */
     struct seen seen;
 };
 
@@ -60,6 +64,7 @@ static enum crpc_next watch_jobs_loaded(struct crpc_call *call);
 static enum crpc_next watch_jobs_row(struct crpc_call *call);
 static enum crpc_next watch_jobs_changed(struct crpc_call *call);
 static enum crpc_next watch_jobs_change(struct crpc_call *call);
+static enum crpc_next watch_jobs_looked(struct crpc_call *call);
 static enum crpc_next watch_jobs_next(struct crpc_call *call);
 
 static const struct crpc_step START = {"start", watch_jobs_start};
@@ -68,6 +73,7 @@ static const struct crpc_step LOADED = {"loaded", watch_jobs_loaded};
 static const struct crpc_step ROW = {"row", watch_jobs_row};
 static const struct crpc_step CHANGED = {"changed", watch_jobs_changed};
 static const struct crpc_step CHANGE = {"change", watch_jobs_change};
+static const struct crpc_step LOOKED = {"looked", watch_jobs_looked};
 static const struct crpc_step NEXT = {"next", watch_jobs_next};
 
 static int watch_jobs_check(struct crpc_call *call, struct watch_jobs *w, struct err *ret_err)
@@ -76,19 +82,6 @@ static int watch_jobs_check(struct crpc_call *call, struct watch_jobs *w, struct
     int rc = check_filter(request->filter, crpc_call_arena(call), &w->filter, ret_err);
     if (rc != 0)
         return rc;
-    if (w->filter.create_from_us != 0)
-        return err_field(ret_err, "filter.create_time_from",
-                         "filter.create_time_from must be absent: a watch looks forward");
-    if (w->filter.create_before_us != 0)
-        return err_field(ret_err, "filter.create_time_before",
-                         "filter.create_time_before must be absent: a watch looks forward");
-    if (w->filter.n_payload != 0)
-        return err_field(ret_err, "filter.payload", "filter.payload must be empty: a watch does not read payloads");
-    if (w->filter.start_from_us || w->filter.start_before_us || w->filter.end_from_us || w->filter.end_before_us)
-        return err_field(ret_err,
-                         w->filter.start_from_us || w->filter.start_before_us ? "filter.start_time_from"
-                                                                              : "filter.end_time_from",
-                         "filter must have no times of start or end: a watch looks forward");
     if (request->until_final && w->filter.n_ids == 0 && w->filter.batch.len == 0)
         return err_field(ret_err, "until_final", "until_final needs ids or a batch in the filter");
     w->resume_point = span_str(request->resume_point);
@@ -116,7 +109,9 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
     if (hub_watch(service->hub, &filter, &w->wake.tag, &w->watch, &err) != 0)
         return crpc_finish(call, &err);
     struct reading *r = w->reading = mem_zalloc(sizeof *w->reading);
-    if (!r)
+    if (w->filter.n_payload)
+        w->look = payload_look_new(&w->filter, w->until_final);
+    if (!r || (w->filter.n_payload && !w->look))
         return service_no_memory(call);
     arena_init(&r->page, NULL, 0, 0);
     r->list = (struct store_list){
@@ -126,8 +121,8 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
         r->list.filter.status_mask = asked ? asked & STATUSES_OPEN : STATUSES_OPEN;
         /* Only final statuses were asked for: nothing that is not final matches. Who resumes has seen what matches, and
          * needs it only to be told when it ceases to. */
-        r->list.more =
-            r->list.filter.status_mask != 0 && (job_filter_is_fickle(&w->filter) || w->resume_point.len == 0);
+        r->list.more = r->list.filter.status_mask != 0 &&
+                       (job_filter_is_fickle(&w->filter) || w->look || w->resume_point.len == 0);
     }
     return crpc_goto(call, &PAGE);
 }
@@ -211,27 +206,59 @@ static enum crpc_next watch_jobs_changed(struct crpc_call *call)
     return crpc_goto(call, &CHANGE);
 }
 
+/* The next changes that the filter means, statuses and payloads apart; asks about the payloads. */
+static enum crpc_next watch_jobs_ask_changes(struct crpc_call *call, const struct job_filter *filter)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    struct reading *r = w->reading;
+    for (; r->asked < r->changes.n_jobs && w->look->n_ids < PAYLOAD_LOOK_MAX; r->asked++)
+        if (job_filter_matches(filter, &r->changes.jobs[r->asked]))
+            payload_look_add(w->look, r->changes.jobs[r->asked].id);
+    if (w->look->n_ids == 0)
+        return crpc_goto(call, &CHANGE);
+    return service_submit(call, payload_look_ask(w->look), &w->stored, &LOOKED);
+}
+
+static bool watch_jobs_shows(const struct watch_jobs *w, const struct job_filter *filter, const struct job *job)
+{
+    return job_filter_matches(filter, job) && (!w->look || payload_look_fits(w->look, job->id));
+}
+
 /* What matches now, and what may have matched when the former watch was cut: statuses apart. */
 static enum crpc_next watch_jobs_change(struct crpc_call *call)
 {
     struct watch_jobs *w = crpc_call_state(call);
+    struct reading *r = w->reading;
     Joblog__V1__WatchJobsResponse response = JOBLOG__V1__WATCH_JOBS_RESPONSE__INIT;
     struct job_filter filter = w->filter;
+    size_t end = w->look ? r->asked : r->changes.n_jobs;
     job_filter_forget_now(&filter);
     if (crpc_call_cancelled(call))
         return crpc_finish(call, NULL);
-    while (w->reading->row < w->reading->changes.n_jobs &&
-           !job_filter_matches(&filter, &w->reading->changes.jobs[w->reading->row]))
-        w->reading->row++;
-    if (w->reading->row == w->reading->changes.n_jobs)
+    while (r->row < end && !watch_jobs_shows(w, &filter, &r->changes.jobs[r->row]))
+        r->row++;
+    if (r->row == r->changes.n_jobs)
         return watch_jobs_mark(call);
-    const struct job *job = &w->reading->changes.jobs[w->reading->row++];
-    hub_shown(service_of(call)->hub, w->watch, job->id, job_filter_matches(&w->filter, job));
+    if (r->row == end)
+        return watch_jobs_ask_changes(call, &filter);
+    const struct job *job = &r->changes.jobs[r->row++];
+    bool matches = job_filter_matches(&w->filter, job);
+    hub_shown(service_of(call)->hub, w->watch, job->id, matches);
+    if (w->look && matches)
+        payload_look_sent(w->look, job);
     response.event_case = JOBLOG__V1__WATCH_JOBS_RESPONSE__EVENT_JOB;
-    response.job = convert_job(&w->reading->page, job, VIEW_BASIC, clock_wall_us());
+    response.job = convert_job(&r->page, job, VIEW_BASIC, clock_wall_us());
     if (!response.job || !seen_put(&w->seen, job->id, job->revision, job_status_is_final(job->status)))
         return service_no_memory(call);
     return joblog_v1_job_log_service_watch_jobs_send(call, &response, &CHANGE);
+}
+
+static enum crpc_next watch_jobs_looked(struct crpc_call *call)
+{
+    struct watch_jobs *w = crpc_call_state(call);
+    if (w->look->list.cmd.err.code != ERR_OK)
+        return crpc_finish(call, &w->look->list.cmd.err);
+    return crpc_goto(call, w->reading ? &CHANGE : &NEXT);
 }
 
 static enum crpc_next watch_jobs_loaded(struct crpc_call *call)
@@ -261,6 +288,8 @@ static enum crpc_next watch_jobs_row(struct crpc_call *call)
     }
     const struct job *job = &w->reading->list.jobs[w->reading->row++];
     hub_shown(service_of(call)->hub, w->watch, job->id, true);
+    if (w->look)
+        payload_look_sent(w->look, job);
     if (w->resume_point.len > 0) {
         if (w->until_final && !seen_put(&w->seen, job->id, 0, job_status_is_final(job->status)))
             return service_no_memory(call);
@@ -307,27 +336,39 @@ static enum crpc_next watch_jobs_send(struct crpc_call *call, struct job_snapsho
     return next;
 }
 
-/* The next change, or NULL when there is none: then *point is filled if it is time for a mark. */
-static struct job_snapshot *watch_jobs_take(struct crpc_call *call, struct buf *point, bool *ret_cut)
+/* The next change, or NULL when there is none: then *point is filled if it is time for a mark. *ret_ask: the hub had
+ * some whose payloads must be asked about first. */
+static struct job_snapshot *watch_jobs_take(struct crpc_call *call, struct buf *point, bool *ret_cut, bool *ret_ask)
 {
     struct watch_jobs *w = crpc_call_state(call);
+    struct hub *hub = service_of(call)->hub;
+    struct job_snapshot *snapshot = w->look ? payload_look_next(w->look) : NULL;
+    if (snapshot)
+        return snapshot;
     /* Taken before the hub is asked: what it tells of has gone to the hub already. */
     if (clock_mono_ms() >= w->mark_ms)
         store_point(service_of(call)->store, point);
-    return hub_next(service_of(call)->hub, w->watch, ret_cut);
+    snapshot = hub_next(hub, w->watch, ret_cut);
+    if (!w->look || !snapshot)
+        return snapshot;
+    payload_look_take(w->look, hub, w->watch, snapshot);
+    *ret_ask = true;
+    return NULL;
 }
 
 static enum crpc_next watch_jobs_next(struct crpc_call *call)
 {
     struct watch_jobs *w = crpc_call_state(call);
     struct err err = ERR_NONE;
-    bool cut = false, ended = false;
+    bool cut = false, ended = false, asks = false;
     enum crpc_next next = watch_jobs_end(call, &ended);
     if (ended)
         return next;
     struct buf point = BUF_INIT;
-    struct job_snapshot *snapshot = watch_jobs_take(call, &point, &cut);
-    if (cut) {
+    struct job_snapshot *snapshot = watch_jobs_take(call, &point, &cut, &asks);
+    if (asks) {
+        next = service_submit(call, payload_look_ask(w->look), &w->stored, &LOOKED);
+    } else if (cut) {
         err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
         next = crpc_finish(call, &err);
     } else if (snapshot) {
@@ -351,6 +392,7 @@ static void watch_jobs_done(struct crpc_call *call)
     hub_unwatch(service->hub, w->watch);
     drain_leave(&service->drain, &w->drain);
     reading_end(w);
+    payload_look_free(w->look);
     buf_done(&w->first_point);
     seen_done(&w->seen);
 }
