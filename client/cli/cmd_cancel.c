@@ -18,7 +18,6 @@ static const struct option_row rows[] = {
     {"limit", 0, OPTION_NUMBER, "N", offsetof(struct steer_options, limit), "at most this many of them (all)", 1,
      1000000000},
     FILTER_ROWS(struct steer_options, filter),
-    FILTER_PAST_ROWS(struct steer_options, filter),
     OPTION_END,
 };
 

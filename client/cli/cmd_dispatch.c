@@ -5,6 +5,7 @@
 #include "heap.h"
 #include "json.h"
 #include "payload.h"
+#include "policy.h"
 #include "units.h"
 
 #include <stdlib.h>
@@ -99,11 +100,7 @@ static int finish(struct cli *cli, const struct dispatch_options *options, int64
 static int read_backoff(struct cli *cli, const struct dispatch_options *options, struct joblog_spec *spec,
                         int64_t **ret_delays)
 {
-    static const char *const kinds[] = {"exponential", "linear", "fixed"};
-    for (int i = 0; options->backoff_kind && i < 3; i++)
-        if (strcmp(options->backoff_kind, kinds[i]) == 0)
-            spec->backoff = (enum joblog_backoff)(i + 1);
-    if (options->backoff_kind && !spec->backoff)
+    if (options->backoff_kind && !policy_read_backoff(options->backoff_kind, spec))
         return cli_usage(cli, "--backoff-kind must be exponential, linear or fixed");
     if (options->delays.n == 0)
         return EXIT_OK;
@@ -125,25 +122,13 @@ static int read_backoff(struct cli *cli, const struct dispatch_options *options,
 /* --unique, --unique-for, --on-conflict. EXIT_OK or the code to end with. */
 static int read_unique(struct cli *cli, const struct dispatch_options *options, struct joblog_spec *spec)
 {
-    static const char *const policies[] = {"reject", "use", "replace", "merge"};
-    int64_t period_us;
     spec->unique_key = options->unique;
+    spec->unique_scope = JOBLOG_UNIQUE_NOT_FINAL;
     if (!options->unique && (options->unique_for || options->on_conflict))
         return cli_usage(cli, "--unique-for and --on-conflict need --unique");
-    if (!options->unique_for || strcmp(options->unique_for, "not-final") == 0) {
-        spec->unique_scope = JOBLOG_UNIQUE_NOT_FINAL;
-    } else if (strcmp(options->unique_for, "pending") == 0) {
-        spec->unique_scope = JOBLOG_UNIQUE_PENDING;
-    } else if (units_parse_duration(options->unique_for, &period_us) == 0) {
-        spec->unique_scope = JOBLOG_UNIQUE_PERIOD;
-        spec->unique_period_ms = milliseconds(period_us);
-    } else {
+    if (options->unique_for && !policy_read_unique_for(options->unique_for, spec))
         return cli_usage(cli, "--unique-for must be not-final, pending, or a time such as 10m");
-    }
-    for (int i = 0; options->on_conflict && i < 4; i++)
-        if (strcmp(options->on_conflict, policies[i]) == 0)
-            spec->on_conflict = (enum joblog_on_conflict)(i + 1);
-    if (options->on_conflict && !spec->on_conflict)
+    if (options->on_conflict && !policy_read_on_conflict(options->on_conflict, spec))
         return cli_usage(cli, "--on-conflict must be reject, use, replace or merge");
     return EXIT_OK;
 }

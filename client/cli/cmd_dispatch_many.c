@@ -168,12 +168,13 @@ const struct command command_dispatch_many = {
     .name = "dispatch-many",
     .arguments = "[FILE]",
     .summary = "make a job of each line of JSON",
-    .text = "From standard input, or FILE. A line is an object with the members job_name, queue, priority, payload, "
-            "owner,\n"
-            "batch, labels, source {type, id}, request_id, unique_key, run_time, max_attempts, initial_backoff_ms,\n"
-            "start_timeout_ms, run_timeout_ms, heartbeat_timeout_ms. Prints the ids in the order of the lines. A line "
-            "that is\n"
-            "wrong or refused hurts no other; then the exit code is 5.",
+    .text =
+        "From standard input, or FILE. A line is an object with the members job_name, queue, priority, payload, "
+        "owner,\n"
+        "batch, labels, source {type, id}, request_id, unique_key, unique_for, on_conflict, run_time, max_attempts,\n"
+        "backoff, initial_backoff_ms, max_backoff_ms, multiplier, jitter, delays_ms, start_timeout_ms,\n"
+        "run_timeout_ms, heartbeat_timeout_ms. Prints the ids in the order of the lines. A line that is wrong or\n"
+        "refused hurts no other; then the exit code is 5.",
     .examples = "joblog dispatch-many jobs.jsonl --batch import-2026-01-31\n"
                 "jq -c '.users[] | {payload: {id: .id}}' users.json | joblog dispatch-many --name greet --queue mail",
     .options = rows,

@@ -18,7 +18,6 @@ enum { LIST_DEFAULT = 50, LIST_PAGE = 500 };
 
 static const struct option_row rows[] = {
     FILTER_ROWS(struct list_options, filter),
-    FILTER_PAST_ROWS(struct list_options, filter),
     {"oldest-first", 0, OPTION_FLAG, NULL, offsetof(struct list_options, oldest_first), "the oldest first", 0, 0},
     {"limit", 0, OPTION_NUMBER, "N", offsetof(struct list_options, limit), "at most this many (50)", 1, 1000000000},
     {"all", 'a', OPTION_FLAG, NULL, offsetof(struct list_options, all), "all that there are", 0, 0},

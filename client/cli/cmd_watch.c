@@ -131,7 +131,8 @@ const struct command command_watch = {
     .examples = "joblog watch 7402893457234\n"
                 "joblog watch --batch import-2026-01-31 --until-final\n"
                 "joblog watch --failed --queue mail\n"
-                "joblog watch --queue mail --status running --json",
+                "joblog watch --queue mail --status running --json\n"
+                "joblog watch --payload user.id=42 --ended-since 1h",
     .options = rows,
     .options_size = sizeof(struct watch_options),
     .operands_max = 100,

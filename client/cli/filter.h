@@ -28,9 +28,7 @@ struct filter_options {
     {"error", 'e', OPTION_TEXTS, "TYPE", offsetof(type, member.errors),                                                \
      "only with a last error of this type (again for more)", 0, 0},                                                    \
     {"error-text", 0, OPTION_TEXT, "TEXT", offsetof(type, member.error_text),                                          \
-     "only with this text in the last error's message", 0, 0}
-/* What watches do not take: they look forward, and read no payloads. */
-#define FILTER_PAST_ROWS(type, member)                                                                                 \
+     "only with this text in the last error's message", 0, 0},                                                         \
     {"payload", 0, OPTION_TEXTS, "PATH=VALUE", offsetof(type, member.payload),                                         \
      "only with this in the payload: PATH=VALUE, PATH~TEXT (holds it), PATH (is there); PATH as a.b.0", 0, 0},         \
     {"since", 0, OPTION_DURATION, "TIME", offsetof(type, member.since_us),                                             \

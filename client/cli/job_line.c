@@ -2,6 +2,7 @@
 #include "job_line.h"
 
 #include "heap.h"
+#include "policy.h"
 #include "units.h"
 
 #include <stdio.h>
@@ -62,6 +63,66 @@ static bool read_time(struct reading *r, const json_t *value)
            bad(r, "run_time", "must be a time such as \"2026-01-31T10:00:00Z\"");
 }
 
+static bool read_delays(struct reading *r, const json_t *value)
+{
+    size_t n = json_array_size(value), i;
+    json_t *delay;
+    if (n == 0)
+        return bad(r, "delays_ms", "must be a list of whole numbers");
+    r->line->delays = heap_new(n, sizeof *r->line->delays);
+    json_array_foreach(value, i, delay)
+    {
+        if (!json_is_integer(delay))
+            return bad(r, "delays_ms", "must be a list of whole numbers");
+        r->line->delays[i] = json_integer_value(delay);
+    }
+    r->spec->backoff = JOBLOG_BACKOFF_LIST;
+    r->spec->delays_ms = r->line->delays;
+    r->spec->n_delays = n;
+    return true;
+}
+
+/* Members that are one of a few words. *ret_known: it is such a member. */
+static bool read_word(struct reading *r, const char *key, const json_t *value, bool *ret_known)
+{
+    static const struct {
+        const char *key;
+        bool (*read)(const char *text, struct joblog_spec *spec);
+        const char *what;
+    } words[] = {
+        {"unique_for", policy_read_unique_for, "must be \"not-final\", \"pending\", or a time such as \"10m\""},
+        {"on_conflict", policy_read_on_conflict, "must be \"reject\", \"use\", \"replace\" or \"merge\""},
+        {"backoff", policy_read_backoff, "must be \"exponential\", \"linear\" or \"fixed\""}};
+    *ret_known = false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].key, key) != 0)
+            continue;
+        *ret_known = true;
+        return (json_is_string(value) && words[i].read(json_string_value(value), r->spec)) ||
+               bad(r, key, words[i].what);
+    }
+    return false;
+}
+
+static bool read_real(struct reading *r, const char *key, const json_t *value, double *ret_real)
+{
+    *ret_real = json_number_value(value);
+    return json_is_number(value) || bad(r, key, "must be a number");
+}
+
+/* What belongs together: a list of delays stands for the other parts of a back-off, and nothing is said of a key that
+ * is not there. */
+static bool check_whole(struct reading *r)
+{
+    const struct joblog_spec *s = r->spec;
+    if (!s->unique_key && (s->unique_scope || s->on_conflict))
+        return bad(r, s->unique_scope ? "unique_for" : "on_conflict", "needs \"unique_key\"");
+    if (s->n_delays &&
+        (s->backoff != JOBLOG_BACKOFF_LIST || s->initial_backoff_ms || s->max_backoff_ms || s->backoff_multiplier > 0))
+        return bad(r, "delays_ms", "excludes the other members of a back-off but jitter");
+    return true;
+}
+
 /* Members that are texts or whole numbers. */
 static bool read_simple(struct reading *r, const char *key, const json_t *value)
 {
@@ -78,6 +139,7 @@ static bool read_simple(struct reading *r, const char *key, const json_t *value)
     } numbers[] = {{"priority", &s->priority, NULL},
                    {"max_attempts", &s->max_attempts, NULL},
                    {"initial_backoff_ms", NULL, &s->initial_backoff_ms},
+                   {"max_backoff_ms", NULL, &s->max_backoff_ms},
                    {"start_timeout_ms", NULL, &s->start_timeout_ms},
                    {"run_timeout_ms", NULL, &s->run_timeout_ms},
                    {"heartbeat_timeout_ms", NULL, &s->heartbeat_timeout_ms}};
@@ -110,7 +172,16 @@ static bool read_member(struct reading *r, const char *key, const json_t *value)
         return read_labels(r, value);
     if (strcmp(key, "source") == 0)
         return read_source(r, value);
-    return strcmp(key, "run_time") == 0 ? read_time(r, value) : read_simple(r, key, value);
+    if (strcmp(key, "delays_ms") == 0)
+        return read_delays(r, value);
+    if (strcmp(key, "multiplier") == 0)
+        return read_real(r, key, value, &r->spec->backoff_multiplier);
+    if (strcmp(key, "jitter") == 0)
+        return read_real(r, key, value, &r->spec->backoff_jitter);
+    if (strcmp(key, "run_time") == 0)
+        return read_time(r, value);
+    bool known, good = read_word(r, key, value, &known);
+    return known ? good : read_simple(r, key, value);
 }
 
 bool job_line_read(const char *text, size_t len, const struct job_line_defaults *defaults, struct job_line *ret,
@@ -133,6 +204,7 @@ bool job_line_read(const char *text, size_t len, const struct job_line_defaults 
         {
             good = good && read_member(&r, key, value);
         }
+        good = good && check_whole(&r);
     }
     if (!good)
         job_line_done(ret);
@@ -144,5 +216,6 @@ void job_line_done(struct job_line *line)
     json_decref(line->object);
     free(line->payload);
     free(line->labels);
+    free(line->delays);
     *line = (struct job_line){.object = NULL};
 }

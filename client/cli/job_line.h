@@ -18,6 +18,7 @@ struct job_line {
     json_t *object;
     char *payload;
     struct joblog_label *labels;
+    int64_t *delays;
 };
 
 /* True: fills *ret (job_line_done) and *ret_spec, which borrows from *ret and defaults. False: problem says why. */

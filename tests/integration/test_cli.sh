@@ -406,6 +406,30 @@ complains "line 2:"
 complains 'line 3: "payload" must be an object'
 complains 'line 4: "nonsense" is no member of a job'
 complains 'line 6: "priority" must be a whole number'
+printf '%s\n' '{"unique_key":"u","unique_for":"1h","payload":{"n":1}}' '{"unique_key":"u","on_conflict":"merge","payload":{"m":2}}' \
+    '{"unique_key":"u","on_conflict":"reject"}' '{"max_attempts":4,"backoff":"exponential","initial_backoff_ms":5000,"max_backoff_ms":9000,"multiplier":1.5,"jitter":0.5}' \
+    '{"max_attempts":3,"delays_ms":[1000,60000],"jitter":0.25}' '{"unique_for":"pending"}' '{"unique_key":"v","unique_for":"for ever"}' \
+    '{"on_conflict":"use"}' '{"unique_key":"v","on_conflict":7}' '{"backoff":"random"}' '{"delays_ms":[]}' '{"delays_ms":["1s"]}' \
+    '{"delays_ms":[1],"backoff":"fixed"}' '{"jitter":"much"}' '{"max_attempts":2,"jitter":2}' '{"max_attempts":4,"backoff":"linear"}' >"$dir/policies.jsonl"
+expect 5 joblog dispatch-many "$dir/policies.jsonl" --name many --queue policies --json
+[ "$("$bin/json_get" id <<<"$out" | tr -d '\n' | wc -c)" -gt 0 ] || fail "no ids"
+says '"existing":true'
+says '"UNIQUE_KEY_TAKEN"'
+complains 'line 6: "unique_for" needs "unique_key"'
+complains 'line 7: "unique_for" must be "not-final", "pending", or a time such as "10m"'
+complains 'line 8: "on_conflict" needs "unique_key"'
+complains 'line 9: "on_conflict" must be'
+complains 'line 10: "backoff" must be "exponential", "linear" or "fixed"'
+complains 'line 11: "delays_ms" must be a list of whole numbers'
+complains 'line 12: "delays_ms" must be a list of whole numbers'
+complains 'line 13: "delays_ms" excludes'
+complains 'line 14: "jitter" must be a number'
+complains "line 15:"
+expect 0 joblog list --queue policies --json
+[ "$("$bin/json_get" id <<<"$out" | wc -l)" = 4 ] || fail "four jobs: one holds the key, three have back-offs"
+expect 0 joblog list --queue policies --payload n=1 --payload m=2 --json
+[ "$("$bin/json_get" id <<<"$out" | wc -l)" = 1 ] || fail "the payload of who holds the key was merged"
+expect 0 joblog cancel --queue policies
 expect 5 joblog dispatch-many "$dir/nothing-there"
 complains "cannot open"
 seq 5000 | sed 's/.*/{"payload":{"n":&}}/' >"$dir/many.jsonl"
