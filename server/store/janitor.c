@@ -111,12 +111,14 @@ static void set_month(struct janitor *j, struct span month)
     pg_add_text(&j->params, month);
 }
 
-/* False when others were in the way all the time, or on failure: another day. */
-static bool detach(struct janitor *j, struct span month)
+/* From one table. False when others were in the way all the time, or on failure. */
+static bool detach_from(struct janitor *j, const char *table, struct span month)
 {
     for (int i = 0; i < DETACH_TRIES; i++) {
         struct err err;
-        set_month(j, month);
+        pg_params_clear(&j->params);
+        pg_add_text(&j->params, span_str(table));
+        pg_add_text(&j->params, month);
         struct pg_result *r = pg_run(j->pg, sql_name(SQL_CLEANUP_DETACH), &j->params, &err);
         bool good = r != NULL;
         pg_free(r);
@@ -126,6 +128,18 @@ static bool detach(struct janitor *j, struct span month)
             return false;
     }
     return false;
+}
+
+/* From all tables, a transaction each, so that who needs several of them never waits for more than one; the jobs go
+ * first, and without them nothing else is found. False: the rest another day (joblog.months_begun). */
+static bool detach(struct janitor *j, struct span month)
+{
+    static const char *const tables[] = {"job", "job_log", "job_log_size", "job_state"};
+
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (!detach_from(j, tables[i], month))
+            return false;
+    return true;
 }
 
 static void forget_detached(struct janitor *j)

@@ -340,6 +340,36 @@ static void test_months_go_as_a_whole(void **state)
     store_close(s);
 }
 
+/* A process died while it took a month out, after the first table: the next one goes on, whatever the rules say by
+ * then. */
+static void test_a_month_that_was_begun_goes(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t ids[KINDS];
+
+    (void)state;
+    make_kinds(s, "a", ids);
+    store_close(s);
+    sql_value(
+        "truncate joblog.waiting, joblog.scheduled, joblog.lease, joblog.deadline;"
+        " delete from joblog.job j where not exists (select from joblog.job_state t where t.id = j.id and status > 2);"
+        " delete from joblog.job_state where status < 3; delete from joblog.job_log r where r.job_id not in (select id"
+        " from joblog.job); delete from joblog.job_log_size r where r.job_id not in (select id from joblog.job);"
+        " update joblog.tally set n = 0 where status < 3");
+    age(400);
+    int64_t n = months();
+    sql_value(
+        "select joblog.detach_month_of('job', to_char(joblog.id_time((select max(id) from joblog.job)) at time zone"
+        " 'UTC', 'YYYYMM'))");
+    assert_int_equal(sql_int("select count(*) from joblog.months_begun()"), 1);
+    s = store_again(NULL);
+    await_sql("select (count(*) = 0)::int from joblog.job_state");
+    await_sql("select (count(*) = 0)::int from joblog.detached_months()");
+    assert_int_equal(sql_int("select count(*) from joblog.months_begun()"), 0);
+    assert_int_equal(months(), n - 2);
+    store_close(s);
+}
+
 /* A process died between the two steps, and a job of the month was put back to work before. */
 static void test_a_month_that_lives_is_put_back(void **state)
 {
@@ -405,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_files_of_exports_expire),
         cmocka_unit_test(test_the_rules_are_kept),
         cmocka_unit_test(test_months_go_as_a_whole),
+        cmocka_unit_test(test_a_month_that_was_begun_goes),
         cmocka_unit_test(test_a_month_that_lives_is_put_back),
         cmocka_unit_test(test_deleting_beside_the_work),
     };

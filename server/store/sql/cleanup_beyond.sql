@@ -1,2 +1,3 @@
--- Months of which nothing need be kept any more at $1, by the suffix of their partitions. Reads each month that may be one.
-SELECT m FROM joblog.months_beyond($1::timestamptz) m
+-- Months of which nothing need be kept any more at $1, and those that somebody began to take out, by the suffix of their partitions.
+-- Reads each month that may be one.
+SELECT m FROM joblog.months_begun() m UNION SELECT m FROM joblog.months_beyond($1::timestamptz) m ORDER BY 1
