@@ -6,8 +6,8 @@
 
 #include "store/list_ids.h"
 
-/* With the part that is under way then some 10 ms. */
-enum { LIST_US = 6000 };
+/* With the part that is under way then less than 10 ms. */
+enum { LIST_US = 4000 };
 
 static int newest_first(const void *pa, const void *pb)
 {
