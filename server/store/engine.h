@@ -303,9 +303,10 @@ struct writer {
     int64_t cancel_seen_us;
     int64_t *expired; /* sessions that the table shows as expired, with leases */
     size_t n_expired;
-    bool others;         /* other replicas are alive */
-    bool planning;       /* what is told now comes with the batch that is being made */
-    struct span *paused; /* queues (pause.h) */
+    int64_t expired_rest_us; /* monotonic: they are not looked for before */
+    bool others;             /* other replicas are alive */
+    bool planning;           /* what is told now comes with the batch that is being made */
+    struct span *paused;     /* queues (pause.h) */
     size_t n_paused;
     bool asks_requests;  /* this batch asks who holds its request ids instead of taking them for new */
     int64_t purge_block; /* of the request ids: where the next look for old ones begins */
