@@ -39,15 +39,15 @@ class Server:
         self.dir = os.path.join(WORK, name)
         types = os.path.join(WORK, "types.json")
         self.start_types(types, [])
+        self.env = dict(os.environ, JOBLOG_TOKEN_FILE=self.dir + "/admin-token", XDG_CONFIG_HOME=WORK, XDG_STATE_HOME=WORK)
         self.process = subprocess.Popen(
             [BIN + "/joblogd", "--embedded", self.dir, "--listen", "127.0.0.1:0", "--log-level", "warning", "--export-types",
              types, "--export-owner-running=0", "--export-owner-per-day=0", "--export-owner-megabytes=0", *args],
-            stdout=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, text=True, env=self.env)
         line = self.process.stdout.readline()
         if "listen=" not in line:
             sys.exit("bench: joblogd did not start")
         self.address = re.search(r"listen=([^ ,]+)", line).group(1)
-        self.env = dict(os.environ, JOBLOG_TOKEN_FILE=self.dir + "/admin-token", XDG_CONFIG_HOME=WORK, XDG_STATE_HOME=WORK)
         self.uri = "host=%s/run user=joblog dbname=joblog" % self.dir
         self.psql("-c", "SELECT 1")
         run(["psql", self.uri, "-Xq", "-v", "ON_ERROR_STOP=1"], input=(SCHEMA % ROWS).encode())

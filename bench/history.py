@@ -60,7 +60,8 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen([BIN + "/joblogd", "--embedded", self.dir, "--listen", "127.0.0.1:0", "--log-level",
-                                         "warning"], stdout=subprocess.PIPE, text=True)
+                                         "warning"], stdout=subprocess.PIPE, text=True,
+                                        env=dict(os.environ, XDG_STATE_HOME=WORK))
         line = self.process.stdout.readline()
         if "listen=" not in line:
             sys.exit("bench: joblogd did not start")

@@ -45,6 +45,9 @@ class Fixture:
         self.types = os.path.join(self.dir, "types.json")
         self.write_types([])
         self.server, self.address = None, "127.0.0.1:0"
+        # No login of the user's own is found by the programs, and no note of this server by the user's programs.
+        self.env = dict(os.environ, JOBLOG_TOKEN_FILE=self.dir + "/data/admin-token", XDG_CONFIG_HOME=self.dir,
+                        XDG_STATE_HOME=self.dir + "/state", LC_ALL="C.UTF-8")
         self.start(*args)
 
     def write_types(self, types):
@@ -56,13 +59,11 @@ class Fixture:
         self.log = open(os.path.join(self.dir, "log"), "a")
         self.server = subprocess.Popen(
             [self.bin + "/joblogd", "--embedded", self.dir + "/data", "--listen", self.address, "--export-types", self.types,
-             "--lease-timeout-ms=2000", *args], stdout=subprocess.PIPE, stderr=self.log, text=True)
+             "--lease-timeout-ms=2000", *args], stdout=subprocess.PIPE, stderr=self.log, text=True, env=self.env)
         line = self.server.stdout.readline()
         if "listen=" not in line:
             sys.exit(open(os.path.join(self.dir, "log")).read())
         self.address = re.search(r"listen=([^ ,]+)", line).group(1)
-        self.env = dict(os.environ, JOBLOG_TOKEN_FILE=self.dir + "/data/admin-token", XDG_CONFIG_HOME=self.dir,
-                        XDG_STATE_HOME=self.dir, LC_ALL="C.UTF-8")
 
     def end(self):
         self.server.terminate()

@@ -109,7 +109,7 @@ def main():
         token_file = os.path.join(folder, "token")
         command = [os.path.join(programs, "joblogd"), "--embedded", os.path.join(folder, "data"), "--listen",
                    "127.0.0.1:0", "--admin-token-file", token_file, "--log-level", "warning"]
-        with peers.server("joblogd", command, ready="joblogd ready", env={**os.environ, "HOME": folder}) as line:
+        with peers.server("joblogd", command, ready="joblogd ready", env={**os.environ, "XDG_STATE_HOME": folder}) as line:
             address = dict(word.split("=", 1) for word in line.split())["listen"]
             token = open(token_file, encoding="ascii").read().strip()
             with grpc.insecure_channel(address) as channel:
