@@ -92,14 +92,22 @@ struct crpc_call {
 
 /* A call object at rest; NULL: out of memory. */
 struct crpc_call *call_take(struct worker *w, enum call_class size_class);
+/* Its memory, once its method is known. */
+void call_arenas_start(struct crpc_call *call);
 void call_give_back(struct crpc_call *call);
 /* Frees a call at rest. */
 void call_free(struct crpc_call *call);
 
+/* Asks core to tell when the client is gone. */
+void call_close_start(struct crpc_call *call);
+
+/* call_begin.c */
 /* Starts what core has accepted: call->core, metadata and deadline are set. method NULL or refusal not NULL: it only
  * answers with *refusal. Takes payload (may be NULL). */
 void call_begin(struct crpc_call *call, const struct method *method, grpc_byte_buffer *payload,
                 const struct err *refusal);
+
+/* call.c */
 /* Ends it with *err (NULL: OK), or with msg and OK. Does nothing when already ended. */
 void call_end(struct crpc_call *call, const struct err *err, const ProtobufCMessage *msg);
 /* The message in call->out goes out, with the initial metadata if that is still due. */
