@@ -26,6 +26,49 @@ static int number_of(const char *name, const char *const names[4])
     return i < 4 ? i : -1;
 }
 
+/* Of a later server. */
+static const char unknown[] = "?";
+
+static const struct joblog_export_filter *convert_filters(struct arena *a, const Joblog__V1__Export *m)
+{
+    struct joblog_export_filter *filters = arena_alloc(a, m->n_filters * sizeof *filters);
+    for (size_t i = 0; filters && i < m->n_filters; i++) {
+        const Joblog__V1__ExportFilter *from = m->filters[i];
+        unsigned op = (unsigned)from->operator_;
+        filters[i] = (struct joblog_export_filter){.field = text_of(from->field),
+                                                   .op = op < EXPORT_OPERATORS ? export_operators[op] : unknown,
+                                                   .values = (const char *const *)from->values,
+                                                   .n_values = from->n_values};
+    }
+    return filters;
+}
+
+/* What was asked for. */
+static bool convert_asked(struct arena *a, const Joblog__V1__Export *m, struct joblog_export *out)
+{
+    unsigned format = (unsigned)m->format, compression = (unsigned)m->compression;
+    struct joblog_export_order *order = arena_alloc(a, m->n_order * sizeof *order);
+    out->filters = convert_filters(a, m);
+    if (!order || !out->filters)
+        return false;
+    for (size_t i = 0; i < m->n_order; i++)
+        order[i] = (struct joblog_export_order){text_of(m->order[i]->column), m->order[i]->descending};
+    out->order = order;
+    out->n_order = m->n_order;
+    out->n_filters = m->n_filters;
+    out->columns = (const char *const *)m->columns;
+    out->n_columns = m->n_columns;
+    out->format = format < EXPORT_FORMATS ? export_formats[format] : unknown;
+    out->compression = compression < EXPORT_COMPRESSIONS ? export_compressions[compression] : unknown;
+    out->language = text_of(m->language);
+    out->csv = (struct joblog_csv_options){.delimiter = text_of(m->csv ? m->csv->delimiter : NULL),
+                                           .null_text = text_of(m->csv ? m->csv->null_text : NULL),
+                                           .byte_order_mark = m->csv && m->csv->byte_order_mark,
+                                           .no_header = m->csv && m->csv->no_header,
+                                           .keep_formulas = m->csv && m->csv->keep_formulas};
+    return true;
+}
+
 bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct joblog_export *ret_export)
 {
     static const Joblog__V1__Export empty = JOBLOG__V1__EXPORT__INIT;
@@ -35,7 +78,7 @@ bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct j
         .export_type = text_of(m->export_type),
         .title = text_of(m->title),
         .has_file = f != NULL,
-        .file_name = text_of(f ? f->file_name : NULL),
+        .file_name = text_of(f ? f->file_name : m->file_name),
         .content_type = text_of(f ? f->content_type : NULL),
         .sha256 = text_of(f ? f->sha256 : NULL),
         .size = f ? f->size : 0,
@@ -44,7 +87,7 @@ bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct j
         .cut_cells = f ? f->cut_cells : 0,
         .file_state = file_states[(unsigned)m->file_state < N_FILE_STATES ? (unsigned)m->file_state : 0],
     };
-    return convert_job(a, m->job, &ret_export->job);
+    return convert_asked(a, m, ret_export) && convert_job(a, m->job, &ret_export->job);
 }
 
 struct joblog_export *convert_export_box(ProtobufCMessage *message, const Joblog__V1__Export *m, struct err *ret_err)

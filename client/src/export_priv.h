@@ -18,6 +18,8 @@ extern const char *const export_compressions[EXPORT_COMPRESSIONS];
 /* False when out of memory. */
 bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct joblog_export *ret_export);
 struct joblog_export *convert_export_box(ProtobufCMessage *message, const Joblog__V1__Export *m, struct err *ret_err);
+/* A path that cannot become a file by renaming one to it is FAILED_PRECONDITION with reason FILE. 0, or -code. */
+int export_check_place(const char *path, struct err *ret_err);
 struct joblog_export *export_get(struct joblog_client *client, int64_t id, struct err *ret_err);
 
 enum { SHA256_HEX_SIZE = 65 };

@@ -153,14 +153,15 @@ static int save(struct joblog_client *client, int64_t id, const char *path, cons
         rc = file_error(ret_err, errno, "could not rename the file");
     if (rc == 0)
         sync_directory(path);
-    /* A file with the wrong sum would be wrong for ever. */
-    if (rc < 0 && is_wrong_sum(ret_err))
+    /* A file with the wrong sum would be wrong for ever, and what was followed of an export that has ended without one
+     * is worth nothing. */
+    if (rc < 0 && (is_wrong_sum(ret_err) || (follow && strcmp(ret_err->reason, "EXPORT_NOT_READY") == 0)))
         unlink(part);
     return rc;
 }
 
 /* A device, a pipe or a directory is no place to rename a file to: as root /dev/null itself would be replaced. */
-static int check_place(const char *path, struct err *ret_err)
+int export_check_place(const char *path, struct err *ret_err)
 {
     struct stat st;
     if (stat(path, &st) != 0 || S_ISREG(st.st_mode))
@@ -172,7 +173,7 @@ static int save_to_path(struct joblog_client *client, int64_t id, const char *pa
                         struct joblog_export **ret_export, struct joblog_error *error)
 {
     struct err e = ERR_NONE;
-    if (check_place(path, &e) < 0)
+    if (export_check_place(path, &e) < 0)
         return error_give(error, &e);
     size_t len = strlen(path);
     char *part = mem_alloc(len + sizeof ".part");

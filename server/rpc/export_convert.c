@@ -101,12 +101,13 @@ static bool put_request(struct arena *arena, const struct export_request *reques
     m->format = (Joblog__V1__ExportFormat)(request->format ? request->format : EXPORT_CSV);
     m->compression = (Joblog__V1__ExportCompression)(request->compression ? request->compression : EXPORT_PLAIN);
     m->export_type = convert_text(arena, request->export_type);
+    m->file_name = convert_text(arena, request->file_name);
     m->language = convert_text(arena, request->language);
     m->filters = arena_alloc(arena, request->n_filters * sizeof *m->filters);
     m->columns = arena_alloc(arena, n * sizeof *m->columns);
     m->order = convert_export_orders(arena, request->order, request->n_order);
     m->n_order = request->n_order;
-    if (!m->export_type || !m->language || !m->filters || !m->columns || !m->order)
+    if (!m->export_type || !m->file_name || !m->language || !m->filters || !m->columns || !m->order)
         return false;
     for (; m->n_filters < request->n_filters; m->n_filters++)
         if (!(m->filters[m->n_filters] = convert_filter(arena, &request->filters[m->n_filters])))
@@ -134,6 +135,8 @@ Joblog__V1__Export *convert_export(struct arena *arena, struct exports *exports,
     export_types_free(types);
     m->job = convert_job(arena, job, VIEW_BASIC, clock_wall_us());
     m->file_state = file_state(job, file);
+    m->completed = job->status == JOB_COMPLETED;
+    m->failed = job->status == JOB_FAILED;
     if (!ok || !m->job)
         return NULL;
     if (m->file_state == JOBLOG__V1__EXPORT_FILE_STATE__EXPORT_FILE_STATE_READY &&

@@ -76,10 +76,20 @@ has 'rebuild_index' "$work/out"
 echo "-- export and its observer"
 ready "$bin/example-export-observer" 1
 observer=$pid
-"$bin/example-export" jobs "$work/jobs.csv" >"$work/out"
+"$bin/example-export" jobs "$work/jobs.csv.gz" status=completed >"$work/out"
+has 'ha comenzado' "$work/out"
+has ', 1 filters, jobs-' "$work/out"
 has 'completed 100.0 %' "$work/out"
 has 'SHA-256' "$work/out"
-[ "$(wc -l <"$work/jobs.csv")" -gt 14 ] || die "the file has too few rows"
+gzip -dc "$work/jobs.csv.gz" >"$work/jobs.csv"
+[ "$(wc -l <"$work/jobs.csv")" -gt 12 ] || die "the file has too few rows"
+grep -q failed "$work/jobs.csv" && die "the filter was not heeded"
+status=0
+"$bin/example-export" jobs "$work/none.csv.gz" colour=red >"$work/out" 2>&1 || status=$?
+[ $status -eq 1 ] || die "exit code $status"
+has 'INVALID_ARGUMENT: ' "$work/out"
+has 'no filter "colour"' "$work/out"
+[ ! -e "$work/none.csv.gz" ] || die "a file although nothing was exported"
 wait "$observer" || die "the observer ended with $?"
 observer=
 wait "$reader"

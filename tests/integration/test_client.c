@@ -12,18 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/pg_fixture.h"
-#include "support/server_fixture.h"
-
-static struct server_fixture *server;
-static struct joblog_client *client;
-static struct joblog_error error;
-
-#define assert_ok(call)                                                                                                \
-    do {                                                                                                               \
-        if ((call) < 0)                                                                                                \
-            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
-    } while (0)
+#include "support/client_fixture.h"
 
 static int64_t dispatch(const struct joblog_spec *spec)
 {
@@ -413,26 +402,6 @@ static void test_run_logged_hears_of_a_cancel(void **state)
     joblog_job_free(job);
 }
 
-/* ---- fixture ---- */
-
-static int setup(void **state)
-{
-    (void)state;
-    const char *uri = pg_fixture_start() ? pg_fixture_database("client") : NULL;
-    server = uri ? server_fixture_start(&(struct server_fixture_options){.database = uri}) : NULL;
-    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
-    return client ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    joblog_close(client);
-    server_fixture_free(server);
-    pg_fixture_stop();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,5 +419,5 @@ int main(void)
         cmocka_unit_test(test_run_logged_lives_by_its_heartbeats),
         cmocka_unit_test(test_run_logged_hears_of_a_cancel),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);
 }

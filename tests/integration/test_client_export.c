@@ -7,28 +7,15 @@
 
 #include <cmocka.h>
 #include <joblog/joblog.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "support/pg_fixture.h"
-#include "support/server_fixture.h"
+#include "support/client_fixture.h"
 
 enum { ROWS = 60000 };
-
-static char uri[256];
-static struct server_fixture *server;
-static struct joblog_client *client;
-static struct joblog_error error;
-
-#define assert_ok(call)                                                                                                \
-    do {                                                                                                               \
-        if ((call) < 0)                                                                                                \
-            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
-    } while (0)
 
 struct pieces {
     FILE *file;
@@ -68,33 +55,33 @@ static void test_export_and_download(void **state)
     struct joblog_export_type *types = NULL;
     size_t n = 0;
     assert_ok(joblog_export_types(client, &types, &n, &error));
-    assert_int_equal(n, 3); /* "jobs" is built in */
-    assert_string_equal(types[1].name, "people");
-    assert_int_equal(types[1].n_columns, 3);
-    assert_string_equal(types[1].filters[0], "team (equals, in)");
-    assert_string_equal(types[1].column_types[0].name, types[1].column_names[0]);
-    assert_string_equal(types[1].column_types[0].value_type, "integer");
-    assert_true(types[1].column_types[0].sortable);
-    assert_string_equal(types[1].filter_types[0].field, "team");
-    assert_string_equal(types[1].filter_types[0].value_type, "text");
-    assert_int_equal(types[1].filter_types[0].n_operators, 2);
-    assert_string_equal(types[1].filter_types[0].operators[1], "in");
-    assert_int_equal(types[1].n_formats, 3);
-    assert_string_equal(types[1].formats[1], "jsonl");
-    assert_string_equal(types[1].compressions[2], "zstd");
-    assert_int_equal(types[1].n_order, 1);
-    assert_string_equal(types[1].order[0].column, "id");
-    assert_int_equal(types[1].row_limit, 1000000);
-    assert_false(types[1].own_rows_only);
-    assert_string_equal(types[2].name, "wide");
-    assert_string_equal(types[2].title, "wide");
-    assert_true(types[2].own_rows_only);
-    assert_int_equal(types[2].row_limit, 0);
-    assert_int_equal(types[2].n_order, 0);
-    assert_string_equal(types[2].column_types[1].format, "#,##0.00");
-    assert_string_equal(types[2].column_types[1].value_type, "number");
-    assert_string_equal(types[2].column_types[2].value_type, "json");
-    assert_false(types[2].column_types[2].sortable);
+    assert_int_equal(n, 5); /* "jobs" is built in */
+    assert_string_equal(types[3].name, "people");
+    assert_int_equal(types[3].n_columns, 3);
+    assert_string_equal(types[3].filters[0], "team (equals, in)");
+    assert_string_equal(types[3].column_types[0].name, types[3].column_names[0]);
+    assert_string_equal(types[3].column_types[0].value_type, "integer");
+    assert_true(types[3].column_types[0].sortable);
+    assert_string_equal(types[3].filter_types[0].field, "team");
+    assert_string_equal(types[3].filter_types[0].value_type, "text");
+    assert_int_equal(types[3].filter_types[0].n_operators, 2);
+    assert_string_equal(types[3].filter_types[0].operators[1], "in");
+    assert_int_equal(types[3].n_formats, 3);
+    assert_string_equal(types[3].formats[1], "jsonl");
+    assert_string_equal(types[3].compressions[2], "zstd");
+    assert_int_equal(types[3].n_order, 1);
+    assert_string_equal(types[3].order[0].column, "id");
+    assert_int_equal(types[3].row_limit, 1000000);
+    assert_false(types[3].own_rows_only);
+    assert_string_equal(types[4].name, "wide");
+    assert_string_equal(types[4].title, "wide");
+    assert_true(types[4].own_rows_only);
+    assert_int_equal(types[4].row_limit, 0);
+    assert_int_equal(types[4].n_order, 0);
+    assert_string_equal(types[4].column_types[1].format, "#,##0.00");
+    assert_string_equal(types[4].column_types[1].value_type, "number");
+    assert_string_equal(types[4].column_types[2].value_type, "json");
+    assert_false(types[4].column_types[2].sortable);
     joblog_export_types_free(types);
 
     struct joblog_export_spec wrong = {.export_type = "people", .format = "papyrus"};
@@ -132,14 +119,193 @@ static void test_export_and_download(void **state)
     joblog_export_list_free(list);
 }
 
-static void sql(const char *text)
+/* ---- from the start to the file in one call ---- */
+
+struct told {
+    int n_started, n_progress, stop_after;
+    int64_t id;
+    enum joblog_status last;
+    char message[200], step[100];
+};
+
+static void note_start(void *user, const struct joblog_export *export, const char *message)
 {
-    PGconn *conn = PQconnectdb(uri);
-    PGresult *result = PQexec(conn, text);
-    if (PQresultStatus(result) != PGRES_COMMAND_OK)
-        fail_msg("%s", PQerrorMessage(conn));
-    PQclear(result);
-    PQfinish(conn);
+    struct told *t = user;
+    t->n_started++;
+    t->id = export->job.id;
+    snprintf(t->message, sizeof t->message, "%s", message);
+    assert_false(export->has_file);
+    assert_string_equal(export->file_name, "rojos.csv.gz");
+    assert_string_equal(export->file_state, "none yet");
+}
+
+static int note_progress(void *user, const struct joblog_job *job)
+{
+    struct told *t = user;
+    t->n_progress++;
+    t->last = job->status;
+    if (*job->step)
+        snprintf(t->step, sizeof t->step, "%s", job->step);
+    return t->stop_after && t->n_progress >= t->stop_after;
+}
+
+static const struct joblog_export_spec asked = {
+    .export_type = "people",
+    .filters =
+        (const struct joblog_export_filter[]){{.field = "team", .values = (const char *[]){"red"}, .n_values = 1}},
+    .n_filters = 1,
+    .file_name = "rojos.csv.gz",
+    .columns = (const char *const[]){"name", "id"},
+    .n_columns = 2,
+    .order = (const struct joblog_export_order[]){{"name", false}, {"id", true}},
+    .n_order = 2,
+    .compression = "gzip",
+    .csv = {.delimiter = ";", .null_text = "-", .byte_order_mark = true, .no_header = true, .keep_formulas = true},
+    .language = "es"};
+
+/* The export says what was asked for, in the words it was asked in. */
+static void expect_asked(const struct joblog_export *export)
+{
+    assert_string_equal(export->export_type, "people");
+    assert_string_equal(export->title, "People");
+    assert_int_equal(export->n_filters, 1);
+    assert_string_equal(export->filters[0].field, "team");
+    assert_string_equal(export->filters[0].op, "equals"); /* none was named: the type's first */
+    assert_int_equal(export->filters[0].n_values, 1);
+    assert_string_equal(export->filters[0].values[0], "red");
+    assert_int_equal(export->n_columns, 2);
+    assert_string_equal(export->columns[0], "name");
+    assert_string_equal(export->columns[1], "id");
+    assert_int_equal(export->n_order, 2);
+    assert_string_equal(export->order[0].column, "name");
+    assert_false(export->order[0].descending);
+    assert_string_equal(export->order[1].column, "id");
+    assert_true(export->order[1].descending);
+    assert_string_equal(export->format, "csv");
+    assert_string_equal(export->compression, "gzip");
+    assert_string_equal(export->language, "es");
+    assert_string_equal(export->csv.delimiter, ";");
+    assert_string_equal(export->csv.null_text, "-");
+    assert_true(export->csv.byte_order_mark && export->csv.no_header && export->csv.keep_formulas);
+    assert_string_equal(export->file_name, "rojos.csv.gz");
+}
+
+static void test_to_file_with_all_that_can_be_asked(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    struct joblog_export_options options = {note_start, note_progress, &told};
+    struct joblog_export *export = NULL;
+    char path[300], command[400], line[100];
+    snprintf(path, sizeof path, "%s/rojos.csv.gz", pg_fixture_dir());
+    assert_ok(joblog_export_to_file(client, &asked, path, &options, &export, &error));
+    expect_asked(export);
+    assert_int_equal(told.n_started, 1);
+    assert_true(told.id == export->job.id);
+    assert_non_null(strstr(told.message, "ha comenzado"));
+    assert_true(told.n_progress > 0);
+    assert_int_equal(told.last, JOBLOG_COMPLETED);
+    assert_true(export->has_file);
+    assert_string_equal(export->content_type, "application/gzip");
+    assert_int_equal(export->rows, ROWS / 2);
+    joblog_export_free(export);
+    snprintf(command, sizeof command, "gzip -dc '%s'", path);
+    FILE *rows = popen(command, "r");
+    assert_non_null(fgets(line, sizeof line, rows));
+    assert_string_equal(line, "\xef\xbb\xbfperson 10;10\r\n");
+    int n = 1;
+    while (fgets(line, sizeof line, rows))
+        n++;
+    assert_int_equal(pclose(rows), 0);
+    assert_int_equal(n, ROWS / 2);
+}
+
+/* Without options: silent, and the file is fetched while it is written. */
+static void test_to_file_in_silence(void **state)
+{
+    (void)state;
+    struct joblog_export_spec spec = {.export_type = "people", .format = "jsonl"};
+    struct joblog_export *export = NULL;
+    struct stat st;
+    char path[300];
+    snprintf(path, sizeof path, "%s/silent.jsonl", pg_fixture_dir());
+    assert_ok(joblog_export_to_file(client, &spec, path, NULL, &export, &error));
+    assert_string_equal(export->format, "jsonl");
+    assert_string_equal(export->compression, "none");
+    assert_int_equal(export->n_filters, 0);
+    assert_int_equal(export->n_columns, 3);
+    assert_string_equal(export->csv.delimiter, "");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, export->size);
+    assert_int_equal(export->rows, ROWS);
+    joblog_export_free(export);
+    assert_ok(joblog_export_to_file(client, &spec, path, NULL, NULL, NULL));
+}
+
+static bool is_there(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+static void test_to_file_that_comes_to_nothing(void **state)
+{
+    (void)state;
+    struct joblog_export_spec broken = {.export_type = "broken"}, stops = {.export_type = "broken"};
+    struct told told = {0}, stop = {.stop_after = 1};
+    struct joblog_export_options watching = {NULL, note_progress, &told}, stopping = {NULL, note_progress, &stop};
+    struct joblog_export *export = NULL;
+    char path[300], part[310];
+    snprintf(path, sizeof path, "%s/nothing.csv", pg_fixture_dir());
+    snprintf(part, sizeof part, "%s.part", path);
+    /* It fails, watched or followed. */
+    assert_int_equal(joblog_export_to_file(client, &broken, path, &watching, &export, &error),
+                     -JOBLOG_FAILED_PRECONDITION);
+    assert_string_equal(error.reason, "EXPORT_FAILED");
+    assert_non_null(strstr(error.message, "the export failed: "));
+    assert_int_equal(told.last, JOBLOG_FAILED);
+    assert_int_equal(joblog_export_to_file(client, &broken, path, NULL, &export, &error), -JOBLOG_FAILED_PRECONDITION);
+    assert_string_equal(error.reason, "EXPORT_FAILED");
+    /* Who watches it stops it, while nothing lets it end by itself. */
+    stops.export_type = "gated";
+    assert_true(client_fixture_sql("INSERT INTO public.gate VALUES (true)"));
+    assert_int_equal(joblog_export_to_file(client, &stops, path, &stopping, &export, &error), -JOBLOG_CANCELLED);
+    assert_string_equal(error.reason, "EXPORT_CANCELLED");
+    assert_int_equal(stop.last, JOBLOG_STATUS_CANCELLED);
+    assert_true(client_fixture_sql("TRUNCATE public.gate"));
+    assert_null(export);
+    assert_false(is_there(path) || is_there(part));
+}
+
+static int64_t n_exports(void)
+{
+    struct joblog_export_list *list = NULL;
+    assert_ok(joblog_export_list_own(client, 100, NULL, &list, &error));
+    int64_t n = (int64_t)list->n_exports;
+    joblog_export_list_free(list);
+    return n;
+}
+
+static void test_to_file_that_is_refused(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    struct joblog_export_options options = {note_start, note_progress, &told};
+    struct joblog_export_spec spec = asked;
+    int64_t before = n_exports();
+    assert_int_equal(joblog_export_to_file(client, &spec, pg_fixture_dir(), &options, NULL, &error),
+                     -JOBLOG_FAILED_PRECONDITION);
+    assert_string_equal(error.reason, "FILE");
+    spec.compression = "rar";
+    assert_int_equal(joblog_export_to_file(client, &spec, "nowhere", &options, NULL, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "compression");
+    spec = asked;
+    spec.columns = (const char *const[]){"name", "password"};
+    assert_int_equal(joblog_export_to_file(client, &spec, "nowhere", &options, NULL, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "columns[1]");
+    assert_int_equal(told.n_started + told.n_progress, 0);
+    assert_int_equal(n_exports(), before);
+    assert_false(is_there("nowhere"));
 }
 
 /* What came before a damaged piece is kept, and gone on with once the piece is whole again. */
@@ -155,21 +321,22 @@ static void test_damage_loses_nothing(void **state)
              "CREATE TABLE kept AS SELECT * FROM joblog.export_chunk WHERE job_id = %lld AND seq = 1;"
              "UPDATE joblog.export_chunk SET crc32c = crc32c # 1 WHERE job_id = %lld AND seq = 1",
              (long long)id, (long long)id);
-    sql(text);
+    assert_true(client_fixture_sql(text));
     assert_int_equal(joblog_export_save(client, id, path, NULL, &error), -JOBLOG_DATA_LOSS);
     assert_string_equal(error.reason, "EXPORT_DAMAGED");
     assert_int_not_equal(stat(path, &whole), 0);
     assert_int_equal(stat(part, &first), 0);
     assert_int_equal(first.st_size, 512 * 1024);
-    sql("UPDATE joblog.export_chunk c SET crc32c = k.crc32c FROM kept k"
-        " WHERE c.job_id = k.job_id AND c.token = k.token AND c.seq = k.seq; DROP TABLE kept");
+    assert_true(
+        client_fixture_sql("UPDATE joblog.export_chunk c SET crc32c = k.crc32c FROM kept k WHERE c.job_id = k.job_id"
+                           " AND c.token = k.token AND c.seq = k.seq; DROP TABLE kept"));
     assert_ok(joblog_export_save(client, id, path, NULL, &error));
     assert_int_equal(stat(path, &whole), 0);
     assert_true(whole.st_size > first.st_size);
     assert_int_equal(whole.st_ino, first.st_ino); /* the same file, gone on with */
     /* A chunk that is gone is no file that has expired. */
     snprintf(text, sizeof text, "DELETE FROM joblog.export_chunk WHERE job_id = %lld AND seq = 1", (long long)id);
-    sql(text);
+    assert_true(client_fixture_sql(text));
     assert_int_equal(joblog_export_save(client, id, path, NULL, &error), -JOBLOG_DATA_LOSS);
 }
 
@@ -253,39 +420,34 @@ static const char types_json[] =
     " {\"name\": \"team\", \"title\": \"Team\"}],"
     " \"filters\": [{\"field\": \"team\", \"title\": \"Team\", \"operators\": [\"equals\", \"in\"]}],"
     " \"row_limit\": 1000000, \"order\": {\"column\": \"id\"}},"
+    " {\"name\": \"broken\", \"relation\": \"public.broken\", \"columns\": [{\"name\": \"id\"}]},"
+    " {\"name\": \"gated\", \"relation\": \"public.gated\", \"columns\": [{\"name\": \"id\"}]},"
     " {\"name\": \"wide\", \"relation\": \"public.wide\", \"owner_column\": \"owner\", \"columns\": [{\"name\": \"x\"},"
     " {\"name\": \"n\", \"type\": \"number\", \"format\": \"#,##0.00\"}, {\"name\": \"j\"}]}]}";
 
-static int make_people(void)
+static bool make_tables(void)
 {
-    PGconn *conn = PQconnectdb(uri);
-    char sql[600];
+    char text[1000];
     snprintf(
-        sql, sizeof sql,
+        text, sizeof text,
         "CREATE TABLE public.people AS SELECT n AS id, 'person ' || n AS name,"
         " CASE n %% 2 WHEN 0 THEN 'red' ELSE 'blue' END AS team FROM generate_series(1, %d) AS n;"
         " CREATE TABLE public.wide AS SELECT repeat(md5(n::text), 31) AS x, n::numeric, '{}'::json AS j, 'x' AS owner"
-        " FROM generate_series(1, %d) AS n",
+        " FROM generate_series(1, %d) AS n;"
+        " CREATE VIEW public.broken AS SELECT 1000 / (n - 500) AS id FROM generate_series(1, 1000) AS n;"
+        " CREATE TABLE public.gate (shut bool);" /* while it has a row, an export of gated does not end */
+        " CREATE FUNCTION public.wait(n int) RETURNS int LANGUAGE plpgsql AS $$BEGIN WHILE EXISTS (SELECT FROM "
+        "public.gate)"
+        " LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN n; END$$;"
+        " CREATE VIEW public.gated AS SELECT public.wait(n) AS id FROM generate_series(1, 10) AS n",
         ROWS, WIDE_ROWS);
-    PGresult *result = PQexec(conn, sql);
-    int rc = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : -1;
-    if (rc < 0)
-        fprintf(stderr, "%s", PQerrorMessage(conn));
-    PQclear(result);
-    PQfinish(conn);
-    return rc;
+    return client_fixture_sql(text);
 }
 
 static int setup(void **state)
 {
     (void)state;
-    if (!pg_fixture_start())
-        return -1;
-    const char *made = pg_fixture_database("client");
-    if (!made)
-        return -1;
-    snprintf(uri, sizeof uri, "%s", made);
-    if (make_people() < 0)
+    if (!client_fixture_database() || !make_tables())
         return -1;
     char path[300], types[320];
     snprintf(path, sizeof path, "%s/types.json", pg_fixture_dir());
@@ -294,26 +456,15 @@ static int setup(void **state)
     fputs(types_json, file);
     fclose(file);
     const char *args[] = {types, NULL};
-    server = server_fixture_start(&(struct server_fixture_options){.database = uri, .args = args});
-    if (!server)
-        return -1;
-    client = joblog_connect(server_fixture_address(server), NULL, &error);
-    return client ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    joblog_close(client);
-    server_fixture_free(server);
-    pg_fixture_stop();
-    return 0;
+    return client_fixture_start(args);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_export_and_download), cmocka_unit_test(test_damage_loses_nothing),
-        cmocka_unit_test(test_part_is_a_regular_file), cmocka_unit_test(test_download_goes_on_after_a_kill)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+        cmocka_unit_test(test_export_and_download),     cmocka_unit_test(test_to_file_with_all_that_can_be_asked),
+        cmocka_unit_test(test_to_file_in_silence),      cmocka_unit_test(test_to_file_that_comes_to_nothing),
+        cmocka_unit_test(test_to_file_that_is_refused), cmocka_unit_test(test_damage_loses_nothing),
+        cmocka_unit_test(test_part_is_a_regular_file),  cmocka_unit_test(test_download_goes_on_after_a_kill)};
+    return cmocka_run_group_tests(tests, setup, client_fixture_teardown);
 }

@@ -13,35 +13,13 @@
 #include <string.h>
 
 #include "support/beside.h"
-#include "support/server_fixture.h"
-
-static struct server_fixture *server;
-static struct joblog_client *client;
-static struct joblog_error error;
-
-#define assert_ok(call)                                                                                                \
-    do {                                                                                                               \
-        if ((call) < 0)                                                                                                \
-            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
-    } while (0)
+#include "support/client_fixture.h"
 
 static int setup(void **state)
 {
     static const char *const args[] = {"--job-log-kilobytes=256", NULL};
     (void)state;
-    server = server_fixture_start(&(struct server_fixture_options){.args = args});
-    if (server)
-        client = joblog_connect(server_fixture_address(server), NULL, &error);
-    return client ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    joblog_close(client);
-    int code = server ? server_fixture_stop(server) : -1;
-    server_fixture_free(server);
-    return code;
+    return client_fixture_start(args);
 }
 
 /* ---- a worker beside the test ---- */
@@ -466,5 +444,5 @@ int main(void)
         cmocka_unit_test(a_worker_leaves_when_it_is_asked),
         cmocka_unit_test(a_log_outlives_the_connection),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, client_fixture_teardown);
 }

@@ -12,21 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "support/pg_fixture.h"
-#include "support/server_fixture.h"
+#include "support/client_fixture.h"
 
 enum { PATIENCE_MS = 60000 };
-
-static const char *uri;
-static struct server_fixture *server;
-static struct joblog_client *client;
-static struct joblog_error error;
-
-#define assert_ok(call)                                                                                                \
-    do {                                                                                                               \
-        if ((call) < 0)                                                                                                \
-            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
-    } while (0)
 
 struct hooked {
     int n_ready, n_lost, n_started, n_ended;
@@ -356,7 +344,7 @@ static void test_job_outlives_its_worker(void **state)
     static const char *const args[] = {"--lease-timeout-ms=2000", NULL};
     (void)state;
     struct server_fixture *hasty =
-        server_fixture_start(&(struct server_fixture_options){.database = uri, .args = args});
+        server_fixture_start(&(struct server_fixture_options){.database = client_fixture_database(), .args = args});
     struct joblog_client *patient = client;
     client = hasty ? joblog_connect(server_fixture_address(hasty), NULL, &error) : NULL;
     assert_non_null(client);
@@ -444,24 +432,6 @@ static void test_wrong_use_is_refused(void **state)
     joblog_worker_free(worker);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    uri = pg_fixture_start() ? pg_fixture_database("client_loop") : NULL;
-    server = uri ? server_fixture_start(&(struct server_fixture_options){.database = uri}) : NULL;
-    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
-    return client ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    joblog_close(client);
-    server_fixture_free(server);
-    pg_fixture_stop();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -475,5 +445,5 @@ int main(void)
         cmocka_unit_test(test_heartbeats_keep_a_job),
         cmocka_unit_test(test_wrong_use_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);
 }

@@ -11,30 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "support/pg_fixture.h"
-#include "support/server_fixture.h"
-
-static struct server_fixture *server;
-static struct joblog_client *client;
-static struct joblog_error error;
-
-static int setup(void **state)
-{
-    (void)state;
-    const char *uri = pg_fixture_start() ? pg_fixture_database("client_many") : NULL;
-    server = uri ? server_fixture_start(&(struct server_fixture_options){.database = uri}) : NULL;
-    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
-    return client ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    joblog_close(client);
-    server_fixture_free(server);
-    pg_fixture_stop();
-    return 0;
-}
+#include "support/client_fixture.h"
 
 static void test_each_job_has_its_outcome(void **state)
 {
@@ -158,5 +135,5 @@ int main(void)
         cmocka_unit_test(test_nothing_is_lost_or_twice_over_a_cut),
         cmocka_unit_test(test_server_that_is_away),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);
 }

@@ -8,32 +8,9 @@
 #include <joblog/joblog.h>
 
 #include "support/beside.h"
-#include "support/pg_fixture.h"
-#include "support/server_fixture.h"
+#include "support/client_fixture.h"
 
 enum { DELAY_MS = 200 };
-
-static struct server_fixture *server;
-static struct joblog_client *client;
-static struct joblog_error error;
-
-static int setup(void **state)
-{
-    (void)state;
-    const char *uri = pg_fixture_start() ? pg_fixture_database("client_snooze") : NULL;
-    server = uri ? server_fixture_start(&(struct server_fixture_options){.database = uri}) : NULL;
-    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
-    return client ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    joblog_close(client);
-    server_fixture_free(server);
-    pg_fixture_stop();
-    return 0;
-}
 
 static int handle(struct joblog_context *context, void *user)
 {
@@ -84,5 +61,5 @@ int main(void)
         cmocka_unit_test(test_job_waits_and_runs_again),
         cmocka_unit_test(test_own_work_cannot_wait),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);
 }

@@ -15,18 +15,7 @@
 #include <time.h>
 
 #include "support/beside.h"
-#include "support/pg_fixture.h"
-#include "support/server_fixture.h"
-
-static struct server_fixture *server;
-static struct joblog_client *client;
-static struct joblog_error error;
-
-#define assert_ok(call)                                                                                                \
-    do {                                                                                                               \
-        if ((call) < 0)                                                                                                \
-            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
-    } while (0)
+#include "support/client_fixture.h"
 
 static int64_t dispatch(const char *queue, const char *name, const char *payload, int max_attempts)
 {
@@ -457,26 +446,6 @@ static void test_server_refuses_a_worker(void **state)
     assert_string_equal(error.field, "concurrency");
 }
 
-/* ---- fixture ---- */
-
-static int setup(void **state)
-{
-    (void)state;
-    const char *uri = pg_fixture_start() ? pg_fixture_database("client_worker") : NULL;
-    server = uri ? server_fixture_start(&(struct server_fixture_options){.database = uri}) : NULL;
-    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
-    return client ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    joblog_close(client);
-    server_fixture_free(server);
-    pg_fixture_stop();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,5 +460,5 @@ int main(void)
         cmocka_unit_test(test_queues_get_their_weights),
         cmocka_unit_test(test_server_refuses_a_worker),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);
 }

@@ -49,11 +49,21 @@ struct joblog_export_spec {
 struct joblog_export {
     struct joblog_job job; /* BASIC view */
     const char *export_type, *title;
-    bool has_file; /* the file is complete */
-    const char *file_name, *content_type, *sha256;
+    const char *file_name; /* that it has or will have */
+    bool has_file;         /* the file is complete: what follows is known */
+    const char *content_type, *sha256;
     int64_t size, rows, expire_us;
     int64_t cut_cells;      /* texts that did not fit into a cell of a spreadsheet */
     const char *file_state; /* "none yet", "writing", "ready", "expired", "deleted", "none" */
+    /* What was asked for, in the words of joblog_export_spec. */
+    const struct joblog_export_filter *filters; /* with their operators, also where none was named */
+    size_t n_filters;
+    const char *const *columns; /* of the file, in order */
+    size_t n_columns;
+    const struct joblog_export_order *order; /* none: the type's own */
+    size_t n_order;
+    const char *format, *compression, *language;
+    struct joblog_csv_options csv;
 };
 
 /* Gives the export. Its texts and job belong to it. Takes NULL. */
@@ -139,6 +149,29 @@ JOBLOG_API int joblog_export_save(struct joblog_client *client, int64_t id, cons
  */
 JOBLOG_API int joblog_export_save_following(struct joblog_client *client, int64_t id, const char *path,
                                             struct joblog_export **ret_export, struct joblog_error *error);
+
+/* What joblog_export_to_file tells on its way, on the calling thread. All zero: nothing. */
+struct joblog_export_options {
+    /* The export is durable. message: the server's words for the person who asked. Both valid during the call. */
+    void (*on_started)(void *user, const struct joblog_export *export_, const char *message);
+    /* What it has come to: status, percent, done of total rows, step, eta. job is valid during the call. Not 0 cancels
+     * the export. */
+    int (*on_progress)(void *user, const struct joblog_job *job);
+    void *user;
+};
+/* The whole way in one call: starts the export, waits until it has ended, and saves its file as joblog_export_save
+ * does. spec and path are borrowed; options may be NULL. Blocks for as long as that takes. With on_progress the file is
+ * fetched when it is complete; without, while it is written. Gives the export unless ret_export is NULL.
+ *
+ * Otherwise there is no new file at path:
+ * -JOBLOG_FAILED_PRECONDITION, reason EXPORT_FAILED: the export failed, error->message says why.
+ * -JOBLOG_CANCELLED, reason EXPORT_CANCELLED: somebody cancelled it, perhaps on_progress.
+ * -JOBLOG_FAILED_PRECONDITION, reason FILE: path is no place for a file; nothing was started.
+ * What joblog_export_start, joblog_watch_next and joblog_export_save return else. The export is there, once on_started
+ * has been called: joblog_export_save may fetch it later. */
+JOBLOG_API int joblog_export_to_file(struct joblog_client *client, const struct joblog_export_spec *spec,
+                                     const char *path, const struct joblog_export_options *options,
+                                     struct joblog_export **ret_export, struct joblog_error *error);
 
 JOBLOG_END_DECLS
 

@@ -1,0 +1,56 @@
+/* See client_fixture.h. */
+#include "support/client_fixture.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+
+struct server_fixture *server;
+struct joblog_client *client;
+struct joblog_error error;
+
+static char database[256];
+
+const char *client_fixture_database(void)
+{
+    const char *made = NULL;
+    if (!database[0] && pg_fixture_start() && (made = pg_fixture_database("client")))
+        snprintf(database, sizeof database, "%s", made);
+    return database[0] ? database : NULL;
+}
+
+bool client_fixture_sql(const char *sql)
+{
+    PGconn *conn = PQconnectdb(client_fixture_database());
+    PGresult *result = PQexec(conn, sql);
+    bool ok = PQresultStatus(result) == PGRES_COMMAND_OK;
+    if (!ok)
+        fprintf(stderr, "client_fixture: %.200s: %s", sql, PQerrorMessage(conn));
+    PQclear(result);
+    PQfinish(conn);
+    return ok;
+}
+
+int client_fixture_start(const char *const *args)
+{
+    struct server_fixture_options options = {.database = client_fixture_database(), .args = args};
+    server = options.database ? server_fixture_start(&options) : NULL;
+    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
+    return client ? 0 : -1;
+}
+
+int client_fixture_setup(void **state)
+{
+    (void)state;
+    return client_fixture_start(NULL);
+}
+
+int client_fixture_teardown(void **state)
+{
+    (void)state;
+    joblog_close(client);
+    int code = server && server_fixture_pid(server) > 0 ? server_fixture_stop(server) : 0;
+    server_fixture_free(server);
+    pg_fixture_stop();
+    database[0] = '\0';
+    return code;
+}

@@ -1,0 +1,35 @@
+/* What libjoblog's tests stand on: a PostgreSQL, a joblogd on a database of it, and a client of that, one of each for a
+ * test program. Main thread; not for product code. Use as a group fixture:
+ *
+ *     cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown) */
+#ifndef SUPPORT_CLIENT_FIXTURE_H
+#define SUPPORT_CLIENT_FIXTURE_H
+
+#include <joblog/joblog.h>
+
+#include "support/pg_fixture.h"
+#include "support/server_fixture.h"
+
+extern struct server_fixture *server;
+extern struct joblog_client *client;
+extern struct joblog_error error; /* of the test's own calls */
+
+/* Fails the test with what the server said. */
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) < 0)                                                                                                \
+            fail_msg("%s: %s %s", #call, joblog_code_name(error.code), error.message);                                 \
+    } while (0)
+
+int client_fixture_setup(void **state);
+/* The same with further arguments of joblogd (NULL-terminated; copied). */
+int client_fixture_start(const char *const *args);
+/* URI of the database, which is made when it is first asked for: before client_fixture_start for what must be there
+ * when joblogd starts. NULL when that fails. Borrowed. */
+const char *client_fixture_database(void);
+/* Runs SQL on it that gives no rows. False after a line to stderr. */
+bool client_fixture_sql(const char *sql);
+/* Fails when joblogd ends with another code than 0. */
+int client_fixture_teardown(void **state);
+
+#endif
