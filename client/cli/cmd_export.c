@@ -100,6 +100,41 @@ const struct command command_export_list = {
     .run = run_list,
 };
 
+static void print_filter(const struct joblog_export_filter *filter)
+{
+    printf("%-14s ", "where");
+    text_print(stdout, filter->field, 0);
+    printf(" %s ", filter->op);
+    for (size_t i = 0; i < filter->n_values; i++) {
+        fputs(i ? ", " : "", stdout);
+        text_print(stdout, filter->values[i], 0);
+    }
+    putchar('\n');
+}
+
+static void print_asked(const struct joblog_export *export_)
+{
+    for (size_t i = 0; i < export_->n_filters; i++)
+        print_filter(&export_->filters[i]);
+    printf("%-14s ", "columns");
+    for (size_t i = 0; i < export_->n_columns; i++) {
+        fputs(i ? ", " : "", stdout);
+        text_print(stdout, export_->columns[i], 0);
+    }
+    putchar('\n');
+    if (export_->n_order > 0)
+        printf("%-14s ", "order");
+    for (size_t i = 0; i < export_->n_order; i++) {
+        fputs(i ? "," : "", stdout);
+        fputs(export_->order[i].descending ? "-" : "", stdout);
+        text_print(stdout, export_->order[i].column, 0);
+    }
+    if (export_->n_order > 0)
+        putchar('\n');
+    bool packed = strcmp(export_->compression, "none") != 0;
+    printf("%-14s %s%s%s\n", "format", export_->format, packed ? ", " : "", packed ? export_->compression : "");
+}
+
 static void print_export(const struct cli *cli, const struct joblog_export *export_)
 {
     char text[UNITS_TEXT];
@@ -112,6 +147,7 @@ static void print_export(const struct cli *cli, const struct joblog_export *expo
     printf("%-14s %.0f %%\n", "progress", job->percent);
     if (*job->error_message)
         text_print_block(stdout, job->error_message, "error        ");
+    print_asked(export_);
     if (!export_->has_file) {
         printf("%-14s %s\n", "file", export_->file_state);
         return;

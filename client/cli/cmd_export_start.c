@@ -14,16 +14,18 @@ struct start_options {
     struct option_texts filters;
     struct option_texts columns, order;
     const char *json, *name, *output, *request_id, *format, *compression, *delimiter, *null_text;
-    bool watch, follow, mark, no_header, keep_formulas;
+    bool watch, follow, mark, no_header, keep_formulas, download;
 };
 
 static const struct option_row start_rows[] = {
-    {"filter", 'f', OPTION_TEXTS, "FIELD=VALUE", offsetof(struct start_options, filters),
-     "only these rows; FIELD:OPERATOR=VALUE names an operator (again for more)", 0, 0},
+    {"where", 'w', OPTION_TEXTS, "FIELD=VALUE", offsetof(struct start_options, filters),
+     "only these rows; also >=, <=, >, <, ~ (contains), FIELD:OPERATOR=VALUE (again for more)", 0, 0},
+    {"filter", 'f', OPTION_TEXTS, "FIELD=VALUE", offsetof(struct start_options, filters), "the same as --where", 0, 0},
     {"filters", 0, OPTION_TEXT, "JSON", offsetof(struct start_options, json), "the same as one JSON object", 0, 0},
-    {"format", 'F', OPTION_TEXT, "NAME", offsetof(struct start_options, format), "csv (the default), jsonl or xlsx", 0,
-     0},
-    {"compression", 'z', OPTION_TEXT, "NAME", offsetof(struct start_options, compression), "none, gzip or zstd", 0, 0},
+    {"format", 'F', OPTION_TEXT, "NAME", offsetof(struct start_options, format),
+     "csv, jsonl or xlsx (as the name of the file says, or csv)", 0, 0},
+    {"compression", 'z', OPTION_TEXT, "NAME", offsetof(struct start_options, compression),
+     "none, gzip or zstd (as the name of the file says, or none)", 0, 0},
     {"columns", 'c', OPTION_LIST, "NAME,...", offsetof(struct start_options, columns),
      "only these columns, in this order", 0, 0},
     {"order", 0, OPTION_LIST, "NAME,...", offsetof(struct start_options, order),
@@ -38,6 +40,8 @@ static const struct option_row start_rows[] = {
     {"watch", 'W', OPTION_FLAG, NULL, offsetof(struct start_options, watch), "watch it to its end", 0, 0},
     {"output", 'o', OPTION_TEXT, "FILE", offsetof(struct start_options, output),
      "wait for its end and download it; - for standard output", 0, 0},
+    {"download", 'd', OPTION_FLAG, NULL, offsetof(struct start_options, download),
+     "the same, under the name that the export has", 0, 0},
     {"follow", 0, OPTION_FLAG, NULL, offsetof(struct start_options, follow), "with --output -: do not wait for the end",
      0, 0},
     {"request-id", 0, OPTION_TEXT, "TEXT", offsetof(struct start_options, request_id),
@@ -76,26 +80,41 @@ static void print_started(const struct cli *cli, const struct joblog_export *exp
     fflush(out);
 }
 
+/* The name comes from whoever started the export: a plain name in the present directory, or NULL. */
+static const char *plain_name(const struct joblog_export *export_)
+{
+    const char *name = export_->file_name;
+    return *name && *name != '.' && strcmp(name, "-") != 0 && !strchr(name, '/') ? name : NULL;
+}
+
+static int no_plain_name(const struct cli *cli)
+{
+    return cli_usage(cli, "the export's own name is no plain file name: say --output FILE");
+}
+
 /* The export has been made: shows it, follows it, fetches its file, as asked. */
 static int go_on(struct cli *cli, const struct start_options *options, const struct joblog_export *export_,
                  const char *message)
 {
-    bool to_stdout = options->output && !strcmp(options->output, "-");
+    const char *output = options->download ? plain_name(export_) : options->output;
+    bool to_stdout = output && !strcmp(output, "-");
     int64_t id = export_->job.id;
     int code = EXIT_OK;
     /* Standard output belongs to the file then; and JSON is one object, the last. */
     print_started(cli, export_, message, to_stdout ? stderr : stdout);
+    if (options->download && !output)
+        return no_plain_name(cli);
     const struct term *term = to_stdout ? &cli->error_term : &cli->term;
-    bool follow = options->output && !options->watch && (options->follow || !to_stdout);
+    bool follow = output && !options->watch && (options->follow || !to_stdout);
     if (follow) /* a pipe cannot take back what a failed attempt wrote, a file can */
-        return download(cli, id, options->output, true);
+        return download(cli, id, output, true);
     if (options->watch)
         code = follow_export(cli, id, cli->json && !to_stdout ? FOLLOW_JSON : FOLLOW_BARS, term);
-    else if (options->output)
+    else if (output)
         code = follow_export(cli, id, FOLLOW_SILENT, term);
     else if (cli->json)
         json_print_line(json_of_export(export_));
-    return !code && options->output ? download(cli, id, options->output, false) : code;
+    return !code && output ? download(cli, id, output, false) : code;
 }
 
 /* "name" and "-name". */
@@ -109,6 +128,32 @@ static struct joblog_export_order *order_make(const struct option_texts *texts)
     return order;
 }
 
+static bool ends_with(const char *text, size_t len, const char *end)
+{
+    return len > strlen(end) && !strncmp(text + len - strlen(end), end, strlen(end));
+}
+
+/* What the name of the file says of its form: "users.xlsx", "users.csv.gz". Where form or compression is named, the
+ * name says nothing: the file is called as somebody likes. */
+static void form_by_name(const char *name, struct joblog_export_spec *spec)
+{
+    static const char *const packed[][2] = {{".gz", "gzip"}, {".zst", "zstd"}};
+    static const char *const forms[][2] = {
+        {".csv", "csv"}, {".jsonl", "jsonl"}, {".ndjson", "jsonl"}, {".xlsx", "xlsx"}};
+    size_t len = name ? strlen(name) : 0;
+    if (spec->format || spec->compression)
+        return;
+    for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++)
+        if (ends_with(name, len, packed[i][0])) {
+            spec->compression = packed[i][1];
+            len -= strlen(packed[i][0]);
+            break;
+        }
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (ends_with(name, len, forms[i][0]))
+            spec->format = forms[i][1];
+}
+
 static int run_start(struct cli *cli, const void *values, const struct operands *operands)
 {
     const struct start_options *options = values;
@@ -116,6 +161,8 @@ static int run_start(struct cli *cli, const void *values, const struct operands 
     struct export_filters filters;
     struct joblog_export *export_;
     char *message = NULL;
+    if (options->download && options->output)
+        return cli_usage(cli, "--download and --output are one or the other");
     int code = export_filters_make(cli, &options->filters, options->json, &filters);
     if (code)
         return code;
@@ -139,6 +186,7 @@ static int run_start(struct cli *cli, const void *values, const struct operands 
                 .keep_formulas = options->keep_formulas},
         .language = cli->language,
     };
+    form_by_name(options->output ? options->output : options->name, &spec);
     if (joblog_export_start(cli->client, &spec, &export_, &message, &error) < 0) {
         code = cli_error(&error);
     } else {
@@ -157,11 +205,14 @@ const struct command command_export_start = {
     .summary = "export a table to a file; prints the id",
     .text =
         "Operators: equals, in and between (values with commas between), contains, prefix, search, at_least, at_most,\n"
-        "greater, less. Without one the first that the type grants for the field; joblog export types lists them. In\n"
-        "--filters an array means in. With --output FILE the file is downloaded while it is written.",
-    .examples = "joblog export start users --filters '{\"search\": \"john\"}' --watch --output users.csv\n"
-                "joblog export start users -f department:in=Sales,Legal -f created_at:at_least=2026-01-01\n"
-                "joblog export start users --format xlsx --columns id,email --order -id --output users.xlsx\n"
+        "greater, less. = alone is the first that the type grants for the field; joblog export types lists them. In\n"
+        "--filters an array means in. With --output FILE the file is downloaded while it is written; with --watch it "
+        "is\n"
+        "shown how far the export is, and the file is downloaded after its end. A name such as users.xlsx or\n"
+        "users.csv.gz says what the file is to be.",
+    .examples = "joblog export start users --where department=Sales --where 'created>=2026-01-01' --output sales.xlsx\n"
+                "joblog export start users -w search=john --columns id,email --order -created_at --watch --download\n"
+                "joblog export start users --filters '{\"search\": \"john\", \"department\": [\"Sales\", \"Legal\"]}'\n"
                 "joblog export start users --output - | wc -l",
     .options = start_rows,
     .options_size = sizeof(struct start_options),
@@ -196,12 +247,8 @@ static int run_download(struct cli *cli, const void *values, const struct operan
         return download(cli, id, options->output, options->follow);
     if (joblog_export_get(cli->client, id, &export_, &error) < 0)
         return cli_error(&error);
-    /* The name comes from whoever started the export: a plain name in the present directory, or not at all. */
-    const char *name = export_->has_file ? export_->file_name : "export";
-    if (!*name || *name == '.' || !strcmp(name, "-") || strchr(name, '/'))
-        code = cli_usage(cli, "the export's own name is no plain file name: say --output FILE");
-    else
-        code = download(cli, id, name, options->follow);
+    const char *name = plain_name(export_);
+    code = name ? download(cli, id, name, options->follow) : no_plain_name(cli);
     joblog_export_free(export_);
     return code;
 }

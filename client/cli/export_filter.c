@@ -25,28 +25,45 @@ static void add_value(struct joblog_export_filter *row, char *value)
     row->values = values;
 }
 
-/* "field=value" is one value as it is; "field:op=a,b" is split where the operator is one that takes several. */
+/* Splits at commas. */
+static void add_values(struct joblog_export_filter *row, const char *text)
+{
+    for (;;) {
+        size_t n = strcspn(text, ",");
+        add_value(row, heap_format("%.*s", (int)n, text));
+        if (!text[n])
+            return;
+        text += n + 1;
+    }
+}
+
+/* The sign between field and value, as people write it; "=" alone is whatever the type takes first. */
+static const struct {
+    const char *sign, *op;
+} signs[] = {{">=", "at_least"}, {"<=", "at_most"}, {">", "greater"}, {"<", "less"}, {"~", "contains"}, {"=", ""}};
+
+/* "field=value", "field>=value" and the like are one value as it is; "field:op=a,b" names the operator and is split
+ * where that is one that takes several. */
 static int add_text(const struct cli *cli, struct export_filters *filters, const char *text)
 {
-    const char *equals = strchr(text, '=');
-    if (!equals || equals == text)
-        return cli_usage(cli, "--filter takes FIELD=VALUE or FIELD:OPERATOR=VALUE, not \"%s\"", text);
-    char *field = heap_format("%.*s", (int)(equals - text), text), *colon = strchr(field, ':');
-    char *op = heap_copy(colon ? colon + 1 : "");
-    if (colon)
-        *colon = '\0';
+    size_t n = strcspn(text, "=<>~"), i = 0;
+    while (i < sizeof signs / sizeof signs[0] && strncmp(text + n, signs[i].sign, strlen(signs[i].sign)) != 0)
+        i++;
+    const char *colon = memchr(text, ':', n);
+    if (i == sizeof signs / sizeof signs[0] || n == 0 || colon == text || (colon && *signs[i].op))
+        return cli_usage(cli,
+                         "a filter is FIELD=VALUE, with >=, <=, >, < or ~ (contains) in place of =, or "
+                         "FIELD:OPERATOR=VALUE; not \"%s\"",
+                         text);
+    const char *value = text + n + strlen(signs[i].sign);
+    char *op = colon ? heap_format("%.*s", (int)(text + n - colon - 1), colon + 1) : heap_copy(signs[i].op);
+    char *field = heap_format("%.*s", (int)(colon ? colon - text : (ptrdiff_t)n), text);
     struct joblog_export_filter *row = add_filter(filters, field, op);
-    if (strcmp(op, "in") != 0 && strcmp(op, "between") != 0) {
-        add_value(row, heap_copy(equals + 1));
-        return 0;
-    }
-    for (const char *at = equals + 1;;) {
-        size_t n = strcspn(at, ",");
-        add_value(row, heap_format("%.*s", (int)n, at));
-        if (!at[n])
-            return 0;
-        at += n + 1;
-    }
+    if (!strcmp(op, "in") || !strcmp(op, "between"))
+        add_values(row, value);
+    else
+        add_value(row, heap_copy(value));
+    return 0;
 }
 
 /* A JSON scalar as the text that the server takes; NULL for anything else. */

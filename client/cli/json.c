@@ -180,6 +180,43 @@ json_t *json_of_job(const struct joblog_job *job)
     return object;
 }
 
+static json_t *json_of_texts(const char *const *texts, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, json_string(texts[i]));
+    return array;
+}
+
+/* "-created_at": descending, as the option --order takes it. */
+static json_t *json_of_orders(const struct joblog_export_order *order, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, json_sprintf("%s%s", order[i].descending ? "-" : "", order[i].column));
+    return array;
+}
+
+/* What was asked for. */
+static void set_asked(json_t *object, const struct joblog_export *export_)
+{
+    json_t *filters = json_array();
+    for (size_t i = 0; i < export_->n_filters; i++) {
+        const struct joblog_export_filter *filter = &export_->filters[i];
+        json_t *item = json_object();
+        set_text(item, "field", filter->field);
+        set_text(item, "operator", filter->op);
+        json_object_set_new(item, "values", json_of_texts(filter->values, filter->n_values));
+        json_array_append_new(filters, item);
+    }
+    json_object_set_new(object, "filters", filters);
+    json_object_set_new(object, "columns", json_of_texts(export_->columns, export_->n_columns));
+    json_object_set_new(object, "order", json_of_orders(export_->order, export_->n_order));
+    set_text(object, "format", export_->format);
+    set_text(object, "compression", export_->compression);
+    set_text(object, "language", export_->language);
+}
+
 json_t *json_of_export(const struct joblog_export *export_)
 {
     json_t *object = json_object();
@@ -188,6 +225,8 @@ json_t *json_of_export(const struct joblog_export *export_)
     set_text(object, "title", export_->title);
     json_object_set_new(object, "job", json_of_job(&export_->job));
     set_text(object, "file_state", export_->file_state);
+    set_text(object, "file_name", export_->file_name);
+    set_asked(object, export_);
     if (export_->has_file) {
         json_t *file = json_object();
         set_text(file, "file_name", export_->file_name);
@@ -200,14 +239,6 @@ json_t *json_of_export(const struct joblog_export *export_)
         json_object_set_new(object, "file", file);
     }
     return object;
-}
-
-static json_t *json_of_texts(const char *const *texts, size_t n)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(array, json_string(texts[i]));
-    return array;
 }
 
 static json_t *json_of_column(const struct joblog_export_column *column)
@@ -231,21 +262,13 @@ static json_t *json_of_filter_type(const struct joblog_export_filter_type *filte
     return object;
 }
 
-/* "-created_at": descending, as the option --order takes it. */
-static json_t *json_of_order(const struct joblog_export_order *order)
-{
-    return json_sprintf("%s%s", order->descending ? "-" : "", order->column);
-}
-
 json_t *json_of_export_type(const struct joblog_export_type *type)
 {
-    json_t *object = json_object(), *columns = json_array(), *filters = json_array(), *order = json_array();
+    json_t *object = json_object(), *columns = json_array(), *filters = json_array();
     for (size_t i = 0; i < type->n_columns; i++)
         json_array_append_new(columns, json_of_column(&type->column_types[i]));
     for (size_t i = 0; i < type->n_filters; i++)
         json_array_append_new(filters, json_of_filter_type(&type->filter_types[i]));
-    for (size_t i = 0; i < type->n_order; i++)
-        json_array_append_new(order, json_of_order(&type->order[i]));
     set_text(object, "name", type->name);
     set_text(object, "title", type->title);
     json_object_set_new(object, "columns", json_of_texts(type->columns, type->n_columns));
@@ -253,7 +276,7 @@ json_t *json_of_export_type(const struct joblog_export_type *type)
     json_object_set_new(object, "filters", json_of_texts(type->filters, type->n_filters));
     json_object_set_new(object, "column_types", columns);
     json_object_set_new(object, "filter_types", filters);
-    json_object_set_new(object, "order", order);
+    json_object_set_new(object, "order", json_of_orders(type->order, type->n_order));
     json_object_set_new(object, "formats", json_of_texts(type->formats, type->n_formats));
     json_object_set_new(object, "compressions", json_of_texts(type->compressions, type->n_compressions));
     set_int(object, "row_limit", type->row_limit);

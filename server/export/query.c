@@ -3,6 +3,7 @@
 #include "export/query.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "export/value.h"
 
@@ -23,6 +24,56 @@ static bool grants(const struct export_filter_type *granted, enum export_op op)
 }
 
 /* ---- checks ---- */
+
+enum { NAMES_ROOM = 130 };
+
+/* "a, b, c"; what does not fit is "…". */
+static void names_add(char names[NAMES_ROOM], const char *name)
+{
+    size_t len = strlen(names), left = NAMES_ROOM - len;
+    if (len >= 3 && strcmp(names + len - 3, "…") == 0)
+        return;
+    if (strlen(name) + sizeof ", , …" > left)
+        snprintf(names + len, left, "%s…", len ? ", " : "");
+    else
+        snprintf(names + len, left, "%s%s", len ? ", " : "", name);
+}
+
+static int refuse_name(const char *field, const struct export_type *type, const char *kind, struct span name,
+                       const char *names, struct err *err)
+{
+    return err_field(err, field, "export type \"%.40s\" has no %s \"%.*s\"; it has %s", type->name, kind,
+                     (int)(name.len < 40 ? name.len : 40), name.data ? name.data : "", *names ? names : "none");
+}
+
+static int refuse_filter(const struct export_type *type, struct span name, size_t index, struct err *err)
+{
+    char field[64], names[NAMES_ROOM] = "";
+    snprintf(field, sizeof field, "filters[%zu].field", index);
+    for (size_t i = 0; i < type->n_filters; i++)
+        names_add(names, type->filters[i].field);
+    return refuse_name(field, type, "filter", name, names, err);
+}
+
+static int refuse_operator(const struct export_filter_type *granted, enum export_op op, size_t index, struct err *err)
+{
+    char field[64], names[NAMES_ROOM] = "";
+    snprintf(field, sizeof field, "filters[%zu].operator", index);
+    if ((int)op < 0 || (int)op >= EXPORT_OP_COUNT)
+        return err_field(err, field, "there is no operator %d", (int)op);
+    for (size_t i = 0; i < granted->n_ops; i++)
+        names_add(names, export_op_name(granted->ops[i]));
+    return err_field(err, field, "filter \"%.60s\" does not take operator %s; it takes %s", granted->field,
+                     export_op_name(op), names);
+}
+
+static int refuse_column(const char *field, const struct export_type *type, struct span name, struct err *err)
+{
+    char names[NAMES_ROOM] = "";
+    for (size_t i = 0; i < type->n_columns; i++)
+        names_add(names, type->columns[i].name);
+    return refuse_name(field, type, "column", name, names, err);
+}
 
 static int check_values(const struct export_filter_type *granted, enum export_op op, const struct export_filter *filter,
                         size_t index, struct err *err)
@@ -58,21 +109,12 @@ static int check_values(const struct export_filter_type *granted, enum export_op
 static int check_filter(const struct export_type *type, const struct export_filter *filter, size_t index,
                         const struct export_filter_type **ret_granted, enum export_op *ret_op, struct err *err)
 {
-    char field[64];
     const struct export_filter_type *granted = find_filter(type, filter->field);
-    if (!granted) {
-        snprintf(field, sizeof field, "filters[%zu].field", index);
-        return err_field(err, field, "export type \"%s\" has no filter \"%.*s\"", type->name,
-                         (int)(filter->field.len < 60 ? filter->field.len : 60),
-                         filter->field.data ? filter->field.data : "");
-    }
+    if (!granted)
+        return refuse_filter(type, filter->field, index, err);
     enum export_op op = filter->op == EXPORT_OP_DEFAULT ? granted->ops[0] : filter->op;
-    if (!grants(granted, op)) {
-        snprintf(field, sizeof field, "filters[%zu].operator", index);
-        if ((int)op < 0 || (int)op >= EXPORT_OP_COUNT)
-            return err_field(err, field, "there is no operator %d", (int)op);
-        return err_field(err, field, "filter \"%s\" does not take operator %s", granted->field, export_op_name(op));
-    }
+    if (!grants(granted, op))
+        return refuse_operator(granted, op, index, err);
     *ret_granted = granted;
     *ret_op = op;
     return check_values(granted, op, filter, index, err);
@@ -85,9 +127,7 @@ static int check_order(const struct export_type *type, const struct export_order
     const struct export_column *column = export_type_column(type, order->column);
     snprintf(field, sizeof field, "order[%zu].column", index);
     if (!column)
-        return err_field(err, field, "export type \"%s\" has no column \"%.*s\"", type->name,
-                         (int)(order->column.len < 60 ? order->column.len : 60),
-                         order->column.data ? order->column.data : "");
+        return refuse_column(field, type, order->column, err);
     if (!column->sortable)
         return err_field(err, field, "rows cannot be ordered by \"%s\"", column->name);
     return 0;
@@ -107,9 +147,7 @@ static int plan_columns(const struct export_type *type, const struct export_requ
         snprintf(field, sizeof field, "columns[%zu]", i);
         columns[i] = request->n_columns ? export_type_column(type, request->columns[i]) : &type->columns[i];
         if (!columns[i])
-            return err_field(err, field, "export type \"%s\" has no column \"%.*s\"", type->name,
-                             (int)(request->columns[i].len < 60 ? request->columns[i].len : 60),
-                             request->columns[i].data ? request->columns[i].data : "");
+            return refuse_column(field, type, request->columns[i], err);
         for (size_t k = 0; k < i; k++)
             if (columns[k] == columns[i])
                 return err_field(err, field, "column \"%s\" occurs twice", columns[i]->name);

@@ -142,7 +142,8 @@ cat >"$dir/types.json" <<'JSON'
 {"export_types": [{"name": "functions", "title": "Functions", "relation": "pg_catalog.pg_proc",
   "columns": [{"name": "oid", "title": "Id"}, {"name": "proname", "title": "Name"}, {"name": "prosrc"}],
   "filters": [{"field": "search", "operators": ["search"], "columns": ["proname"]},
-              {"field": "name", "operators": ["equals", "in"], "column": "proname"}],
+              {"field": "name", "operators": ["equals", "in", "contains"], "column": "proname"},
+              {"field": "oid", "type": "integer", "operators": ["equals", "at_least", "less"]}],
   "order": {"column": "oid"}}]}
 JSON
 "$bin/joblogd" --embedded "$dir/data" --listen 127.0.0.1:0 --export-types "$dir/types.json" >"$dir/ready" \
@@ -719,9 +720,52 @@ expect 0 joblog export start functions -f name:in=jsonb_set,now -f search=now --
 json file.rows '*'
 expect 0 joblog export watch "$id"
 says "Completed"
+# All of it in one command: conditions as people write them, columns, order, form by the name of the file.
+expect 0 joblog export start functions --where 'oid>=1242' --where 'oid<1246' -w 'name=boolin' --columns proname,oid --order -oid \
+    --watch --output "$dir/bool.jsonl.gz" --lang es
+says "Completado"
+complains "ha comenzado"
+id=$(head -n 1 <<<"$out")
+[ "$(gzip -dc "$dir/bool.jsonl.gz")" = '{"proname":"boolin","oid":1242}' ] || fail "rows: $(gzip -dc "$dir/bool.jsonl.gz")"
+expect 0 joblog export show "$id" --json
+json filters.0.field oid
+json filters.0.operator at_least
+json filters.0.values.0 1242
+json filters.1.operator less
+json filters.2.operator equals
+json columns.0 proname
+json order.0 -oid
+json format jsonl
+json compression gzip
+json language es
+expect 0 joblog export show "$id"
+says "where          oid at_least 1242"
+says "columns        proname, oid"
+says "order          -oid"
+says "format         jsonl, gzip"
+expect 0 joblog export start functions -w 'name~bool_and' --format csv --name "$$.xlsx" --output "$dir/as-named.csv"
+head -n 1 "$dir/as-named.csv" | grep -q '^Id,Name,prosrc' || fail "a form that is named counts, not the name of the file"
+(cd "$dir" && joblog export start functions -w name=jsonb_set --name mine.xlsx --download >/dev/null 2>&1 &&
+    [ "$(head -c 2 mine.xlsx)" = PK ]) || fail "download of a new export under its own name"
+expect 2 joblog export start functions --download --output x
+expect 2 joblog export start functions --where 'oid:in>3'
+complains "a filter is FIELD=VALUE"
+expect 2 joblog export start functions --where '=3'
+expect 5 joblog export start functions --where colour=red
+complains 'has no filter "colour"; it has search, name, oid (INVALID_ARGUMENT, field filters[0].field)'
+expect 5 joblog export start functions --where 'search>3'
+complains 'filter "search" does not take operator greater; it takes search'
+expect 5 joblog export start functions --where 'oid>=many'
+complains "field filters[0].values[0]"
+expect 5 joblog export start functions --columns oid,secret
+complains 'has no column "secret"; it has oid, proname, prosrc'
+expect 5 joblog export start functions --order -secret
+complains "field order[0].column"
+expect 5 joblog export start functions --format papyrus
+complains "there is no format papyrus"
 expect 0 joblog export list --json
 all_json
-[ "$(wc -l <<<"$out")" -eq 3 ] || fail "three exports"
+[ "$(wc -l <<<"$out")" -eq 6 ] || fail "six exports"
 expect 0 joblog export list
 says "all.csv"
 expect 0 joblog --actor somebody-else export list
