@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <locale.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 
 #include "bars_line.h"
+#include "meter.h"
 #include "options.h"
 #include "table.h"
 #include "text.h"
@@ -316,6 +318,54 @@ static void plain_lines_say_what_changed(void **state)
     bar_done(&bar);
 }
 
+struct looks {
+    int n; /* one thread at a time looks */
+    sem_t looked;
+};
+
+/* Half of 4 MiB, of which an eighth was there at the start. */
+static int64_t half_way(void *user)
+{
+    struct looks *looks = user;
+    sem_post(&looks->looked);
+    return looks->n++ == 0 ? 1 << 19 : 1 << 21;
+}
+
+static void a_meter_tells_rate_and_time_left(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t len = 0;
+    struct looks looks = {0};
+    struct term term = {.out = open_memstream(&text, &len), .terminal = true, .utf8 = true, .width = 100, .height = 20};
+    assert_non_null(term.out);
+    sem_init(&looks.looked, 0, 0);
+    struct meter *meter = meter_new(&term, "users.csv", 1 << 22, half_way, &looks);
+    for (int i = 0; i < 3; i++) /* the third look is after the first drawing */
+        sem_wait(&looks.looked);
+    meter_finish(meter, 1 << 22, false);
+    fflush(term.out);
+    assert_non_null(strstr(text, "users.csv "));
+    char *half = strstr(text, " 50 % "), *end = strstr(text, "100 % ");
+    assert_non_null(half);
+    assert_non_null(strstr(half, "2.0 MiB"));
+    assert_true(strstr(half, "/s") && strstr(half, "/s") < end);
+    assert_true(strstr(half, " left") && strstr(half, " left") < end);
+    assert_non_null(strstr(end, "4.0 MiB"));
+    assert_non_null(strstr(end, " in "));
+    assert_int_equal(text[len - 1], '\n');
+    fclose(term.out);
+    free(text);
+    /* On what is no terminal: one line, at the end. */
+    term = (struct term){.out = open_memstream(&text, &len)};
+    meter_finish(meter_new(&term, "users.csv", 1 << 22, half_way, &looks), 1 << 22, false);
+    fflush(term.out);
+    assert_int_equal(strncmp(text, "users.csv: 4.0 MiB at ", 22), 0);
+    assert_ptr_equal(strchr(text, '\n'), text + len - 1);
+    fclose(term.out);
+    free(text);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
@@ -332,6 +382,7 @@ int main(void)
         cmocka_unit_test(bad_options_are_named),
         cmocka_unit_test(worker_lines_are_told_apart),
         cmocka_unit_test(plain_lines_say_what_changed),
+        cmocka_unit_test(a_meter_tells_rate_and_time_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+"""How exports run: all rows are of one snapshot, no more run at once than there are workers, files expire; and what an operator
+says of columns is what a spreadsheet shows. test_export_runs.py DIRECTORY-OF-PROGRAMS"""
+import io
+import os
+import sys
+
+import openpyxl
+from export_fixture import Fixture, Gate, begin, check, has, rows_of, show, until
+
+# A volatile function sees, row by row, whatever its transaction may see: in one snapshot that is the same for all rows. While
+# the gate is shut an export stands before its row 1000.
+SCHEMA = """
+CREATE SCHEMA app;
+CREATE TABLE app.rate (value int);
+INSERT INTO app.rate VALUES (1);
+CREATE FUNCTION app.rate_now() RETURNS int VOLATILE LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT sum(value) FROM app.rate); END$$;
+CREATE FUNCTION app.pad(id int, pad text) RETURNS text STABLE LANGUAGE plpgsql AS
+  $$BEGIN IF id = 1000 THEN PERFORM pg_advisory_xact_lock_shared(1); END IF; RETURN pad; END$$;
+CREATE TABLE app.item (id int, pad text);
+INSERT INTO app.item SELECT g, repeat('x', 1000) FROM generate_series(1, 1500) g;
+CREATE VIEW app.priced AS SELECT id, app.rate_now() AS rate, app.pad(id, pad) AS pad FROM app.item;
+CREATE TABLE app.cells (number numeric(12, 3), day date, moment timestamp, code bigint, ok boolean, note text);
+INSERT INTO app.cells VALUES (1234567.5, '2026-01-31', '2026-01-31 12:30', 12, true, 'ñ');
+"""
+PRICED = {"name": "priced", "relation": "app.priced", "columns": [{"name": "id"}, {"name": "rate"}, {"name": "pad"}]}
+CELLS = {"name": "cells", "title": "Some: cells?", "relation": "app.cells",
+         "columns": [{"name": "number", "title": "Número", "format": "#,##0.00"}, {"name": "day", "format": "dd/mm/yyyy"},
+                     {"name": "moment", "format": "yyyy-mm-dd hh:mm"}, {"name": "code", "type": "text"}, {"name": "ok"},
+                     {"name": "note", "title": "Nota"}]}
+
+
+def status(fx, export):
+    return show(fx, export)["job"]["status"]
+
+
+def one_snapshot(fx):
+    """What is committed while it runs, before or behind the row that it has come to, is not in it, nor in its progress."""
+    fx.gate.shut()
+    export = begin(fx, "priced")
+    until("it writes", lambda: show(fx, export)["job"]["progress"].get("done", 0) > 0)
+    fx.sql("INSERT INTO app.rate VALUES (41); INSERT INTO app.item VALUES (0, 'new'), (1400, 'new'), (2000, 'new');"
+           "DELETE FROM app.item WHERE id IN (5, 1200); UPDATE app.item SET pad = 'new' WHERE id = 1300;")
+    fx.gate.open()
+    check("end", 0, fx.joblog("export", "watch", export).returncode)
+    data = fx.joblog("export", "download", export, "--output", "-").stdout
+    check("rows as they were", True, data == b"id,rate,pad\r\n" + b"".join(b"%d,1,%s\r\n" % (i, b"x" * 1000)
+                                                                          for i in range(1, 1501)))
+    job = show(fx, export)["job"]
+    check("its progress", (1500, 1500), (job["progress"]["done"], job["progress"]["total"]))
+    later = rows_of(fx.export("priced", "--columns", "id,rate", "--order", "id"))
+    check("another one sees all of it", (1501, "0,42"), (len(later), later[0]))
+
+
+def no_more_than_there_are_workers(fx):
+    """A free worker gets an export with its start, so that the answer says whether there was one."""
+    fx.gate.shut()
+    four = [begin(fx, "priced") for _ in range(4)]
+    until("two are on their way", lambda: all(show(fx, export)["job"].get("progress", {}).get("done", 0) > 0
+                                              for export in four[:2]))
+    check("four with two workers", ["running", "running", "pending", "pending"], [status(fx, export) for export in four])
+    check("cancel of one that waits", 0, fx.joblog("export", "cancel", four[3]).returncode)
+    check("cancelled at once", "cancelled", status(fx, four[3]))
+    check("cancel of one that runs", 0, fx.joblog("export", "cancel", four[0]).returncode)
+    until("its place is taken", lambda: status(fx, four[2]) == "running")
+    fx.gate.open()
+    for export in four[1:3]:
+        check("end", 0, fx.joblog("export", "watch", export).returncode)
+    check("ends", ["cancelled", "completed", "completed", "cancelled"], [status(fx, export) for export in four])
+
+
+def what_a_spreadsheet_shows(fx):
+    data = fx.export("cells", "--format", "xlsx")
+    sheet = openpyxl.load_workbook(io.BytesIO(data)).active
+    titles, cells = list(sheet.iter_rows())
+    check("title of the sheet has none of what Excel refuses", (True, False),
+          ("cells" in sheet.title, any(c in sheet.title for c in "[]:*?/\\")))
+    check("titles", ["Número", "day", "moment", "code", "ok", "Nota"], [cell.value for cell in titles])
+    check("kinds of cells", ["n", "d", "d", "s", "b", "s"],
+          ["s" if cell.data_type == "inlineStr" else cell.data_type for cell in cells])
+    check("how they are shown", ["#,##0.00", "dd/mm/yyyy", "yyyy-mm-dd hh:mm"], [cell.number_format for cell in cells[:3]])
+    check("values", (1234567.5, "2026-01-31", "2026-01-31 12:30:00", "12", True, "ñ"),
+          (cells[0].value, cells[1].value.strftime("%Y-%m-%d"), str(cells[2].value), cells[3].value, cells[4].value,
+           cells[5].value))
+    check("a number that is a text, in JSON", b'"code":"12"', fx.export("cells", "--format", "jsonl").split(b",")[3])
+
+
+def files_expire(fx):
+    """The record stays; the file is refused at once, and its room is given back."""
+    export = begin(fx, "cells", "--watch")
+    fx.sql("UPDATE joblog.export_file SET expire_time = now() WHERE job_id = %s;" % export)
+    gone = show(fx, export)
+    check("record of one that has expired", ("completed", "expired", False),
+          (gone["job"]["status"], gone["file_state"], "file" in gone))
+    done = fx.joblog("export", "download", export, "--output", "-")
+    check("its download", (3, b""), (done.returncode, done.stdout))
+    has("its words", "expired", done.stderr.decode())
+    until("its room is given back",
+          lambda: fx.sql("SELECT count(*) FROM joblog.export_chunk WHERE job_id = %s;" % export).strip() == "0")
+    check("the record stays", "expired", show(fx, export)["file_state"])
+
+
+def main():
+    fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=2")
+    try:
+        fx.sql(SCHEMA)
+        fx.gate = Gate(fx)
+        fx.write_types([PRICED, CELLS])
+        fx.reload("export types loaded types=3")
+        one_snapshot(fx)
+        no_more_than_there_are_workers(fx)
+        what_a_spreadsheet_shows(fx)
+        files_expire(fx)
+        fx.gate.end()
+    except SystemExit:
+        print(open(os.path.join(fx.dir, "log")).read()[-3000:], file=sys.stderr)
+        raise
+    finally:
+        code = fx.stop()
+    check("exit of joblogd", 0, code)
+    print("all well")
+
+
+main()
