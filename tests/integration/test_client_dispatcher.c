@@ -16,30 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "support/pg_fixture.h"
-#include "support/server_fixture.h"
-
-static struct server_fixture *server;
-static struct joblog_client *client;
-static struct joblog_error error;
-
-static int setup(void **state)
-{
-    (void)state;
-    const char *uri = pg_fixture_start() ? pg_fixture_database("client_dispatcher") : NULL;
-    server = uri ? server_fixture_start(&(struct server_fixture_options){.database = uri}) : NULL;
-    client = server ? joblog_connect(server_fixture_address(server), NULL, &error) : NULL;
-    return client ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    joblog_close(client);
-    server_fixture_free(server);
-    pg_fixture_stop();
-    return 0;
-}
+#include "support/client_fixture.h"
 
 static struct joblog_dispatcher *dispatcher_of(struct joblog_client *of, size_t max_open)
 {
@@ -327,5 +304,5 @@ int main(void)
         cmocka_unit_test(test_a_server_that_is_away),
         cmocka_unit_test(test_a_server_that_says_nothing),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);
 }
