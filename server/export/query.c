@@ -146,7 +146,7 @@ static int plan_columns(const struct export_type *type, const struct export_requ
         char field[64];
         snprintf(field, sizeof field, "columns[%zu]", i);
         columns[i] = request->n_columns ? export_type_column(type, request->columns[i]) : &type->columns[i];
-        if (!columns[i])
+        if (request->n_columns && !columns[i])
             return refuse_column(field, type, request->columns[i], err);
         for (size_t k = 0; k < i; k++)
             if (columns[k] == columns[i])
