@@ -244,7 +244,7 @@ static enum crpc_next count_next(struct crpc_call *call)
 {
     const PKG(CountRequest) *request = crpc_test_v1_echo_service_count_request(call);
     struct count *c = crpc_call_state(call);
-    if (crpc_call_cancelled(call))
+    if (crpc_call_ended(call))
         return crpc_end(call);
     if (request->watch)
         return crpc_await_signal(call, &c->signal, &COUNT_SEND);
@@ -256,9 +256,28 @@ static enum crpc_next count_next(struct crpc_call *call)
     return crpc_finish(call, &err);
 }
 
+static enum crpc_next count_cut(struct crpc_call *call)
+{
+    struct err err = ERR_NONE;
+    err_set(&err, ERR_ABORTED, "TOO_SLOW", "nobody reads this");
+    return crpc_cut(call, &err);
+}
+
+static const struct crpc_step COUNT_CUT = {"count_cut", count_cut};
+
+static enum crpc_next count_wait_cut(struct crpc_call *call)
+{
+    struct count *c = crpc_call_state(call);
+    return crpc_await_signal(call, &c->signal, &COUNT_CUT);
+}
+
+static const struct crpc_step COUNT_WAIT_CUT = {"count_wait_cut", count_wait_cut};
+
 static enum crpc_next count_start(struct crpc_call *call)
 {
     struct count *c = crpc_call_state(call);
+    if (crpc_test_v1_echo_service_count_request(call)->cut)
+        crpc_fork(call, &COUNT_WAIT_CUT);
     crpc_signal_init(call, &c->signal);
     if (add_metadata(call, NULL) < 0)
         return no_memory(call);

@@ -63,7 +63,7 @@ static void send_done(struct op *op, bool ok)
     call->sending = false;
     call->sent = ok;
     bytes_drop(&call->out);
-    if (call->ended && !call->cancelled)
+    if (call->ended && !call->cancelled && !call->cut)
         status_start(call);
     chain_wake(call, LANE_SEND);
     op_arrived(call);
@@ -176,7 +176,7 @@ static void note_reset(struct crpc_call *call)
 void call_give_back(struct crpc_call *call)
 {
     struct station *st = station_of(call->worker);
-    if (call->cancelled)
+    if (call->cancelled && !call->cut)
         note_reset(call);
     if (call->peer)
         gpr_free(call->peer);
@@ -325,7 +325,7 @@ void call_finalize(struct crpc_call *call)
     if (call->n_before == 0)
         return;
     struct err status = call->status ? *call->status : ERR_NONE;
-    if (call->cancelled) {
+    if (call->cancelled && !call->cut) {
         bool late = crpc_call_time_left_ms(call) == 0;
         err_set(&status, late ? ERR_DEADLINE_EXCEEDED : ERR_CANCELLED, NULL, "%s",
                 late ? "the deadline passed" : "the client cancelled the call or is gone");

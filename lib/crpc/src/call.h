@@ -54,6 +54,7 @@ struct crpc_call {
     bool received_compressed;
     bool close_late;                     /* RECV_CLOSE_ON_SERVER goes with the status */
     bool closed;                         /* done() has run; only signals can hold the call */
+    bool cut;                            /* by crpc_cut, in a send: core has the status */
     bool held;                           /* by an interceptor */
     enum crpc_compression compression;   /* as the handler set it */
     grpc_compression_algorithm encoding; /* settled with the first message */

@@ -91,6 +91,18 @@ enum crpc_next crpc_finish(struct crpc_call *call, const struct err *err)
     return CRPC_DONE;
 }
 
+enum crpc_next crpc_cut(struct crpc_call *call, const struct err *err)
+{
+    bool cuts = call->sending && !crpc_call_ended(call);
+    assert(err->code != ERR_OK);
+    call_end(call, err, NULL);
+    if (cuts) {
+        call->cut = true;
+        grpc_call_cancel_with_status(call->core, (grpc_status_code)err->code, err->msg, NULL);
+    }
+    return CRPC_DONE;
+}
+
 enum crpc_next crpc_end(struct crpc_call *call)
 {
     (void)call;

@@ -65,6 +65,12 @@ enum crpc_next crpc_reply(struct crpc_call *call, const ProtobufCMessage *msg);
 /* Ends the call with a status; err NULL or OK ends a stream well. Borrows err during the call. */
 enum crpc_next crpc_finish(struct crpc_call *call, const struct err *err);
 
+/* As crpc_finish, from a second chain while the first one stands in a send that does not get through: what is on its
+ * way is given up, and the client is told code and message, though not reason, field and delay. The send then ends with
+ * false. err: not OK. A client whose whole connection stands still (it reads nothing from its socket) gets nothing;
+ * core ends that connection after keepalive_timeout_ms. */
+enum crpc_next crpc_cut(struct crpc_call *call, const struct err *err);
+
 /* Ends this chain, not the call (another chain will). */
 enum crpc_next crpc_end(struct crpc_call *call);
 
