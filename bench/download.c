@@ -1,14 +1,17 @@
 /* bench_download: reads the file of an export as bench_raw_stream reads its stream, on gRPC core alone, without looking
- * at what comes, again and again; so what is measured is the server. Prints `figure download <rate> MB/s`.
+ * at what comes, again and again; so what is measured is the server. Prints `figure download <rate> MB/s`, of bytes of
+ * the file; with `packed` they come as the server keeps them, and are not unpacked here.
  *
- *     bench_download ADDRESS TOKEN-FILE EXPORT SECONDS */
+ *     bench_download ADDRESS TOKEN-FILE EXPORT SECONDS [packed] */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
@@ -32,13 +35,17 @@ static double now(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* DownloadExportRequest with its id, field 1. */
-static grpc_byte_buffer *make_request(int64_t id)
+/* DownloadExportRequest with its id, field 1, and accept_zstd, field 5. */
+static grpc_byte_buffer *make_request(int64_t id, bool packed)
 {
-    uint8_t wire[11], *p = wire;
+    uint8_t wire[13], *p = wire;
     *p++ = 1 << 3;
     for (uint64_t v = (uint64_t)id; p == wire + 1 || v; v >>= 7)
         *p++ = (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
+    if (packed) {
+        *p++ = 5 << 3;
+        *p++ = 1;
+    }
     grpc_slice slice = grpc_slice_from_copied_buffer((const char *)wire, (size_t)(p - wire));
     grpc_byte_buffer *out = grpc_raw_byte_buffer_create(&slice, 1);
     grpc_slice_unref(slice);
@@ -62,7 +69,45 @@ struct download {
     grpc_completion_queue *cq;
     const char *token;
     int64_t id;
+    bool packed;
 };
+
+static uint64_t take_varint(const uint8_t **io_at, const uint8_t *end)
+{
+    uint64_t n = 0;
+    for (int shift = 0; *io_at < end && shift < 64; shift += 7) {
+        uint8_t byte = *(*io_at)++;
+        n |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            break;
+    }
+    return n;
+}
+
+/* How many bytes of the file a DownloadExportResponse has: unpacked_size, field 6, or the length of data, field 3,
+ * which is the last one. */
+static double bytes_of(grpc_byte_buffer *in)
+{
+    grpc_byte_buffer_reader reader;
+    grpc_slice *first = NULL;
+    double bytes = 0;
+    if (!grpc_byte_buffer_reader_init(&reader, in) || !grpc_byte_buffer_reader_peek(&reader, &first))
+        return 0;
+    const uint8_t *at = GRPC_SLICE_START_PTR(*first), *end = GRPC_SLICE_END_PTR(*first);
+    while (at < end) {
+        uint64_t tag = take_varint(&at, end), n = take_varint(&at, end);
+        if (tag == (6 << 3))
+            bytes = (double)n;
+        if (tag == (3 << 3 | 2)) {
+            bytes = bytes > 0 ? bytes : (double)n;
+            break;
+        }
+        if ((tag & 7) == 2)
+            at = n < (uint64_t)(end - at) ? at + n : end;
+    }
+    grpc_byte_buffer_reader_destroy(&reader);
+    return bytes;
+}
 
 static void next_event(grpc_completion_queue *cq, void *tag)
 {
@@ -82,7 +127,7 @@ static void read_all(grpc_call *call, grpc_completion_queue *cq, double until, d
         next_event(cq, &in);
         if (!in)
             return;
-        *bytes += (double)grpc_byte_buffer_length(in);
+        *bytes += bytes_of(in);
         grpc_byte_buffer_destroy(in);
     }
     grpc_call_cancel(call, NULL);
@@ -101,7 +146,7 @@ static void download(const struct download *d, double until, double *bytes)
     grpc_call *call =
         grpc_channel_create_call(d->channel, NULL, GRPC_PROPAGATE_DEFAULTS, d->cq, grpc_slice_from_static_string(PATH),
                                  NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-    grpc_byte_buffer *request = make_request(d->id);
+    grpc_byte_buffer *request = make_request(d->id, d->packed);
     grpc_op ops[4] = {
         {.op = GRPC_OP_SEND_INITIAL_METADATA, .data.send_initial_metadata = {.count = 1, .metadata = &token}},
         {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = request},
@@ -127,13 +172,14 @@ static void download(const struct download *d, double until, double *bytes)
 int main(int argc, char **argv)
 {
     keep_memory();
-    if (argc != 5)
-        die("usage: bench_download ADDRESS TOKEN-FILE EXPORT SECONDS");
+    if (argc < 5 || argc > 6 || (argc == 6 && strcmp(argv[5], "packed") != 0))
+        die("usage: bench_download ADDRESS TOKEN-FILE EXPORT SECONDS [packed]");
     grpc_init();
     struct download d = {.channel = grpc_channel_create(argv[1], grpc_insecure_credentials_create(), NULL),
                          .cq = grpc_completion_queue_create_for_pluck(NULL),
                          .token = read_token(argv[2]),
-                         .id = strtoll(argv[3], NULL, 10)};
+                         .id = strtoll(argv[3], NULL, 10),
+                         .packed = argc == 6};
     double seconds = strtod(argv[4], NULL), bytes = 0, begin = now(), from = begin + seconds / WARM_UP_SHARE;
     while (now() < from)
         download(&d, from, &bytes);

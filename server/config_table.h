@@ -116,6 +116,9 @@
       "Most exports that one owner may start within 24 hours; 0: no limit.")                                           \
     X(export_owner_megabytes, INT, "export-owner-megabytes", "10240", 0, 1000000000, START, "MIB",                     \
       "Most room that the files of one owner may take; 0: no limit.")                                                  \
+    X(download_stall_ms, INT, "download-stall-ms", "30000", 100, 86400000, START, "MS",                                \
+      "How long a download may stand still, as its client does not read, while others wait for the memory of chunks; " \
+      "then it is ended.")                                                                                             \
     X(shutdown_grace_ms, INT, "shutdown-grace-ms", "10000", 0, 600000, START, "MS",                                    \
       "How long running calls may finish after SIGTERM before they are cancelled.")                                    \
     X(ready_fd, INT, "ready-fd", "-1", -1, 1023, START, "FD",                                                          \

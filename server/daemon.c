@@ -110,6 +110,7 @@ static int start_exports(struct daemon *d, struct err *ret_err)
                                                 .per_day = cfg->export_owner_per_day,
                                                 .max_bytes = cfg->export_owner_megabytes * 1024 * 1024}};
     d->types = NULL; /* taken */
+    d->service.download_stall_ms = cfg->download_stall_ms;
     return export_start(&options, &d->service.exports, ret_err);
 }
 

@@ -38,6 +38,7 @@ struct export_ask_chunk {
     struct export_ask ask;
     struct export_file file; /* job_id, token, storage, chunk_bytes, state: THERE: seq is within its size */
     int32_t seq;
+    bool packed_too; /* the chunk may come packed; then whoever unpacks it holds it against its checksum */
     enum export_room_turn turn;
     int *hold;               /* where a descriptor is left for export_chunk_now, or -1; NULL: none is wanted */
     struct chunk_data chunk; /* out; chunk_data_done, also before the next question */
@@ -61,6 +62,9 @@ struct export_ask_delete {
 /* Any thread. 0; -RESOURCE_EXHAUSTED (too many wait; reason DOWNLOAD_ROOM: no memory for a chunk at present),
  * -UNAVAILABLE (stopping) and *ret_err: then done never fires. */
 int export_ask(struct exports *exports, struct export_ask *ask, struct err *ret_err);
+
+/* Do downloads wait for the memory that chunks of others take? Any thread. */
+bool export_room_wanted(struct exports *exports);
 
 /* A chunk of a file that is whole, at once and without waiting for anything: from a descriptor that a question has left
  * (close). True and *ret (chunk_data_done), which has been held against its checksum. False: ask. Any thread. */

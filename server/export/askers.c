@@ -13,6 +13,8 @@
 
 enum {
     THREADS = 4,         /* of all lanes */
+    CHUNKS_THREADS = 2,  /* of LANE_CHUNKS */
+    TOGETHER = 4,        /* chunks that a thread asks for at once */
     WAITING_MAX = 10000, /* in a lane: three a download, and max-calls is of that order */
     COME_AGAIN_MS = 1000,
     DAY_S = 24 * 3600,
@@ -119,9 +121,39 @@ static int missing_chunk(struct asker *a, const struct export_ask_chunk *ask, st
     return known ? chunk_damaged(ask->seq, err) : -ERR_NOT_FOUND;
 }
 
+static const struct chunk_store *store_of(const struct asker *a, const struct export_ask_chunk *ask)
+{
+    return &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
+}
+
+/* What was read becomes what was asked for. Room was taken for a whole chunk then; a packed one needs less. */
+static int give_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
+{
+    struct export_room *room = a->all->room;
+    struct chunk_data *chunk = &ask->chunk;
+    int64_t taken = ask->file.chunk_bytes, bytes = taken;
+    if (chunk->unpacked_bytes > 0 && ask->packed_too) {
+        bytes = (int64_t)chunk->data.len < taken ? (int64_t)chunk->data.len : taken;
+    } else {
+        if (chunk_data_unpack(chunk, ask->seq, err) != 0)
+            return -(int)err->code;
+        if (crc32c(0, chunk->data.data, chunk->data.len) != chunk->crc32c) {
+            chunk_data_done(chunk);
+            return chunk_damaged(ask->seq, err);
+        }
+    }
+    if (!export_room_hang(room, bytes, chunk)) {
+        chunk_data_done(chunk);
+        return no_memory(err);
+    }
+    if (bytes < taken)
+        export_room_give(room, taken - bytes);
+    return 0;
+}
+
 static int find_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
 {
-    const struct chunk_store *store = &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
+    const struct chunk_store *store = store_of(a, ask);
     struct chunk_owner owner = {ask->file.job_id, ask->file.token};
     if (!store->uri)
         return err_set(err, ERR_UNIMPLEMENTED, "EXPORT_ELSEWHERE",
@@ -129,23 +161,15 @@ static int find_chunk(struct asker *a, struct export_ask_chunk *ask, struct err 
     int rc = store->read(store, a->pg, &owner, ask->seq, ask->file.chunk_bytes, &ask->chunk, err);
     if (rc == -ERR_NOT_FOUND && ask->file.state == EXPORT_FILE_THERE)
         return missing_chunk(a, ask, err);
-    if (rc != 0 || crc32c(0, ask->chunk.data.data, ask->chunk.data.len) == ask->chunk.crc32c)
-        return rc;
-    chunk_data_done(&ask->chunk);
-    return chunk_damaged(ask->seq, err);
+    return rc != 0 ? rc : give_chunk(a, ask, err);
 }
 
-/* Room was taken for it when it was asked for. */
 static int answer_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
 {
     int rc = find_chunk(a, ask, err);
-    const struct chunk_store *store = &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
+    const struct chunk_store *store = store_of(a, ask);
     if (rc == 0 && ask->hold && store->hold)
         *ask->hold = store->hold(store, &(struct chunk_owner){ask->file.job_id, ask->file.token});
-    if (rc == 0 && !export_room_hang(a->all->room, ask->file.chunk_bytes, &ask->chunk)) {
-        chunk_data_done(&ask->chunk);
-        rc = no_memory(err);
-    }
     return rc;
 }
 
@@ -231,26 +255,85 @@ static void serve(struct asker *a, struct export_ask *ask)
         export_room_give(a->all->room, ((struct export_ask_chunk *)ask)->file.chunk_bytes);
 }
 
+static struct export_ask *ask_of(struct mpsc_node *node)
+{
+    return (struct export_ask *)((char *)node - offsetof(struct export_ask, node));
+}
+
+static bool is_in_database(const struct mpsc_node *node)
+{
+    const struct export_ask *ask = node ? ask_of((struct mpsc_node *)node) : NULL;
+    return ask && ask->op == EXPORT_ASK_CHUNK &&
+           ((const struct export_ask_chunk *)ask)->file.storage == EXPORT_IN_DATABASE;
+}
+
+static struct export_ask *take(struct queue *q)
+{
+    struct mpsc_node *node = q->head;
+    q->head = node->next;
+    if (!q->head)
+        q->tail = &q->head;
+    q->n_waiting--;
+    return ask_of(node);
+}
+
+/* Of chunks in the database several: while one is worked on the next ones come. The other threads of the lane want some
+ * too. */
+static int take_some(struct queue *q, struct export_ask *asks[TOGETHER])
+{
+    unsigned share = (q->n_waiting + CHUNKS_THREADS - 1) / CHUNKS_THREADS;
+    int n = 0;
+    bool more;
+    do {
+        more = is_in_database(q->head) && n + 1 < TOGETHER && n + 1 < (int)share;
+        asks[n++] = take(q);
+    } while (more && is_in_database(q->head));
+    return n;
+}
+
+/* All at once. What does not go well, and all after it, is asked for once more by itself; gives how many went well. */
+static int serve_together(struct asker *a, struct export_ask *asks[], int n)
+{
+    const struct chunk_store *store = &a->all->stores[0];
+    struct err err = ERR_NONE;
+    int done = 0;
+    if (n < 2 || !store->read_begin || connect(a, &err) != 0)
+        return 0;
+    for (int i = 0; i < n; i++) {
+        const struct export_ask_chunk *ask = (struct export_ask_chunk *)asks[i];
+        store->read_begin(a->pg, &a->params, &(struct chunk_owner){ask->file.job_id, ask->file.token}, ask->seq);
+    }
+    for (bool well = true; well && done < n; done += well) {
+        struct export_ask_chunk *ask = (struct export_ask_chunk *)asks[done];
+        well = store->read_end(a->pg, ask->seq, ask->file.chunk_bytes, &ask->chunk, &err) == 0 &&
+               give_chunk(a, ask, &err) == 0;
+        if (well) {
+            ask->ask.err = ERR_NONE;
+            tag_post(ask->ask.done, true);
+        }
+    }
+    pg_commit(a->pg, &err);
+    return done;
+}
+
 static void *asker_main(void *user)
 {
     struct asker *a = user;
     struct export_askers *all = a->all;
     struct queue *q = a->queue;
+    struct export_ask *asks[TOGETHER];
     pthread_mutex_lock(&all->lock);
     for (;;) {
         while (!q->head && !all->stopping)
             pthread_cond_wait(&q->more, &all->lock);
-        struct mpsc_node *node = q->head;
-        if (!node)
-            break;
-        q->head = node->next;
         if (!q->head)
-            q->tail = &q->head;
-        q->n_waiting--;
+            break;
+        int n = take_some(q, asks);
         pthread_mutex_unlock(&all->lock);
-        struct export_ask *ask = (struct export_ask *)((char *)node - offsetof(struct export_ask, node));
-        serve(a, ask);
-        tag_post(ask->done, true);
+        for (int i = serve_together(a, asks, n); i < n; i++) {
+            serve(a, asks[i]);
+            tag_post(asks[i]->done, true);
+        }
         pthread_mutex_lock(&all->lock);
     }
     pthread_mutex_unlock(&all->lock);
@@ -342,6 +425,11 @@ int export_askers_put(struct export_askers *all, struct export_ask *ask, struct 
     int rc = put(all, &all->queues[lanes[ask->op]], ask, ret_err);
     pthread_mutex_unlock(&all->lock);
     return rc;
+}
+
+bool export_askers_room_wanted(struct export_askers *all)
+{
+    return export_room_is_wanted(all->room, clock_mono_ms());
 }
 
 bool export_askers_chunk_now(struct export_askers *all, const struct export_file *file, int held_fd, int32_t seq,

@@ -13,6 +13,8 @@ int export_askers_start(const struct chunk_store *stores, const char *uri, int64
 /* Answers what waits, then ends the threads. Takes NULL. */
 void export_askers_stop(struct export_askers *askers);
 int export_askers_put(struct export_askers *askers, struct export_ask *ask, struct err *ret_err);
+/* As export_room_wanted. */
+bool export_askers_room_wanted(struct export_askers *askers);
 /* As export_chunk_now. */
 bool export_askers_chunk_now(struct export_askers *askers, const struct export_file *file, int held_fd, int32_t seq,
                              struct chunk_data *ret);

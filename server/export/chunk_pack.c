@@ -51,3 +51,8 @@ bool chunk_unpack(struct span packed, void *plain, size_t len)
 {
     return ZSTD_decompress(plain, len, packed.data, packed.len) == len;
 }
+
+bool chunk_unpacks_to(struct span packed, int64_t len)
+{
+    return len > 0 && ZSTD_getFrameContentSize(packed.data, packed.len) == (unsigned long long)len;
+}

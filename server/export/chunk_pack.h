@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/span.h"
 
@@ -17,5 +18,7 @@ void chunk_packer_free(struct chunk_packer *packer); /* takes NULL */
 struct span chunk_pack(struct chunk_packer *packer, struct span plain);
 /* Unpacks into plain, which has room for len bytes, and must give exactly as many. */
 bool chunk_unpack(struct span packed, void *plain, size_t len);
+/* Does it say that it unpacks to so many bytes? Looks at its head only. */
+bool chunk_unpacks_to(struct span packed, int64_t len);
 
 #endif

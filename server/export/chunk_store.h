@@ -15,6 +15,7 @@
 #include "export/files.h"
 
 struct pg_conn;
+struct pg_params;
 struct chunk_sink;
 
 /* Which attempt writes; its lease token fences the file. */
@@ -25,13 +26,21 @@ struct chunk_owner {
 /* A chunk that was read. */
 struct chunk_data {
     struct span data;
-    uint32_t crc32c;              /* as it was when the chunk was written: check it against data */
+    int32_t unpacked_bytes;       /* 0: data is as in the file; else packed, and so many bytes there */
+    uint32_t crc32c;              /* of the bytes in the file when the chunk was written: check it against them */
     void (*release)(void *owner); /* of what data borrows from; on any thread; NULL: nothing */
     void *owner;
 };
 
 /* Gives back what data borrows from. May be called again. */
 void chunk_data_done(struct chunk_data *chunk);
+/* Its bytes in the file. */
+static inline int64_t chunk_data_bytes(const struct chunk_data *chunk)
+{
+    return chunk->unpacked_bytes > 0 ? chunk->unpacked_bytes : (int64_t)chunk->data.len;
+}
+/* Unpacks what is packed. -DATA_LOSS, -RESOURCE_EXHAUSTED: the chunk is done with. */
+int chunk_data_unpack(struct chunk_data *chunk, int32_t seq, struct err *ret_err);
 /* -RESOURCE_EXHAUSTED, reason EXPORT_QUOTA. */
 int chunk_over_quota(struct err *ret_err);
 /* -DATA_LOSS, reason EXPORT_DAMAGED. */
@@ -59,10 +68,14 @@ struct chunk_store {
     /* Removes what this attempt wrote, also after a commit of an unknown outcome, unless the attempt has completed the
      * job. May be repeated. */
     int (*discard)(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err);
-    /* pg: a connection that chunk_book_prepare has prepared. Gives *ret (chunk_data_done). 0; -NOT_FOUND when there is
-     * no such chunk (yet, or any more); -DATA_LOSS when it is there and is not what was written; -code. */
+    /* pg: of chunk_book_open. Gives *ret (chunk_data_done), perhaps packed. 0; -NOT_FOUND when there is no such chunk
+     * (yet, or any more); -DATA_LOSS when it is there and is not what was written; -code. */
     int (*read)(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
                 int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err);
+    /* The same in two parts, for several chunks at once: all are begun, then all ended, in this order; then the caller
+     * commits. A failure of one is one of all after it. NULL: there is no such way. */
+    void (*read_begin)(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner, int32_t seq);
+    int (*read_end)(struct pg_conn *pg, int32_t seq, int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err);
     /* For whoever reads many chunks of a file that is whole, and must not wait; NULL: there is no such way. hold: gives
      * a descriptor (close), or -1. read_now: 1 and *ret as read; 0: the chunk is not in memory, or not as it should be,
      * or the file has been removed: read tells. */

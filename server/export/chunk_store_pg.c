@@ -167,28 +167,59 @@ static void release_result(void *result)
     pg_free(result);
 }
 
-/* Of one row; takes r. */
+int chunk_data_unpack(struct chunk_data *chunk, int32_t seq, struct err *ret_err)
+{
+    size_t len = (size_t)chunk->unpacked_bytes;
+    if (len == 0)
+        return 0;
+    char *plain = mem_alloc(len);
+    bool ok = plain && chunk_unpack(chunk->data, plain, len);
+    uint32_t crc = chunk->crc32c;
+    chunk_data_done(chunk);
+    if (ok) {
+        *chunk = (struct chunk_data){.data = span_of(plain, len), .crc32c = crc, .release = mem_free, .owner = plain};
+        return 0;
+    }
+    int rc = plain ? chunk_damaged(seq, ret_err) : no_memory(ret_err);
+    mem_free(plain);
+    return rc;
+}
+
+/* Of one row or none; takes r. */
 static int open_chunk(struct pg_result *r, int32_t seq, int32_t chunk_bytes, struct chunk_data *ret,
                       struct err *ret_err)
 {
-    int64_t plain_bytes = pg_int(r, 0, 2);
-    struct span data = pg_text(r, 0, 0);
-    *ret =
-        (struct chunk_data){.data = data, .crc32c = (uint32_t)pg_int(r, 0, 1), .release = release_result, .owner = r};
-    if (plain_bytes == 0)
-        return 0;
-    char *plain = plain_bytes <= chunk_bytes ? mem_alloc((size_t)plain_bytes) : NULL;
-    bool ok = plain && chunk_unpack(data, plain, (size_t)plain_bytes);
-    uint32_t crc = ret->crc32c;
-    chunk_data_done(ret);
-    if (ok) {
-        *ret = (struct chunk_data){
-            .data = span_of(plain, (size_t)plain_bytes), .crc32c = crc, .release = mem_free, .owner = plain};
-        return 0;
+    if (pg_rows(r) == 0) {
+        pg_free(r);
+        return err_set(ret_err, ERR_NOT_FOUND, "EXPORT_CHUNK_NOT_FOUND", "there is no chunk %d", seq);
     }
-    int rc = !plain && plain_bytes <= chunk_bytes ? no_memory(ret_err) : chunk_damaged(seq, ret_err);
-    mem_free(plain);
-    return rc;
+    int64_t unpacked_bytes = pg_int(r, 0, 2);
+    struct span data = pg_text(r, 0, 0);
+    if (unpacked_bytes != 0 && (unpacked_bytes > chunk_bytes || !chunk_unpacks_to(data, unpacked_bytes))) {
+        pg_free(r);
+        return chunk_damaged(seq, ret_err);
+    }
+    *ret = (struct chunk_data){.data = data,
+                               .unpacked_bytes = (int32_t)unpacked_bytes,
+                               .crc32c = (uint32_t)pg_int(r, 0, 1),
+                               .release = release_result,
+                               .owner = r};
+    return 0;
+}
+
+static void read_begin(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner, int32_t seq)
+{
+    chunk_book_add_owner(params, owner);
+    pg_add_int4(params, seq);
+    chunk_book_send(pg, EXPORT_SQL_CHUNK_GET, params);
+    pg_flush(pg);
+}
+
+static int read_end(struct pg_conn *pg, int32_t seq, int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err)
+{
+    struct pg_result *r = pg_read_long(pg);
+    return r ? open_chunk(r, seq, chunk_bytes, ret, ret_err)
+             : err_set(ret_err, ERR_UNAVAILABLE, NULL, "the chunk could not be read");
 }
 
 static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner, int32_t seq,
@@ -196,17 +227,13 @@ static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const
 {
     struct pg_params params = {0};
     (void)store;
-    chunk_book_add_owner(&params, owner);
-    pg_add_int4(&params, seq);
-    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_GET, &params, ret_err);
+    read_begin(pg, &params, owner, seq);
+    struct pg_result *r = pg_read_long(pg);
     pg_params_done(&params);
-    if (!r)
-        return -(int)ret_err->code;
-    if (pg_rows(r) == 0) {
-        pg_free(r);
-        return err_set(ret_err, ERR_NOT_FOUND, "EXPORT_CHUNK_NOT_FOUND", "there is no chunk %d", seq);
-    }
-    return open_chunk(r, seq, chunk_bytes, ret, ret_err);
+    if (pg_commit(pg, ret_err) == 0 && r)
+        return open_chunk(r, seq, chunk_bytes, ret, ret_err);
+    pg_free(r);
+    return -(int)ret_err->code;
 }
 
 struct chunk_store chunk_store_pg(const char *uri)
@@ -219,6 +246,8 @@ struct chunk_store chunk_store_pg(const char *uri)
                                 .close = sink_close,
                                 .discard = discard,
                                 .read = read_chunk,
+                                .read_begin = read_begin,
+                                .read_end = read_end,
                                 .remove = remove_chunks,
                                 .sweep = sweep,
                                 .storage = EXPORT_IN_DATABASE,

@@ -129,6 +129,11 @@ int export_ask(struct exports *exports, struct export_ask *ask, struct err *ret_
     return export_askers_put(exports->askers, ask, ret_err);
 }
 
+bool export_room_wanted(struct exports *exports)
+{
+    return export_askers_room_wanted(exports->askers);
+}
+
 bool export_chunk_now(struct exports *exports, const struct export_file *file, int held_fd, int32_t seq,
                       struct chunk_data *ret)
 {

@@ -9,7 +9,8 @@ struct export_room {
     pthread_mutex_t lock;
     int64_t limit, used;
     int64_t courtesy_until_ms; /* who was refused comes again before it */
-    bool left;                 /* by its owner */
+    int64_t wanted_until_ms;
+    bool left; /* by its owner */
 };
 
 /* What a chunk in room is released by. */
@@ -56,8 +57,10 @@ bool export_room_take(struct export_room *room, int64_t bytes, enum export_room_
     /* One always fits, however small the limit. */
     bool fits = room->used + bytes <= most || (turn != ROOM_AHEAD && room->used == 0);
     bool ok = fits && (turn == ROOM_AGAIN || now_ms >= room->courtesy_until_ms);
-    if (!fits && turn != ROOM_AHEAD)
+    if (!fits && turn != ROOM_AHEAD) {
         room->courtesy_until_ms = now_ms + ROOM_COURTESY_MS;
+        room->wanted_until_ms = now_ms + ROOM_WANTED_MS;
+    }
     if (ok)
         room->used += bytes;
     pthread_mutex_unlock(&room->lock);
@@ -69,6 +72,14 @@ void export_room_give(struct export_room *room, int64_t bytes)
     pthread_mutex_lock(&room->lock);
     room->used -= bytes;
     unlock(room);
+}
+
+bool export_room_is_wanted(struct export_room *room, int64_t now_ms)
+{
+    pthread_mutex_lock(&room->lock);
+    bool wanted = now_ms < room->wanted_until_ms;
+    pthread_mutex_unlock(&room->lock);
+    return wanted;
 }
 
 static void release(void *user)

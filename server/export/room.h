@@ -21,6 +21,9 @@ enum export_room_turn { ROOM_AHEAD, ROOM_NEXT, ROOM_AGAIN };
 enum { ROOM_COURTESY_MS = 150 };
 bool export_room_take(struct export_room *room, int64_t bytes, enum export_room_turn turn, int64_t now_ms);
 void export_room_give(struct export_room *room, int64_t bytes);
+/* Has somebody been refused lately for want of room? Until ROOM_WANTED_MS after: those come again once a second. */
+enum { ROOM_WANTED_MS = 3000 };
+bool export_room_is_wanted(struct export_room *room, int64_t now_ms);
 /* From now on the room is given back with the chunk (chunk_data_done). False: out of memory, the chunk is as it was. */
 bool export_room_hang(struct export_room *room, int64_t bytes, struct chunk_data *chunk);
 

@@ -5,17 +5,21 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "pg/pg.h"
 #include "pg/sqlstate.h"
 
+enum { GATHER_NS = 50000 };
+
 struct pg_conn {
     PGconn *c;
     PGcancel *cancel;
     bool lost, failed;
     bool ended;   /* the end of the transaction has been sent */
+    bool gathers; /* a long result is being read */
     int n_unread; /* statements sent whose results nobody read */
     char sqlstate[6];
 };
@@ -151,6 +155,13 @@ int pg_exec(struct pg_conn *pg, const char *sql, struct err *ret_err)
     return rc;
 }
 
+/* PostgreSQL sends 8 KiB at a time. Who waits for each of them is woken for each, which costs both sides more than the
+ * bytes do; the socket has room for what comes meanwhile. */
+static void gather(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = GATHER_NS}, NULL);
+}
+
 /* Sends what is buffered, reading what arrives meanwhile. want_input: returns only when something arrived. */
 static bool pump(struct pg_conn *pg, bool want_input)
 {
@@ -174,6 +185,8 @@ static bool pump(struct pg_conn *pg, bool want_input)
             }
             if (want_input && !PQisBusy(pg->c))
                 return true;
+            if (want_input && pg->gathers)
+                gather();
         }
     }
 }
@@ -273,6 +286,14 @@ void pg_skip(struct pg_conn *pg, int n_left)
 {
     while (!pg->lost && pg->n_unread > n_left)
         pg_free(pg_read(pg));
+}
+
+struct pg_result *pg_read_long(struct pg_conn *pg)
+{
+    pg->gathers = true;
+    struct pg_result *r = pg_read(pg);
+    pg->gathers = false;
+    return r;
 }
 
 /* Sync, then everything up to its answer. */

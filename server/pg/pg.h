@@ -44,6 +44,8 @@ void pg_flush(struct pg_conn *pg);
 struct pg_result *pg_read(struct pg_conn *pg);
 /* Reads away the oldest results, but for so many. */
 void pg_skip(struct pg_conn *pg, int n_left);
+/* The same, for results of many KiB. */
+struct pg_result *pg_read_long(struct pg_conn *pg);
 /* Ends the transaction: commits unless a statement failed. Reads away the results that nobody read. 0: committed.
  * -code: not committed, and *ret_err says why by the SQLSTATE; with pg_lost() the outcome is unknown. */
 int pg_commit(struct pg_conn *pg, struct err *ret_err);

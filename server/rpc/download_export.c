@@ -71,11 +71,13 @@ static enum crpc_next download_export_start(struct crpc_call *call)
         return crpc_finish(call, &err);
     }
     crpc_signal_init(call, &d->wake);
+    download_guard(call);
     arena_init(&d->arena, NULL, 0, 0);
     d->arena_made = true;
     d->offset = request->offset;
     d->wanted = request->attempt;
     d->follows = request->follow;
+    d->packed = request->accept_zstd;
     if (d->follows && follow(call, d, &err) != 0)
         return crpc_finish(call, &err);
     return export_load_job(call, &d->load, &LOADED);
@@ -202,15 +204,15 @@ static enum crpc_next download_export_found(struct crpc_call *call)
 
 /* ---- chunks ---- */
 
-/* Its bytes have been held against its checksum. */
+/* Its bytes have been held against its checksum, unless it is packed: then the caller does that. */
 static int check_chunk(const struct download_export *d, const struct export_ask_chunk *ask, struct err *err)
 {
-    struct span data = ask->chunk.data;
+    int64_t len = chunk_data_bytes(&ask->chunk);
     int64_t start = (int64_t)ask->seq * d->file.chunk_bytes, most = d->file.chunk_bytes;
     bool whole = d->file.state == EXPORT_FILE_THERE;
     if (whole && d->file.size - start < most)
         most = d->file.size - start;
-    return (whole && (int64_t)data.len != most) || (int64_t)data.len > most ? chunk_damaged(ask->seq, err) : 0;
+    return (whole && len != most) || len > most ? chunk_damaged(ask->seq, err) : 0;
 }
 
 static enum crpc_next download_export_chunk(struct crpc_call *call)
@@ -226,7 +228,7 @@ static enum crpc_next download_export_chunk(struct crpc_call *call)
     if (err.code != ERR_OK && (whole || err.code != ERR_NOT_FOUND))
         return crpc_finish(call, &err);
     /* Not there yet; or its last chunk, which has been sent and shows only now that it was the last. */
-    if (err.code == ERR_NOT_FOUND || (!whole && slot->ask.chunk.data.len <= skip))
+    if (err.code == ERR_NOT_FOUND || (!whole && chunk_data_bytes(&slot->ask.chunk) <= (int64_t)skip))
         return wait_for_more(call);
     if (check_chunk(d, &slot->ask, &err) != 0)
         return crpc_finish(call, &err);
@@ -240,6 +242,7 @@ static enum crpc_next download_export_chunk(struct crpc_call *call)
 static enum crpc_next download_export_sent(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
+    d->send_ms = 0;
     if (!crpc_call_sent(call))
         return crpc_finish(call, NULL);
     struct err err = ERR_NONE;

@@ -4,14 +4,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "joblog/v1/export.crpc.h"
 
-enum { ROOM_WAIT_MS = 100, ROOM_WAITS_MS = 2000 };
+enum { ROOM_WAIT_MS = 100, ROOM_WAITS_MS = 2000, GUARD_MS = 1000, STALL_MS = 30000 };
 
 static struct chunk_slot *slot_of(struct download_export *d, int64_t seq)
 {
-    return &d->slots[seq % DOWNLOAD_AHEAD];
+    return &d->slots[seq % DOWNLOAD_AHEAD_PACKED];
 }
 
 struct chunk_slot *download_slot(struct download_export *d)
@@ -26,6 +27,8 @@ static bool ask(struct crpc_call *call, int64_t seq, enum export_room_turn turn,
     chunk_data_done(&slot->ask.chunk);
     slot->ask =
         (struct export_ask_chunk){.ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = (int32_t)seq, .turn = turn};
+    /* Who begins in the middle of a chunk gets the rest of it as it is. */
+    slot->ask.packed_too = d->packed && seq * d->file.chunk_bytes >= d->offset;
     slot->ask.ask.done = &slot->answered.tag;
     bool hold = turn != ROOM_AHEAD && d->file.state == EXPORT_FILE_THERE && !d->holds;
     if (hold) {
@@ -107,12 +110,12 @@ void download_ask_ahead(struct crpc_call *call)
     struct download_export *d = crpc_call_state(call);
     int64_t next = d->offset / d->file.chunk_bytes + 1;
     if (!d->holds || d->held_fd < 0 || d->n_cold > 0) /* else it will be at hand */
-        ask_for(call, next, next + DOWNLOAD_AHEAD);
+        ask_for(call, next, next + (d->packed ? DOWNLOAD_AHEAD_PACKED : DOWNLOAD_AHEAD));
 }
 
 void download_done(struct download_export *d)
 {
-    for (int i = 0; i < DOWNLOAD_AHEAD; i++)
+    for (int i = 0; i < DOWNLOAD_AHEAD_PACKED; i++)
         chunk_data_done(&d->slots[i].ask.chunk);
     if (d->holds && d->held_fd >= 0)
         close(d->held_fd);
@@ -145,10 +148,42 @@ enum crpc_next download_send(struct crpc_call *call, struct chunk_data *chunk, s
     }
     response.offset = d->offset;
     response.attempt = d->attempt;
+    d->send_ms = clock_mono_ms();
     if (!chunk)
         return joblog_v1_export_service_download_export_send(call, &response, next);
     struct span data = span_of(chunk->data.data + skip, chunk->data.len - skip);
     response.crc32c = skip ? crc32c(0, data.data, data.len) : chunk->crc32c;
-    d->offset += (int64_t)data.len;
+    response.unpacked_size = chunk->unpacked_bytes;
+    d->offset += chunk_data_bytes(chunk) - (int64_t)skip;
     return send_chunk(call, &response.base, chunk, data, next);
+}
+
+/* ---- readers that do not read ---- */
+
+/* A message that gRPC cannot send, for want of a reader, keeps its chunk. That is its good right for as long as nobody
+ * else needs the memory. */
+static enum crpc_next download_watch_over(struct crpc_call *call)
+{
+    static const struct crpc_step WATCH_OVER = {"watch_over", download_watch_over};
+    struct download_export *d = crpc_call_state(call);
+    const struct service *service = service_of(call);
+    int64_t most_ms = service->download_stall_ms > 0 ? service->download_stall_ms : STALL_MS, now_ms = clock_mono_ms();
+    struct err err = ERR_NONE;
+    if (crpc_call_ended(call))
+        return crpc_end(call);
+    if (d->send_ms > 0 && now_ms - d->send_ms >= most_ms && export_room_wanted(service->exports)) {
+        err_set(&err, ERR_ABORTED, "DOWNLOAD_STALLED",
+                "the download stood still for %lld ms while others waited for its memory: go on where it was",
+                (long long)(now_ms - d->send_ms));
+        return crpc_cut(call, &err);
+    }
+    return crpc_await_signal_for(call, &d->guard, most_ms / 2 < GUARD_MS ? most_ms / 2 : GUARD_MS, &WATCH_OVER);
+}
+
+void download_guard(struct crpc_call *call)
+{
+    static const struct crpc_step GUARD = {"guard", download_watch_over};
+    struct download_export *d = crpc_call_state(call);
+    crpc_signal_init(call, &d->guard);
+    crpc_fork(call, &GUARD);
 }

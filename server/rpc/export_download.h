@@ -6,8 +6,9 @@
 
 enum {
     /* Chunks of one download that are asked for or have come, next to the one that goes out: enough to keep both askers
-     * at work, and 2 MiB with that one. */
+     * at work, and 2 MiB with that one. Packed ones are small, and gone sooner. */
     DOWNLOAD_AHEAD = 3,
+    DOWNLOAD_AHEAD_PACKED = 8,
     /* Chunks that are asked for after one that was not in memory: by then the kernel reads ahead. */
     DOWNLOAD_COLD = 16
 };
@@ -22,6 +23,7 @@ struct download_export {
     struct export_load load;
     int64_t offset; /* next byte to send */
     int64_t wanted; /* attempt that the caller has bytes of; 0: none */
+    bool packed;    /* the caller can unpack */
 
     /* following */
     bool follows;
@@ -42,14 +44,19 @@ struct download_export {
     int32_t bound_run; /* run, when that was looked at last */
     bool file_told, complete_told;
 
+    int64_t send_ms;          /* when the message that is on its way was sent; 0: none is */
+    struct crpc_signal guard; /* never raised: for its time */
+
     const struct crpc_step *after_room; /* when it waits for room */
     int32_t waited_ms;
-    struct chunk_slot slots[DOWNLOAD_AHEAD]; /* of chunk n: n % DOWNLOAD_AHEAD */
-    bool holds;                              /* held_fd has been asked for */
-    int held_fd;                             /* a file in a directory that is whole, from which chunks come at once */
-    int n_cold;                              /* chunks that are still asked for, since one was not in memory */
+    struct chunk_slot slots[DOWNLOAD_AHEAD_PACKED]; /* of chunk n: n % DOWNLOAD_AHEAD_PACKED */
+    bool holds;                                     /* held_fd has been asked for */
+    int held_fd; /* a file in a directory that is whole, from which chunks come at once */
+    int n_cold;  /* chunks that are still asked for, since one was not in memory */
 };
 
+/* Forks a chain that ends the download when a message of its stands still while others wait for room. */
+void download_guard(struct crpc_call *call);
 /* Gives back what the chunks hold. */
 void download_done(struct download_export *download);
 /* Waits for the chunk that holds the offset, then next; asks for it if nobody has, and it is not at hand. */

@@ -29,6 +29,23 @@ static void room_has_a_bound(void **state)
     export_room_free(NULL);
 }
 
+/* Only who needs a chunk now and finds no room for it wants some. */
+static void room_is_wanted(void **state)
+{
+    (void)state;
+    struct export_room *room = export_room_new(100);
+    assert_true(export_room_take(room, 100, ROOM_NEXT, 1000));
+    assert_false(export_room_take(room, 1, ROOM_AHEAD, 1000));
+    assert_false(export_room_is_wanted(room, 1000));
+    assert_false(export_room_take(room, 1, ROOM_NEXT, 1000));
+    assert_true(export_room_is_wanted(room, 1000 + ROOM_WANTED_MS - 1));
+    assert_false(export_room_is_wanted(room, 1000 + ROOM_WANTED_MS));
+    assert_false(export_room_take(room, 1, ROOM_AGAIN, 9000));
+    assert_true(export_room_is_wanted(room, 9000));
+    export_room_give(room, 100);
+    export_room_free(room);
+}
+
 static int released;
 
 static void release(void *owner)
@@ -84,7 +101,7 @@ static void who_waits_goes_first(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(room_has_a_bound),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(room_has_a_bound), cmocka_unit_test(room_is_wanted),
                                        cmocka_unit_test(a_chunk_gives_its_room_back),
                                        cmocka_unit_test(who_waits_goes_first)};
     return cmocka_run_group_tests(tests, NULL, NULL);
