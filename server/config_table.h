@@ -116,6 +116,9 @@
       "Most exports that one owner may start within 24 hours; 0: no limit.")                                           \
     X(export_owner_megabytes, INT, "export-owner-megabytes", "10240", 0, 1000000000, START, "MIB",                     \
       "Most room that the files of one owner may take; 0: no limit.")                                                  \
+    X(export_silence_ms, INT, "export-silence-ms", "30000", 0, 86400000, START, "MS",                                  \
+      "When the source of an export has sent nothing for so long it is asked by another connection whether it is "     \
+      "there; if it does not answer, the attempt fails and is tried again. 0: it is never asked.")                     \
     X(download_stall_ms, INT, "download-stall-ms", "30000", 100, 86400000, START, "MS",                                \
       "How long a download may stand still, as its client does not read, while others wait for the memory of chunks; " \
       "then it is ended.")                                                                                             \

@@ -104,6 +104,7 @@ static int start_exports(struct daemon *d, struct err *ret_err)
                                      .is_embedded = cfg->embedded != NULL,
                                      .n_attempts = (int32_t)cfg->export_attempts,
                                      .n_workers = (unsigned)cfg->export_workers,
+                                     .silence_ms = cfg->export_silence_ms,
                                      .download_bytes = ((int64_t)cfg->memory_mb << 20) / 8,
                                      .ttl_ms = cfg->export_ttl_hours * HOUR_MS,
                                      .limits = {.running = cfg->export_owner_running,

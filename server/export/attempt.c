@@ -182,7 +182,8 @@ static int open_snapshot(struct export_attempt *a)
     struct pg_copy_options options = {.uri = a->type->database ? a->type->database : a->worker->exports->options.uri,
                                       .name = "joblogd export rows",
                                       .tick = tick,
-                                      .user = a};
+                                      .user = a,
+                                      .silence_ms = a->worker->exports->options.silence_ms};
     export_worker_progress(a->worker, a->words->counting, 0, 0);
     if (pg_copy_open(&options, &a->source, err) != 0)
         return source_failed(a);

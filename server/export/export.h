@@ -28,8 +28,9 @@ struct export_options {
     bool is_embedded;           /* the database is a child of this process */
     int32_t n_attempts;         /* tries of an export, 0: 7 */
     unsigned n_workers;         /* exports written at a time; 0: 2 */
-    int64_t download_bytes;     /* what chunks of all downloads may take of memory; 0: 64 MiB */
-    int64_t ttl_ms;             /* how long a file is kept; 0: 7 days */
+    int64_t silence_ms;     /* how long a source may say nothing before it is asked whether it lives; 0: it is not */
+    int64_t download_bytes; /* what chunks of all downloads may take of memory; 0: 64 MiB */
+    int64_t ttl_ms;         /* how long a file is kept; 0: 7 days */
     struct export_limits limits;
 };
 

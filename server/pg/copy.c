@@ -12,11 +12,14 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "pg/aside.h"
 #include "pg/sqlstate.h"
 
 enum {
     WAIT_MS = 100,
+    CANCEL_MS = 500,
     GATHER_AFTER_BYTES = 1 << 20, /* of rows: there are many of them, and they come fast */
     GATHER_NS = 200000            /* PostgreSQL writes some 32 KiB of rows meanwhile; the socket has room for more */
 };
@@ -26,6 +29,8 @@ struct pg_copy {
     struct pg_copy_options options;
     char *row;      /* of libpq; the one given last */
     size_t n_bytes; /* of rows so far */
+    bool silent;    /* the server does not answer */
+    struct pg_aside *ping;
     char sqlstate[6];
 };
 
@@ -48,11 +53,50 @@ static int failed(struct pg_copy *copy, const PGresult *r, struct err *err)
     return sqlstate_err(copy->sqlstate, err);
 }
 
+/* A connection that says nothing may be one whose statement takes long, or whose server is gone without a word: behind
+ * a proxy that holds the socket and forwards nothing, keepalives are answered. Another connection to the same server
+ * tells. *io_since_ms: since when nothing has come, or when the server has answered since. */
+static int listen_for_life(struct pg_copy *copy, int64_t *io_since_ms, struct err *err)
+{
+    int64_t now_ms = clock_mono_ms();
+    if (copy->ping && pg_aside_wait(copy->ping, 0)) {
+        copy->silent = !pg_aside_answered(copy->ping);
+        pg_aside_drop(copy->ping);
+        copy->ping = NULL;
+        *io_since_ms = now_ms;
+    }
+    if (copy->silent) {
+        log_warning("the database answers nothing any more ms=%lld", (long long)copy->options.silence_ms);
+        snprintf(copy->sqlstate, sizeof copy->sqlstate, "08006");
+        return sqlstate_err(copy->sqlstate, err);
+    }
+    if (copy->options.silence_ms > 0 && !copy->ping && now_ms - *io_since_ms >= copy->options.silence_ms) {
+        /* The host of this connection, not the first of a list that is there; the last word on each counts. */
+        const char *const keys[] = {"connect_timeout", "dbname", "host", "hostaddr", "port", NULL};
+        const char *address = PQhostaddr(copy->c);
+        const char *const values[] = {
+            "5", copy->options.uri, PQhost(copy->c), address && *address ? address : NULL, PQport(copy->c), NULL};
+        copy->ping = pg_aside_ping(keys, values);
+        *io_since_ms = now_ms;
+    }
+    return 0;
+}
+
+static int take_input(struct pg_copy *copy, struct err *err)
+{
+    pg_aside_drop(copy->ping); /* whatever it says */
+    copy->ping = NULL;
+    return PQconsumeInput(copy->c) == 1 ? 0 : lost(copy, "reading", err);
+}
+
 /* Until something can be read, or has been sent. Returns 0, -code, or what tick gave. */
 static int wait_input(struct pg_copy *copy, struct err *err)
 {
+    int64_t since_ms = clock_mono_ms();
     for (;;) {
         int rc = copy->options.tick(copy->options.user);
+        if (rc == 0)
+            rc = listen_for_life(copy, &since_ms, err);
         if (rc != 0)
             return rc;
         int unsent = PQflush(copy->c);
@@ -62,7 +106,7 @@ static int wait_input(struct pg_copy *copy, struct err *err)
         if (poll(&p, 1, WAIT_MS) < 0 && errno != EINTR)
             return lost(copy, "waiting", err);
         if (p.revents & ~POLLOUT)
-            return PQconsumeInput(copy->c) == 1 ? 0 : lost(copy, "reading", err);
+            return take_input(copy, err);
     }
 }
 
@@ -181,6 +225,19 @@ static void notice(void *user, const PGresult *r)
     log_debug("notice from the database text=\"%s\"", PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
 }
 
+/* Into copy->c, NULL when not even that could be tried. 0, or what tick gave. */
+static int connect_aside(struct pg_copy *copy, const char *const *keys, const char *const *values)
+{
+    struct pg_aside *aside = pg_aside_connect(keys, values);
+    int rc = 0;
+    while (aside && rc == 0 && !pg_aside_wait(aside, WAIT_MS))
+        rc = copy->options.tick(copy->options.user);
+    if (aside && rc == 0)
+        copy->c = pg_aside_connection(aside);
+    pg_aside_drop(aside);
+    return rc;
+}
+
 int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, struct err *ret_err)
 {
     /* As pg_open's: a host that vanishes without a word is noticed within about 25 s, by a cancel as well. */
@@ -198,7 +255,11 @@ int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, st
     if (!copy)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     copy->options = *options;
-    copy->c = PQconnectdbParams(keys, values, 1);
+    int rc = connect_aside(copy, keys, values);
+    if (rc != 0) {
+        pg_copy_close(copy);
+        return rc;
+    }
     if (!copy->c || PQstatus(copy->c) != CONNECTION_OK || PQsetnonblocking(copy->c, 1) != 0) {
         log_warning("cannot connect to the database text=\"%s\"", copy->c ? PQerrorMessage(copy->c) : "out of memory");
         pg_copy_close(copy);
@@ -206,11 +267,11 @@ int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, st
     }
     PQsetNoticeReceiver(copy->c, notice, NULL);
     /* The same file whatever the database's or the role's own settings are. */
-    int rc = pg_copy_exec(copy,
-                          "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; "
-                          "SET bytea_output = 'hex'; SET extra_float_digits = 1; SET xmloption = 'content'; "
-                          "SET idle_in_transaction_session_timeout = 0",
-                          ret_err);
+    rc = pg_copy_exec(copy,
+                      "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; "
+                      "SET bytea_output = 'hex'; SET extra_float_digits = 1; SET xmloption = 'content'; "
+                      "SET idle_in_transaction_session_timeout = 0",
+                      ret_err);
     if (rc != 0) {
         pg_copy_close(copy);
         return rc;
@@ -225,12 +286,12 @@ void pg_copy_close(struct pg_copy *copy)
         return;
     if (copy->row)
         PQfreemem(copy->row);
-    if (copy->c && PQtransactionStatus(copy->c) == PQTRANS_ACTIVE) {
-        char text[256];
-        PGcancel *cancel = PQgetCancel(copy->c);
-        if (cancel && !PQcancel(cancel, text, sizeof text))
-            log_warning("cannot cancel a statement text=\"%s\"", text);
-        PQfreeCancel(cancel);
+    pg_aside_drop(copy->ping);
+    if (copy->c && PQtransactionStatus(copy->c) == PQTRANS_ACTIVE && !copy->silent) {
+        struct pg_aside *cancel = pg_aside_cancel(copy->c);
+        if (cancel && !pg_aside_wait(cancel, CANCEL_MS))
+            log_warning("the database does not take a cancel");
+        pg_aside_drop(cancel);
     }
     PQfinish(copy->c);
     mem_free(copy);

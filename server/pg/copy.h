@@ -17,13 +17,18 @@ struct pg_copy_options {
     /* Called at every wait, and at least ten times a second in a long one. Not 0: what is under way ends with that. */
     int (*tick)(void *user);
     void *user;
+    /* When nothing has come for so long within one wait, the server is asked by another connection whether it is there,
+     * and again after each such time. A statement may take as long as it likes; a server that does not answer is gone:
+     * the wait ends with -UNAVAILABLE. 0: it is never asked. */
+    int64_t silence_ms;
 };
 
-/* Connects (blocks for at most some seconds) and sets the session: UTF-8, ISO dates, UTC, no limit on idle
- * transactions. Copies options but for what they point to, which it keeps. Gives *ret (pg_copy_close). 0 or -code. */
+/* Connects (for at most some seconds) and sets the session: UTF-8, ISO dates, UTC, no limit on idle
+ * transactions. Copies options but for what they point to, which it keeps. Gives *ret (pg_copy_close). 0, -code or
+ * what tick gave. */
 int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, struct err *ret_err);
 /* Ends it, whatever runs: a running statement is cancelled first, so that the server does not go on working for
- * nobody. Takes NULL. */
+ * nobody, if that gets through in half a second. Takes NULL. */
 void pg_copy_close(struct pg_copy *copy);
 
 /* One statement whose rows do not matter. 0, -code, or what tick gave; after a failure only pg_copy_close is of use. */

@@ -17,9 +17,13 @@ def connect(address):
 
 class CutProxy:
     """Cuts the first connections that carry as many bytes as `cuts` has numbers, one after the other; all later ones it lets
-    through. While `passes` is set nothing is counted."""
+    through. While `passes` is set nothing is counted.
 
-    def __init__(self, target, path=None, cuts=()):
+    With `quiet`, nothing is cut: there it stops to forward, for all connections and new ones too, until flows.set()."""
+
+    def __init__(self, target, path=None, cuts=(), quiet=False):
+        self.quiet, self.flows, self.n_accepted = quiet, threading.Event(), 0
+        self.flows.set()
         self.target, self.cuts, self.n_cuts, self.passes = target, list(cuts), 0, False
         self.lock = threading.Lock()
         self.listener = socket.socket(socket.AF_UNIX) if path else socket.socket()
@@ -33,6 +37,7 @@ class CutProxy:
         while True:
             try:
                 near = self.listener.accept()[0]
+                self.n_accepted += 1
             except OSError:
                 return
             try:
@@ -58,7 +63,10 @@ class CutProxy:
             while data := source.recv(16384):
                 n += len(data)
                 if counts and self._is_over(n):
-                    break  # in the middle of a message: what was read last is not passed on
+                    if not self.quiet:
+                        break  # in the middle of a message: what was read last is not passed on
+                    self.flows.clear()
+                self.flows.wait()
                 sink.sendall(data)
         except OSError:
             pass
