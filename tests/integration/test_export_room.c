@@ -191,6 +191,9 @@ static void packed_chunks(void **state)
     assert_int_equal(chunk_book_open(uri, "test", &pg, &err), 0);
     for (int seq = 0; seq < 2; seq++) {
         assert_int_equal(store->read(store, pg, &owner, seq, LEN, &chunk, &err), 0);
+        assert_int_equal(chunk.unpacked_bytes, seq == 0 && store->storage == EXPORT_IN_DATABASE ? LEN : 0);
+        assert_int_equal(chunk_data_bytes(&chunk), LEN);
+        assert_int_equal(chunk_data_unpack(&chunk, seq, &err), 0);
         assert_int_equal(chunk.data.len, LEN);
         assert_memory_equal(chunk.data.data, seq == 0 ? text : noise, LEN);
         assert_int_equal(chunk.crc32c, crc32c(0, chunk.data.data, LEN));
@@ -204,7 +207,8 @@ static void packed_chunks(void **state)
             snprintf(sql, sizeof sql, "BEGIN; UPDATE joblog.export_chunk SET %s WHERE seq = 0; COMMIT", harms[i]);
             run_sql("DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM joblog.export_chunk");
             run_sql(sql);
-            assert_int_equal(store->read(store, pg, &owner, 0, LEN, &chunk, &err), -ERR_DATA_LOSS);
+            int rc = store->read(store, pg, &owner, 0, LEN, &chunk, &err);
+            assert_int_equal(rc == 0 ? chunk_data_unpack(&chunk, 0, &err) : rc, -ERR_DATA_LOSS);
             assert_string_equal(err.reason, "EXPORT_DAMAGED");
             run_sql(
                 "DELETE FROM joblog.export_chunk; INSERT INTO joblog.export_chunk SELECT * FROM kept; DROP TABLE kept");

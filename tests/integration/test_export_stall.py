@@ -3,15 +3,26 @@
 somebody does. Real clients of stock gRPC that open their streams and leave them alone.
 test_export_stall.py DIRECTORY-OF-PROGRAMS"""
 import os
+import socket
 import sys
 import time
 
 import grpc
 from export_fixture import BIG, SCHEMA, Fixture, begin, check, has, until
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes
 
 DOWNLOAD = "/joblog.v1.ExportService/DownloadExport"
 READERS = 24  # half a megabyte each, of 8 MiB that --memory-mb=64 gives to downloads
 STALL_MS = 1500
+
+
+def request(export):
+    wire, n = b"\x08", int(export)
+    while n > 127:
+        wire, n = wire + bytes([n & 127 | 128]), n >> 7
+    return wire + bytes([n])
 
 
 class Sleeper:
@@ -21,10 +32,7 @@ class Sleeper:
         with open(fx.env["JOBLOG_TOKEN_FILE"]) as f:
             metadata = [("authorization", "Bearer " + f.read().strip())]
         self.channel = grpc.insecure_channel(fx.address, options=[("grpc.use_local_subchannel_pool", 1)])
-        wire, n = b"\x08", int(export)
-        while n > 127:
-            wire, n = wire + bytes([n & 127 | 128]), n >> 7
-        self.stream = self.channel.unary_stream(DOWNLOAD)(wire + bytes([n]), metadata=metadata)
+        self.stream = self.channel.unary_stream(DOWNLOAD)(request(export), metadata=metadata)
 
     def read(self):
         """How many messages there were, and the status."""
@@ -37,6 +45,25 @@ class Sleeper:
         finally:
             self.channel.close()
         return n, grpc.StatusCode.OK, ""
+
+
+class Deaf:
+    """One that does not even read from its socket, with windows as wide as HTTP/2 knows them."""
+
+    def __init__(self, fx, export):
+        host, port = fx.address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)))
+        h2 = H2Connection(H2Configuration(client_side=True))
+        h2.initiate_connection()
+        h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: (1 << 31) - 1})
+        h2.increment_flow_control_window((1 << 31) - 1 - 65535)
+        with open(fx.env["JOBLOG_TOKEN_FILE"]) as f:
+            token = "Bearer " + f.read().strip()
+        h2.send_headers(1, [(":method", "POST"), (":scheme", "http"), (":path", DOWNLOAD), (":authority", fx.address),
+                            ("content-type", "application/grpc"), ("te", "trailers"), ("authorization", token)])
+        message = request(export)
+        h2.send_data(1, b"\0" + len(message).to_bytes(4, "big") + message, end_stream=True)
+        self.socket.sendall(h2.data_to_send())
 
 
 def download(fx, export):
@@ -73,11 +100,26 @@ def others_wait(fx, export, size):
     check("and all is as before", (0, size, ""), download(fx, export))
 
 
+def the_deaf(fx, export, size):
+    """Nothing reaches them, so they lose their connections."""
+    deaf = [Deaf(fx, export) for _ in range(READERS)]
+    results = []
+
+    def got_through():
+        results.append(download(fx, export))
+        return results[-1][0] == 0 and "reason=its-peer-does-not-read" in open(fx.dir + "/log").read()
+    until("a download that gets through, as they lose their connections", got_through)
+    check("all of it", size, results[-1][1])
+    for one in deaf:
+        one.socket.close()
+
+
 def both(fx):
     export = begin(fx, "big", "--watch")
     size = int(fx.sql("SELECT size FROM joblog.export_file ORDER BY job_id DESC LIMIT 1;"))
     nobody_waits(fx, export, size)
     others_wait(fx, export, size)
+    the_deaf(fx, export, size)
 
 
 def main():

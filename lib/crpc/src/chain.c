@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "call.h"
 #include "server_priv.h"
 
@@ -99,6 +100,8 @@ enum crpc_next crpc_cut(struct crpc_call *call, const struct err *err)
     if (cuts) {
         call->cut = true;
         grpc_call_cancel_with_status(call->core, (grpc_status_code)err->code, err->msg, NULL);
+        if (connections_end_stuck(call->server->connections, crpc_call_peer(call)))
+            log_info("connection ended peer=%s reason=its-peer-does-not-read", crpc_call_peer(call));
     }
     return CRPC_DONE;
 }

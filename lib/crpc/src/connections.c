@@ -33,7 +33,7 @@ enum { FDS_KEPT = 64 };
 enum { SWEEP_PAUSE_US = 20 };
 /* Of tcpi_state, as the kernel numbers them. */
 enum { STATE_ESTABLISHED = 1 };
-enum { LOG_PAUSE_MS = 10000 };
+enum { LOG_PAUSE_MS = 10000, STUCK_MS = 1000 /* has bytes to send and sends none */ };
 /* Connections that were cut are remembered so long, and so many: calls of theirs may still be waiting in core. */
 enum { CUT_MS = 5000, CUTS = 64 };
 /* Of the table, to begin with: what an ordinary process may have. */
@@ -363,20 +363,43 @@ static bool cut_fd(struct connections *c, int fd, const struct connection *known
     return same;
 }
 
+static bool is_stuck(int fd)
+{
+    struct tcp_info info = {.tcpi_last_data_sent = 0};
+    socklen_t len = sizeof info;
+    int unsent = 0;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && ioctl(fd, SIOCOUTQNSD, &unsent) == 0 &&
+           unsent > 0 && info.tcpi_last_data_sent >= STUCK_MS;
+}
+
+/* With mu. */
+static bool cut_at(struct connections *c, const struct address *address, bool if_stuck)
+{
+    bool done = false;
+    for (size_t fd = 0; address->port && fd < c->n_fds && !done; fd++) {
+        struct connection *known = &c->by_fd[fd];
+        if (known->inode && !known->cut && address_eq(&known->address, address) && (!if_stuck || is_stuck((int)fd)))
+            done = known->cut = cut_fd(c, (int)fd, known);
+    }
+    return done;
+}
+
 bool connections_cut(struct connections *connections, const char *peer)
 {
     struct address address = address_parse(peer);
-    bool done = false;
-    if (!address.port)
-        return false;
     pthread_mutex_lock(&connections->mu);
-    for (size_t fd = 0; fd < connections->n_fds && !done; fd++) {
-        struct connection *known = &connections->by_fd[fd];
-        if (known->inode && !known->cut && address_eq(&known->address, &address))
-            done = known->cut = cut_fd(connections, (int)fd, known);
-    }
+    bool done = cut_at(connections, &address, false);
     if (done)
         note_cut(connections, &address);
+    pthread_mutex_unlock(&connections->mu);
+    return done;
+}
+
+bool connections_end_stuck(struct connections *connections, const char *peer)
+{
+    struct address address = address_parse(peer);
+    pthread_mutex_lock(&connections->mu);
+    bool done = cut_at(connections, &address, true);
     pthread_mutex_unlock(&connections->mu);
     return done;
 }

@@ -30,6 +30,10 @@ uint64_t connections_were_cut(const struct connections *connections);
  * False when there is none that it could be, or it is ending anyway. */
 bool connections_cut(struct connections *connections, const char *peer);
 
+/* Shuts it down if its peer does not even read from its socket, so that nothing of any call has been sent for a second
+ * although there is something. No new one is refused for it. False: it is not there, or not so. */
+bool connections_end_stuck(struct connections *connections, const char *peer);
+
 /* Notes how much each has received so far. */
 void connections_mark(struct connections *connections);
 /* Cuts those off that have received so much since then; when there is none, and any, the one of which most is still to

@@ -67,8 +67,8 @@ enum crpc_next crpc_finish(struct crpc_call *call, const struct err *err);
 
 /* As crpc_finish, from a second chain while the first one stands in a send that does not get through: what is on its
  * way is given up, and the client is told code and message, though not reason, field and delay. The send then ends with
- * false. err: not OK. A client whose whole connection stands still (it reads nothing from its socket) gets nothing;
- * core ends that connection after keepalive_timeout_ms. */
+ * false. err: not OK. A client that has not even read from its socket for a second loses its
+ * connection instead, since what was given to that is kept until it is read. */
 enum crpc_next crpc_cut(struct crpc_call *call, const struct err *err);
 
 /* Ends this chain, not the call (another chain will). */
