@@ -255,6 +255,12 @@ void pg_flush(struct pg_conn *pg)
     pump(pg, false);
 }
 
+void pg_push(struct pg_conn *pg)
+{
+    if (!pg->lost)
+        pump(pg, false);
+}
+
 struct pg_result *pg_read(struct pg_conn *pg)
 {
     if (pg->lost || pg->n_unread == 0)

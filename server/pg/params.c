@@ -197,6 +197,36 @@ void pg_put_null(struct pg_param *a)
     a->n++;
 }
 
+/* Of the first element, with the length in front of it; 4: it is null. */
+static size_t first_len(const struct pg_param *a)
+{
+    uint32_t len;
+
+    memcpy(&len, a->buf.data + ARRAY_HEADER, sizeof len);
+    return sizeof len + (len == UINT32_MAX ? 0 : ntohl(len));
+}
+
+bool pg_param_is_same(const struct pg_param *a)
+{
+    if (a->buf.failed)
+        return false;
+    const char *data = a->buf.data + ARRAY_HEADER;
+    size_t len = a->buf.len - ARRAY_HEADER, first = first_len(a);
+
+    /* Each element begins with its length, so what repeats its beginning to the end repeats its first element. */
+    return len == (size_t)a->n * first && memcmp(data, data + first, len - first) == 0;
+}
+
+void pg_param_make_scalar(struct pg_param *a)
+{
+    size_t len = first_len(a) - 4;
+
+    a->is_null = a->buf.data[ARRAY_HEADER] == (char)0xff;
+    memmove(a->buf.data, a->buf.data + ARRAY_HEADER + 4, len);
+    a->buf.len = len;
+    a->is_array = false;
+}
+
 void pg_params_finish(struct pg_params *p)
 {
     for (int i = 0; i < p->n; i++) {

@@ -71,6 +71,11 @@ void pg_put_text_or_null(struct pg_param *a, struct span s);
 void pg_put_jsonb(struct pg_param *a, struct span s); /* empty: NULL */
 void pg_put_null(struct pg_param *a);
 
+/* Has the array, which is not empty, one value only? */
+bool pg_param_is_same(const struct pg_param *a);
+/* The array, which is not empty, becomes its first element. */
+void pg_param_make_scalar(struct pg_param *a);
+
 /* For pg_send: writes the headers of the arrays. */
 void pg_params_finish(struct pg_params *p);
 

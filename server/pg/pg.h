@@ -39,6 +39,8 @@ void pg_send_prepare(struct pg_conn *pg, const char *name, const char *sql);
 void pg_send(struct pg_conn *pg, const char *name, struct pg_params *params);
 /* Asks the server to send what it has; needed before pg_read within a transaction. */
 void pg_flush(struct pg_conn *pg);
+/* Sends what has not left yet, so that the server can begin. */
+void pg_push(struct pg_conn *pg);
 /* Result of the oldest statement that was sent and not yet read; gives it (pg_free). NULL: it failed, or the connection
  * is lost. */
 struct pg_result *pg_read(struct pg_conn *pg);

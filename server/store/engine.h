@@ -350,11 +350,13 @@ void note_forget(struct writer *w);    /* the numbers of the batches are others 
 /* Deletes what nobody may ask for any more, a part of it. True: there may be more. */
 bool note_purge(struct writer *w, int64_t now_us);
 
-/* ---- rows of the batch (rows.c) ---- */
+/* ---- rows of the batch (rows.c, rows_job.c) ---- */
 
 void rows_clear(struct rows *r);
 void rows_done(struct rows *r);
 void rows_send(struct writer *w);
+/* Once there are a good many jobs to insert: those now, while the rest of the batch is gathered. */
+void rows_send_early(struct writer *w);
 void put_job(struct writer *w, const struct job *job, const struct lane *lane);
 /* Into waiting, or into scheduled when its time lies ahead. */
 void put_pending(struct writer *w, const struct job *job, struct lane *lane, bool has_state);

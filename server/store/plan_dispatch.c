@@ -260,5 +260,6 @@ void dispatch_plan(struct writer *w, struct unit *u)
         }
         put_job(w, &item->job, lane);
         dispatch_place(w, item, lane);
+        rows_send_early(w);
     }
 }

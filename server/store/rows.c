@@ -2,17 +2,8 @@
  * their sending. Writer thread. */
 #include <assert.h>
 
-#include "core/extra.h"
 #include "store/plan_log.h"
-
-enum { EXTRA_PLACE = 18 }; /* among the parameters of job_insert_extra, from 0 */
-
-#define ARRAYS(p, ...)                                                                                                 \
-    do {                                                                                                               \
-        static const enum pg_type types_[] = {__VA_ARGS__};                                                            \
-        if ((p)->n == 0)                                                                                               \
-            pg_arrays((p), types_, (int)(sizeof types_ / sizeof types_[0]));                                           \
-    } while (0)
+#include "store/rows.h"
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
@@ -42,150 +33,6 @@ void rows_done(struct rows *r)
 
     for (size_t i = 0; (p = each(r, i)); i++)
         pg_params_done(p);
-}
-
-static void put_labels(struct pg_param *a, const struct job *job)
-{
-    size_t at = a->buf.len;
-    uint32_t len;
-
-    if (job->n_labels == 0) {
-        pg_put_null(a);
-        return;
-    }
-    buf_add_be32(&a->buf, 0);
-    buf_add_char(&a->buf, 1); /* version of jsonb's binary format */
-    for (size_t i = 0; i < job->n_labels; i++) {
-        buf_add_char(&a->buf, i ? ',' : '{');
-        json_add_string(&a->buf, job->labels[i].key);
-        buf_add_char(&a->buf, ':');
-        json_add_string(&a->buf, job->labels[i].value);
-    }
-    buf_add_char(&a->buf, '}');
-    if (a->buf.failed)
-        return;
-    len = __builtin_bswap32((uint32_t)(a->buf.len - at - 4));
-    memcpy(a->buf.data + at, &len, sizeof len);
-    a->n++;
-}
-
-static const struct retry_policy default_retry = {
-    .max_attempts = 1, .initial_backoff_us = 1000000, .max_backoff_us = 600000000, .multiplier = 2};
-
-static void put_retry(struct pg_param *v, const struct retry_policy *p)
-{
-    /* What equals the default is null, to keep the row short. */
-    if (p->initial_backoff_us == default_retry.initial_backoff_us)
-        pg_put_null(&v[0]);
-    else
-        pg_put_int8(&v[0], p->initial_backoff_us);
-    if (p->max_backoff_us == default_retry.max_backoff_us)
-        pg_put_null(&v[1]);
-    else
-        pg_put_int8(&v[1], p->max_backoff_us);
-    if (p->multiplier == default_retry.multiplier)
-        pg_put_null(&v[2]);
-    else
-        pg_put_double(&v[2], p->multiplier);
-    if (p->jitter == default_retry.jitter)
-        pg_put_null(&v[3]);
-    else
-        pg_put_double(&v[3], p->jitter);
-}
-
-static void put_extra(struct pg_params *p, const struct job *j)
-{
-    struct buf text = {0};
-
-    if (p->n == EXTRA_PLACE)
-        pg_add_array(p, PG_JSONB);
-    extra_write(&text, j);
-    pg_put_jsonb(&p->v[EXTRA_PLACE], buf_span(&text));
-    p->v[EXTRA_PLACE].buf.failed |= text.failed;
-    buf_done(&text);
-}
-
-/* Nothing but what every job has: half of the columns are null. */
-static bool is_plain(const struct job *j)
-{
-    const struct retry_policy *p = &j->retry;
-    return p->initial_backoff_us == default_retry.initial_backoff_us &&
-           p->max_backoff_us == default_retry.max_backoff_us && p->multiplier == default_retry.multiplier &&
-           p->jitter == default_retry.jitter && j->source_type.len == 0 && j->source_id.len == 0 && j->batch.len == 0 &&
-           j->traceparent.len == 0 && j->request_id.len == 0 && j->n_labels == 0;
-}
-
-static void put_plain_job(struct writer *w, const struct job *j, const struct lane *lane)
-{
-    struct pg_params *p = &w->batch.rows.job_plain;
-    struct pg_param *v = p->v;
-
-    ARRAYS(p, PG_INT8, PG_INT4, PG_TIMESTAMPTZ, PG_INT4, PG_INT2, PG_TEXT, PG_TEXT, PG_JSONB);
-    pg_put_int8(&v[0], j->id);
-    pg_put_int4(&v[1], lane->id);
-    pg_put_time(&v[2], j->run_us);
-    pg_put_int4(&v[3], j->retry.max_attempts);
-    pg_put_int2(&v[4], (int16_t)j->priority);
-    pg_put_text_or_null(&v[5], j->owner);
-    pg_put_text_or_null(&v[6], j->creator);
-    pg_put_jsonb(&v[7], j->payload.len ? j->payload : SPAN_LIT("{}"));
-}
-
-void put_job(struct writer *w, const struct job *j, const struct lane *lane)
-{
-    bool has_extra = extra_is_there(j);
-    if (!has_extra && is_plain(j)) {
-        put_plain_job(w, j, lane);
-        return;
-    }
-    struct pg_params *p = has_extra ? &w->batch.rows.job_extra : &w->batch.rows.job;
-    struct pg_param *v = p->v;
-
-    ARRAYS(p, PG_INT8, PG_INT4, PG_TIMESTAMPTZ, PG_INT4, PG_INT2, PG_INT8, PG_INT8, PG_FLOAT8, PG_FLOAT8, PG_TEXT,
-           PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_JSONB, PG_JSONB);
-    if (has_extra)
-        put_extra(p, j);
-    pg_put_int8(&v[0], j->id);
-    pg_put_int4(&v[1], lane->id);
-    pg_put_time(&v[2], j->run_us);
-    pg_put_int4(&v[3], j->retry.max_attempts);
-    pg_put_int2(&v[4], (int16_t)j->priority);
-    put_retry(&v[5], &j->retry);
-    pg_put_text_or_null(&v[9], j->source_type);
-    pg_put_text_or_null(&v[10], j->source_id);
-    pg_put_text_or_null(&v[11], j->owner);
-    pg_put_text_or_null(&v[12], j->creator);
-    pg_put_text_or_null(&v[13], j->batch);
-    pg_put_text_or_null(&v[14], j->traceparent);
-    pg_put_text_or_null(&v[15], j->request_id);
-    put_labels(&v[16], j);
-    pg_put_jsonb(&v[17], j->payload.len ? j->payload : SPAN_LIT("{}"));
-}
-
-void put_pending(struct writer *w, const struct job *job, struct lane *lane, bool has_state)
-{
-    struct pg_params *p;
-
-    if (job->run_us <= w->batch.now_us) {
-        p = &w->batch.rows.waiting;
-        ARRAYS(p, PG_INT4, PG_INT2, PG_INT8, PG_INT4);
-        pg_put_int4(&p->v[0], lane->id);
-        pg_put_int2(&p->v[1], (int16_t)-job->priority);
-        pg_put_int8(&p->v[2], job->id);
-        pg_put_int4(&p->v[3], has_state);
-        lane->backlog = true;
-        claim_note_put(lane, (struct queue_place){(int16_t)-job->priority, job->id});
-        return;
-    }
-    p = &w->batch.rows.scheduled;
-    ARRAYS(p, PG_TIMESTAMPTZ, PG_INT8, PG_INT4, PG_INT2, PG_INT4);
-    pg_put_time(&p->v[0], job->run_us);
-    pg_put_int8(&p->v[1], job->id);
-    pg_put_int4(&p->v[2], lane->id);
-    pg_put_int2(&p->v[3], (int16_t)-job->priority);
-    pg_put_int4(&p->v[4], has_state);
-    if (job->run_us < w->due_sched_us)
-        w->due_sched_us = job->run_us;
 }
 
 void put_lease(struct writer *w, const struct lease *l, const struct job *job)
@@ -436,7 +283,7 @@ void put_progress(struct writer *w, const struct lease *l)
     pg_put_time(&v[9], l->expire_us);
 }
 
-static void send(struct writer *w, enum sql_id id, struct pg_params *p)
+void rows_send_part(struct writer *w, enum sql_id id, struct pg_params *p)
 {
     if (p->n == 0)
         return;
@@ -449,48 +296,44 @@ void rows_send(struct writer *w)
     struct rows *r = &w->batch.rows;
 
     if (!w->asks_requests)
-        send(w, SQL_REQUEST_PUT, &r->request);
+        rows_send_part(w, SQL_REQUEST_PUT, &r->request);
     if (r->steer_request.n)
         pg_add_time(&r->steer_request, w->batch.now_us);
-    send(w, SQL_REQUEST_PUT, &r->steer_request);
-    send(w, SQL_REQUEST_TURN, &r->request_turn);
-    send(w, SQL_SESSION_PUT, &r->session);
-    send(w, SQL_JOB_INSERT, &r->job);
-    send(w, SQL_JOB_INSERT_PLAIN, &r->job_plain);
-    send(w, SQL_JOB_INSERT_EXTRA, &r->job_extra);
-    send(w, SQL_DEADLINE_INSERT, &r->deadline);
-    send(w, SQL_WAITING_INSERT, &r->waiting);
-    send(w, SQL_SCHEDULED_INSERT, &r->scheduled);
-    send(w, SQL_LEASE_INSERT, &r->lease);
-    send(w, SQL_LEASE_PUT, &r->lease_put);
+    rows_send_part(w, SQL_REQUEST_PUT, &r->steer_request);
+    rows_send_part(w, SQL_REQUEST_TURN, &r->request_turn);
+    rows_send_part(w, SQL_SESSION_PUT, &r->session);
+    rows_send_jobs(w);
+    rows_send_part(w, SQL_SCHEDULED_INSERT, &r->scheduled);
+    rows_send_part(w, SQL_LEASE_INSERT, &r->lease);
+    rows_send_part(w, SQL_LEASE_PUT, &r->lease_put);
     if (r->adopt.n) {
         pg_add_int4(&r->adopt, r->adopt.v[0].n);
-        send(w, SQL_LEASE_ADOPT, &r->adopt);
+        rows_send_part(w, SQL_LEASE_ADOPT, &r->adopt);
     }
     if (r->cancel.n) {
         pg_add_time(&r->cancel, w->batch.now_us);
         pg_add_int4(&r->cancel, r->cancel.v[0].n);
-        send(w, SQL_CANCEL_PUT, &r->cancel);
+        rows_send_part(w, SQL_CANCEL_PUT, &r->cancel);
     }
     if (r->patch.n) {
         pg_add_int8(&r->patch, r->patch_lo);
         pg_add_int8(&r->patch, r->patch_hi);
-        send(w, SQL_PAYLOAD_PATCH, &r->patch);
+        rows_send_part(w, SQL_PAYLOAD_PATCH, &r->patch);
     }
     log_send_rows(w);
     if (r->lease_gone.n) {
         pg_add_int4(&r->lease_gone, r->lease_gone.v[0].n);
-        send(w, SQL_LEASE_DELETE, &r->lease_gone);
+        rows_send_part(w, SQL_LEASE_DELETE, &r->lease_gone);
     }
-    send(w, SQL_STATE_INSERT, &r->state);
+    rows_send_part(w, SQL_STATE_INSERT, &r->state);
     if (r->update.n) {
         pg_add_int4(&r->update, r->update.v[0].n);
         pg_add_int8(&r->update, r->update_lo);
         pg_add_int8(&r->update, r->update_hi);
-        send(w, SQL_STATE_UPDATE, &r->update);
+        rows_send_part(w, SQL_STATE_UPDATE, &r->update);
     }
-    send(w, SQL_ATTEMPT_INSERT, &r->attempt);
-    send(w, SQL_TRANSITION_INSERT, &r->transition);
-    send(w, SQL_SESSION_DELETE, &r->session_gone);
-    send(w, SQL_UNIQUE_RELEASE, &r->unique_gone);
+    rows_send_part(w, SQL_ATTEMPT_INSERT, &r->attempt);
+    rows_send_part(w, SQL_TRANSITION_INSERT, &r->transition);
+    rows_send_part(w, SQL_SESSION_DELETE, &r->session_gone);
+    rows_send_part(w, SQL_UNIQUE_RELEASE, &r->unique_gone);
 }

@@ -92,6 +92,91 @@ static void test_poisoned_item_hurts_only_itself(void **state)
     store_close(s);
 }
 
+/* What the jobs of a batch have in common is sent once; what the odd one has must not go to the others. */
+static void dispatch_but_one(struct store *s, size_t n, size_t odd, void (*change)(struct job *job))
+{
+    struct dispatch_item *items = calloc(n, sizeof *items);
+    char sql[600];
+
+    for (size_t i = 0; i < n; i++) {
+        items[i] = (struct dispatch_item){.job = a_job("mail")};
+        items[i].job.creator = SPAN_LIT("me");
+        items[i].job.payload = i % 2 ? SPAN_LIT("{\"odd\": true}") : SPAN_LIT("{}");
+    }
+    if (change)
+        change(&items[odd].job);
+    struct job want = items[odd].job;
+    assert_int_equal(dispatch_items(s, items, n).cmd.err.code, ERR_OK);
+    snprintf(
+        sql, sizeof sql,
+        "select count(*) from joblog.job_now j where id between %lld and %lld and job_name = 'mail' and priority = 0 "
+        "and owner is null and creator = 'me' and max_attempts = 1 and run_time <= now() and payload = case when (id - "
+        "%lld) %% 2 = 1 "
+        "then '{\"odd\": true}'::jsonb else '{}' end",
+        (long long)items[0].job.id, (long long)items[n - 1].job.id, (long long)items[0].job.id);
+    assert_int_equal(sql_int(sql), change ? n - 1 : n);
+    struct job got = get_ok(s, items[odd].job.id);
+    assert_true(span_eq(got.name, want.name) && span_eq(got.owner, want.owner) && span_eq(got.creator, want.creator));
+    assert_int_equal(got.priority, want.priority);
+    assert_int_equal(got.retry.max_attempts, want.retry.max_attempts);
+    snprintf(sql, sizeof sql, "select count(*) from joblog.waiting where id between %lld and %lld and not has_state",
+             (long long)items[0].job.id, (long long)items[n - 1].job.id);
+    assert_int_equal(sql_int(sql), want.run_us > 0 ? n - 1 : n);
+    free(items);
+}
+
+static void other_name(struct job *job)
+{
+    job->name = SPAN_LIT("letter");
+}
+
+static void other_owner(struct job *job)
+{
+    job->owner = SPAN_LIT("ann");
+}
+
+static void other_creator(struct job *job)
+{
+    job->creator = SPAN_LIT("em");
+}
+
+static void no_creator(struct job *job)
+{
+    job->creator = (struct span){NULL, 0};
+}
+
+static void other_priority(struct job *job)
+{
+    job->priority = 7;
+}
+
+static void other_attempts(struct job *job)
+{
+    job->retry.max_attempts = job->attempts_left = 3;
+}
+
+static void later(struct job *job)
+{
+    job->run_us = INT64_C(4102444800000000); /* 2100 */
+}
+
+static void test_what_jobs_have_in_common(void **state)
+{
+    static void (*const changes[])(struct job *) = {NULL,       other_name,     other_owner,    other_creator,
+                                                    no_creator, other_priority, other_attempts, later};
+    static const size_t sizes[] = {1, 2, 249, 250, 251, 600};
+    struct store *s = store_fresh(NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+            dispatch_but_one(s, sizes[k], sizes[k] - 1, changes[i]);
+            dispatch_but_one(s, sizes[k], 0, changes[i]);
+        }
+    assert_counters_exact();
+    store_close(s);
+}
+
 /* Submitted together, so that they come into one batch. */
 static void run_together(struct store *s, struct store_cmd **cmds, size_t n)
 {
@@ -313,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_request_id_is_replayed),
         cmocka_unit_test(test_request_id_twice_in_one_batch),
         cmocka_unit_test(test_poisoned_item_hurts_only_itself),
+        cmocka_unit_test(test_what_jobs_have_in_common),
         cmocka_unit_test(test_commands_for_one_job_in_one_batch),
         cmocka_unit_test(test_writes_about_one_job_hold_up_nobody_else),
         cmocka_unit_test(test_poisoned_finish_hurts_only_itself),
