@@ -1,19 +1,23 @@
 /* Chunks in PostgreSQL. Those of a file are written in transactions of a fraction of a second, so that downloads can
  * follow, and without waiting for the disk: the last commit, which makes the file known, waits for all. Each sink has a
- * connection of its own; on the thread that uses it. */
+ * connection of its own, perhaps one that an earlier file had; on the thread that uses it. */
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "export/chunk_book.h"
 #include "export/chunk_pack.h"
+#include "export/idle.h"
 
 enum { REMOVED_AT_ONCE = 64 /* 16 MiB of chunks a transaction */ };
 
 struct chunk_sink {
     struct pg_conn *pg;
+    struct export_idle *idle;
     struct chunk_owner owner;
     struct pg_params params;
     struct chunk_packer *packer;
     int n_unread; /* chunks whose result was not read yet */
     bool lost;    /* a chunk was not taken: the attempt has been swept */
+    bool whole;   /* all is committed, and the connection good for another file */
 };
 
 void chunk_data_done(struct chunk_data *chunk)
@@ -32,10 +36,30 @@ static void sink_close(struct chunk_sink *sink)
 {
     if (!sink)
         return;
-    pg_close(sink->pg);
+    if (sink->whole)
+        export_idle_put(sink->idle, sink->pg, clock_mono_ms());
+    else
+        pg_close(sink->pg);
     pg_params_done(&sink->params);
     chunk_packer_free(sink->packer);
     mem_free(sink);
+}
+
+/* On a connection that an earlier file had, if there is one that is still good, or on a new one. */
+static int begin(struct chunk_sink *sink, const char *uri, const struct export_file *description,
+                 struct span owner_name, int64_t *ret_used_bytes, struct err *err)
+{
+    int rc = 0;
+    sink->pg = export_idle_take(sink->idle);
+    if (sink->pg) {
+        rc = chunk_book_begin(sink->pg, &sink->owner, description, owner_name, ret_used_bytes, err);
+        if (rc == 0 || rc == -ERR_FAILED_PRECONDITION)
+            return rc;
+        pg_close(sink->pg);
+        sink->pg = NULL;
+    }
+    rc = chunk_book_open_writing(uri, &sink->pg, err);
+    return rc != 0 ? rc : chunk_book_begin(sink->pg, &sink->owner, description, owner_name, ret_used_bytes, err);
 }
 
 static int sink_open(const struct chunk_store *store, const struct chunk_owner *owner,
@@ -48,9 +72,8 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
         return no_memory(ret_err);
     }
     sink->owner = *owner;
-    int rc = chunk_book_open_writing(store->uri, &sink->pg, ret_err);
-    if (rc == 0)
-        rc = chunk_book_begin(sink->pg, owner, description, owner_name, ret_used_bytes, ret_err);
+    sink->idle = store->idle;
+    int rc = begin(sink, store->uri, description, owner_name, ret_used_bytes, ret_err);
     if (rc == 0)
         rc = pg_exec(sink->pg, "SET synchronous_commit = off", ret_err);
     if (rc != 0) {
@@ -114,7 +137,10 @@ static int sink_commit(struct chunk_sink *sink, const struct export_file *file, 
     int rc = sink_publish(sink, ret_err);
     if (rc == 0)
         rc = pg_exec(sink->pg, "SET synchronous_commit = on", ret_err);
-    return rc != 0 ? rc : chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, budget, ret_err);
+    if (rc == 0)
+        rc = chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, budget, ret_err);
+    sink->whole = rc == 0;
+    return rc;
 }
 
 static int remove_chunks(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,

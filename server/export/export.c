@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "export/check.h"
+#include "export/idle.h"
 #include "export/keeper.h"
 
 /* Seven with 1, 2, 4 ... 32 seconds between them: a source that is away for a minute is outlasted. */
@@ -146,6 +147,7 @@ static int choose_stores(struct exports *exports, struct err *err)
 {
     const struct export_options *o = &exports->options;
     exports->stores[EXPORT_IN_DATABASE] = chunk_store_pg(o->uri);
+    exports->stores[EXPORT_IN_DATABASE].idle = export_idle_new(); /* without it goes as well */
     exports->chunks = &exports->stores[EXPORT_IN_DATABASE];
     if (!o->directory)
         return 0;
@@ -213,6 +215,7 @@ void export_stop(struct exports *exports)
         export_worker_join(&exports->workers[i]);
     export_keeper_stop(exports);
     export_askers_stop(exports->askers);
+    export_idle_free(exports->stores[EXPORT_IN_DATABASE].idle);
     export_types_free(exports->types);
     pthread_mutex_destroy(&exports->reload_lock);
     pthread_mutex_destroy(&exports->lock);

@@ -1,5 +1,6 @@
 /* See keeper.h: removes files that have expired and remains of attempts that are over, and looks whether the file of
- * types has changed. On its own thread, with a connection only while it sweeps. */
+ * types has changed; closes connections that nobody has used for a while. On its own thread, with a connection only
+ * while it sweeps. */
 #include "export/keeper.h"
 
 #include <inttypes.h>
@@ -11,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "export/chunk_book.h"
+#include "export/idle.h"
 
 enum {
     SWEEP_MS = 60000, /* a file may outlive its time by this; it is not shown any more */
@@ -139,6 +141,7 @@ static void *keeper_main(void *user)
         }
         if (path)
             look_at_types(exports, &seen);
+        export_idle_trim(exports->stores[EXPORT_IN_DATABASE].idle, clock_mono_ms());
         poll(&p, 1, path ? LOOK_MS : SWEEP_MS);
     }
     return NULL;
