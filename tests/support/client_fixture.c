@@ -6,7 +6,6 @@
 
 struct server_fixture *server;
 struct joblog_client *client;
-struct joblog_error error;
 
 static char database[256];
 
