@@ -364,7 +364,8 @@ void put_lease(struct writer *w, const struct lease *lease, const struct job *jo
 void put_lease_gone(struct writer *w, const struct lease *lease);
 /* The job after a change. stored_status: what a row in job_state must have; 0: there is no row yet. */
 void put_state(struct writer *w, const struct job *job, const struct lane *lane, int stored_status, int64_t token);
-void put_attempt(struct writer *w, const struct job *job, enum attempt_outcome outcome, const struct job_error *error);
+void put_attempt(struct writer *w, const struct job *job, enum attempt_outcome outcome, int64_t end_us,
+                 const struct job_error *error);
 void put_transition(struct writer *w, const struct job *job, int from, struct span actor, struct span reason,
                     struct span request_id);
 void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revision, const struct cancel_request *cancel);

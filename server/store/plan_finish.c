@@ -169,12 +169,15 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
     struct batch *b = &w->batch;
     struct effect *e = batch_effect(w, EFFECT_ENDED);
     struct job now, *j;
-    int64_t run_us;
+    int64_t run_us, end_us;
 
     lease_job(lease, &now);
     j = batch_job(w, &now);
     if (!e || !j)
         return JOB_RUNNING;
+    /* A batch has the time of its beginning, and this one may have waited for the other replica's that began the
+     * attempt. */
+    end_us = b->now_us > j->start_us ? b->now_us : j->start_us;
     j->status = job_after_attempt(j, end, b->now_us, writer_random(w), &run_us);
     j->revision = job_revision_transition(j->revision);
     j->progress.eta_us = 0;
@@ -188,12 +191,12 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
     put_patches(w, lease);
     put_lease_gone(w, lease);
     if (end->outcome != ATTEMPT_COMPLETED) {
-        put_attempt(w, j, end->outcome, error);
+        put_attempt(w, j, end->outcome, end_us, error);
         put_transition(w, j, JOB_RUNNING, actor, reason, (struct span){NULL, 0});
     }
     count_change(w, lease->lane, JOB_RUNNING, j->status);
     if (job_status_is_final(j->status)) {
-        j->end_us = b->now_us;
+        j->end_us = end_us;
         unique_release(w, j);
         count_run(w, lease->lane, j);
     } else {

@@ -123,23 +123,23 @@ void put_state(struct writer *w, const struct job *j, const struct lane *lane, i
     r->update_hi = j->id > r->update_hi ? j->id : r->update_hi;
 }
 
-void put_attempt(struct writer *w, const struct job *j, enum attempt_outcome outcome, const struct job_error *error)
+void put_attempt(struct writer *w, const struct job *j, enum attempt_outcome outcome, int64_t end_us,
+                 const struct job_error *error)
 {
     struct pg_params *p = &w->batch.rows.attempt;
     struct pg_param *v = p->v;
 
     if (p->n == 0) {
-        static const enum pg_type first[] = {PG_INT8, PG_INT4, PG_INT2, PG_INT8, PG_TIMESTAMPTZ};
-        static const enum pg_type rest[] = {PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
-        pg_arrays(p, first, 5);
-        pg_add_time(p, w->batch.now_us);
-        pg_arrays(p, rest, 4);
+        static const enum pg_type types[] = {PG_INT8,        PG_INT4, PG_INT2, PG_INT8, PG_TIMESTAMPTZ,
+                                             PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT};
+        pg_arrays(p, types, 10);
     }
     pg_put_int8(&v[0], j->id);
     pg_put_int4(&v[1], j->attempt);
     pg_put_int2(&v[2], (int16_t)outcome);
     pg_put_int8(&v[3], j->revision);
     pg_put_time(&v[4], j->start_us);
+    pg_put_time(&v[5], end_us);
     pg_put_text_or_null(&v[6], j->worker);
     pg_put_text_or_null(&v[7], error->type);
     pg_put_text_or_null(&v[8], error->message);

@@ -118,9 +118,33 @@ static void test_reports_through_two_replicas(void **state)
     store_close(a);
 }
 
+/* It began by another replica's clock, or in a batch that waited for less long than the one that ends it. */
+static void test_an_attempt_does_not_end_before_it_starts(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t token, failed = start_ok(s, a_job("a"), &token), other;
+
+    (void)state;
+    store_close(s);
+    sql_value("update joblog.lease set start_time = start_time + interval '10 s'");
+    s = store_again(NULL);
+    assert_int_equal(finish(s, failed, token, ATTEMPT_FAILED).cmd.err.code, ERR_OK);
+    assert_int_equal(sql_int("select count(*) from joblog.attempt where end_time = start_time"), 1);
+    struct job job = get_ok(s, failed);
+    assert_int_equal(job.status, JOB_FAILED);
+    assert_int_equal(job.end_us, job.start_us);
+    other = start_ok(s, a_job("a"), &token);
+    assert_int_equal(finish(s, other, token, ATTEMPT_FAILED).cmd.err.code, ERR_OK);
+    job = get_ok(s, other);
+    assert_true(job.end_us >= job.start_us);
+    assert_counters_exact();
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_attempt_does_not_end_before_it_starts),
         cmocka_unit_test(test_repeated_end_is_answered_again),
         cmocka_unit_test(test_snoozed_job_waits),
         cmocka_unit_test(test_reports_through_two_replicas),
