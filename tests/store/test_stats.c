@@ -3,6 +3,7 @@
 #include "store_fixture.h"
 
 #include <inttypes.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -60,13 +61,16 @@ static const char summed_up[] =
     " '17 minutes', 'UTC') and (select min(until) from joblog.rollup_mark where span = 2) >="
     " date_trunc('day', now() - interval '75 minutes', 'UTC')";
 
+static const char mark_now[] =
+    "select (extract(epoch from until) * 1000000)::bigint from joblog.rollup_mark where span = 1";
+
 static int64_t await_rollup(void)
 {
     char sql[600];
 
     snprintf(sql, sizeof sql, "select (%s)::int", summed_up);
     await_sql(sql);
-    return sql_int("select (extract(epoch from until) * 1000000)::bigint from joblog.rollup_mark where span = 1");
+    return sql_int(mark_now);
 }
 
 static struct store_stats stats_of(struct store *s, int64_t from_us, int64_t to_us, int64_t bucket_us)
@@ -158,11 +162,17 @@ static void test_hours_and_days_equal_the_minutes(void **state)
     int64_t day = clock_wall_us() - clock_wall_us() % DAY_US;
     check_range(s, day - 19 * DAY_US, day, DAY_US);
     check_range(s, day - 19 * DAY_US, day - 18 * DAY_US, HOUR_US);
-    /* What has come to rest is in memory by now: it is there whatever the tables hold. */
-    sql_value("delete from joblog.rollup");
-    check_ranges(
-        s, sql_int("select (extract(epoch from until) * 1000000)::bigint from joblog.rollup_mark where span = 1"));
+    /* What has come to rest is in memory by now: it is there whatever the tables hold. Nothing is summed up meanwhile.
+     */
+    PGconn *c = PQconnectdb(store_uri());
+    PQclear(PQexec(c, "begin"));
+    PQclear(PQexec(c, "lock table joblog.rollup_mark in share mode"));
+    check_ranges(s, sql_int(mark_now));
     check_range(s, day - 19 * DAY_US, day, DAY_US);
+    sql_value("delete from joblog.rollup");
+    check_ranges(s, sql_int(mark_now));
+    check_range(s, day - 19 * DAY_US, day, DAY_US);
+    PQfinish(c);
     store_close(s);
 }
 
