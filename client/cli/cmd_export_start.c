@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct start_options {
     struct option_texts filters;
@@ -80,30 +81,33 @@ static void print_started(const struct cli *cli, const struct joblog_export *exp
     fflush(out);
 }
 
-/* The name comes from whoever started the export: a plain name in the present directory, or NULL. */
-static const char *plain_name(const struct joblog_export *export_)
+static bool is_plain(const char *name)
 {
-    const char *name = export_->file_name;
-    return *name && *name != '.' && strcmp(name, "-") != 0 && !strchr(name, '/') ? name : NULL;
+    return *name && *name != '.' && strcmp(name, "-") != 0 && !strchr(name, '/');
 }
 
-static int no_plain_name(const struct cli *cli)
+/* A name that somebody else may have chosen: it goes into the present directory, and over nothing that is there. */
+static int check_name(const struct cli *cli, const char *name)
 {
-    return cli_usage(cli, "the export's own name is no plain file name: say --output FILE");
+    if (!is_plain(name))
+        return cli_usage(cli, "the export's own name is no plain file name: say --output FILE");
+    if (access(name, F_OK) == 0)
+        return cli_usage(cli, "%s is there: --output FILE writes over it", name);
+    return EXIT_OK;
 }
 
 /* The export has been made: shows it, follows it, fetches its file, as asked. */
 static int go_on(struct cli *cli, const struct start_options *options, const struct joblog_export *export_,
                  const char *message)
 {
-    const char *output = options->download ? plain_name(export_) : options->output;
+    const char *output = options->download ? export_->file_name : options->output;
     bool to_stdout = output && !strcmp(output, "-");
     int64_t id = export_->job.id;
     int code = EXIT_OK;
     /* Standard output belongs to the file then; and JSON is one object, the last. */
     print_started(cli, export_, message, to_stdout ? stderr : stdout);
-    if (options->download && !output)
-        return no_plain_name(cli);
+    if (options->download && (code = check_name(cli, output)) != EXIT_OK)
+        return code;
     const struct term *term = to_stdout ? &cli->error_term : &cli->term;
     bool follow = output && !options->watch && (options->follow || !to_stdout);
     if (follow) /* a pipe cannot take back what a failed attempt wrote, a file can */
@@ -163,8 +167,8 @@ static int run_start(struct cli *cli, const void *values, const struct operands 
     char *message = NULL;
     if (options->download && options->output)
         return cli_usage(cli, "--download and --output are one or the other");
-    int code = export_filters_make(cli, &options->filters, options->json, &filters);
-    if (code)
+    int code = options->download && options->name ? check_name(cli, options->name) : EXIT_OK;
+    if (code != EXIT_OK || (code = export_filters_make(cli, &options->filters, options->json, &filters)) != EXIT_OK)
         return code;
     struct joblog_export_order *order = order_make(&options->order);
     struct joblog_export_spec spec = {
@@ -247,8 +251,9 @@ static int run_download(struct cli *cli, const void *values, const struct operan
         return download(cli, id, options->output, options->follow);
     if (joblog_export_get(cli->client, id, &export_, &error) < 0)
         return cli_error(&error);
-    const char *name = plain_name(export_);
-    code = name ? download(cli, id, name, options->follow) : no_plain_name(cli);
+    code = check_name(cli, export_->file_name);
+    if (code == EXIT_OK)
+        code = download(cli, id, export_->file_name, options->follow);
     joblog_export_free(export_);
     return code;
 }

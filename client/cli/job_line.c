@@ -76,7 +76,6 @@ static bool read_delays(struct reading *r, const json_t *value)
             return bad(r, "delays_ms", "must be a list of whole numbers");
         r->line->delays[i] = json_integer_value(delay);
     }
-    r->spec->backoff = JOBLOG_BACKOFF_LIST;
     r->spec->delays_ms = r->line->delays;
     r->spec->n_delays = n;
     return true;
@@ -114,12 +113,13 @@ static bool read_real(struct reading *r, const char *key, const json_t *value, d
  * is not there. */
 static bool check_whole(struct reading *r)
 {
-    const struct joblog_spec *s = r->spec;
+    struct joblog_spec *s = r->spec;
     if (!s->unique_key && (s->unique_scope || s->on_conflict))
         return bad(r, s->unique_scope ? "unique_for" : "on_conflict", "needs \"unique_key\"");
-    if (s->n_delays &&
-        (s->backoff != JOBLOG_BACKOFF_LIST || s->initial_backoff_ms || s->max_backoff_ms || s->backoff_multiplier > 0))
+    if (s->n_delays && (s->backoff || s->initial_backoff_ms || s->max_backoff_ms || s->backoff_multiplier > 0))
         return bad(r, "delays_ms", "excludes the other members of a back-off but jitter");
+    if (s->n_delays)
+        s->backoff = JOBLOG_BACKOFF_LIST;
     return true;
 }
 

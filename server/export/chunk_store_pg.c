@@ -53,10 +53,11 @@ static int begin(struct chunk_sink *sink, const char *uri, const struct export_f
     sink->pg = export_idle_take(sink->idle);
     if (sink->pg) {
         rc = chunk_book_begin(sink->pg, &sink->owner, description, owner_name, ret_used_bytes, err);
-        if (rc == 0 || rc == -ERR_FAILED_PRECONDITION)
+        if (rc == 0 || !pg_lost(sink->pg))
             return rc;
         pg_close(sink->pg);
         sink->pg = NULL;
+        export_idle_trim(sink->idle, INT64_MAX); /* the others have no server either */
     }
     rc = chunk_book_open_writing(uri, &sink->pg, err);
     return rc != 0 ? rc : chunk_book_begin(sink->pg, &sink->owner, description, owner_name, ret_used_bytes, err);

@@ -166,7 +166,7 @@ PGconn *pg_aside_connection(struct pg_aside *aside)
 
 bool pg_aside_answered(const struct pg_aside *aside)
 {
-    return aside->ping == PQPING_OK || aside->ping == PQPING_REJECT;
+    return aside->ping != PQPING_NO_RESPONSE;
 }
 
 void pg_aside_drop(struct pg_aside *aside)

@@ -22,7 +22,7 @@ struct pg_aside *pg_aside_cancel(PGconn *c);
 bool pg_aside_wait(struct pg_aside *aside, int ms);
 /* Of one that has ended: gives the connection, which may have failed (PQfinish; NULL: out of memory). */
 PGconn *pg_aside_connection(struct pg_aside *aside);
-/* Of one that has ended: did the server say anything? */
+/* Of one that has ended: did the server say anything, or was it not even asked (PQPING_NO_ATTEMPT)? */
 bool pg_aside_answered(const struct pg_aside *aside);
 /* Takes NULL, and what is still under way. */
 void pg_aside_drop(struct pg_aside *aside);

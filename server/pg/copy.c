@@ -18,6 +18,7 @@
 #include "pg/sqlstate.h"
 
 enum {
+    SILENT_MAX = 2, /* one may be lost, or come to a host that is short of something */
     WAIT_MS = 100,
     CANCEL_MS = 500,
     GATHER_AFTER_BYTES = 1 << 20, /* of rows: there are many of them, and they come fast */
@@ -27,9 +28,9 @@ enum {
 struct pg_copy {
     PGconn *c;
     struct pg_copy_options options;
-    char *row;      /* of libpq; the one given last */
-    size_t n_bytes; /* of rows so far */
-    bool silent;    /* the server does not answer */
+    char *row;       /* of libpq; the one given last */
+    size_t n_bytes;  /* of rows so far */
+    unsigned silent; /* questions in a row that the server did not answer; SILENT_MAX: it is gone */
     struct pg_aside *ping;
     char sqlstate[6];
 };
@@ -60,12 +61,13 @@ static int listen_for_life(struct pg_copy *copy, int64_t *io_since_ms, struct er
 {
     int64_t now_ms = clock_mono_ms();
     if (copy->ping && pg_aside_wait(copy->ping, 0)) {
-        copy->silent = !pg_aside_answered(copy->ping);
+        copy->silent = pg_aside_answered(copy->ping) ? 0 : copy->silent + 1;
         pg_aside_drop(copy->ping);
         copy->ping = NULL;
-        *io_since_ms = now_ms;
+        if (copy->silent == 0) /* else it is asked again at once */
+            *io_since_ms = now_ms;
     }
-    if (copy->silent) {
+    if (copy->silent >= SILENT_MAX) {
         log_warning("the database answers nothing any more ms=%lld", (long long)copy->options.silence_ms);
         snprintf(copy->sqlstate, sizeof copy->sqlstate, "08006");
         return sqlstate_err(copy->sqlstate, err);
@@ -86,6 +88,7 @@ static int take_input(struct pg_copy *copy, struct err *err)
 {
     pg_aside_drop(copy->ping); /* whatever it says */
     copy->ping = NULL;
+    copy->silent = 0;
     return PQconsumeInput(copy->c) == 1 ? 0 : lost(copy, "reading", err);
 }
 
@@ -287,7 +290,7 @@ void pg_copy_close(struct pg_copy *copy)
     if (copy->row)
         PQfreemem(copy->row);
     pg_aside_drop(copy->ping);
-    if (copy->c && PQtransactionStatus(copy->c) == PQTRANS_ACTIVE && !copy->silent) {
+    if (copy->c && PQtransactionStatus(copy->c) == PQTRANS_ACTIVE && copy->silent < SILENT_MAX) {
         struct pg_aside *cancel = pg_aside_cancel(copy->c);
         if (cancel && !pg_aside_wait(cancel, CANCEL_MS))
             log_warning("the database does not take a cancel");

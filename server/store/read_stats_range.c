@@ -180,12 +180,16 @@ int read_stats_range(struct reader *r, struct store_stats *cmd, const struct sta
                      const struct stats_table *t, struct err *ret_err)
 {
     struct range_reader rr = {r, cmd, t, floor_to(clock_wall_us() - REST_US, MINUTE_US)};
-    int64_t h1 = ceil_to(cmd->from_us, HOUR_US), h2 = least(floor_to(cmd->to_us, HOUR_US), marks->hours_us);
+    /* What has not been yet would be looked through minute by minute, for nothing. */
+    int64_t to_us = least(cmd->to_us, clock_wall_us() + HOUR_US);
+    int64_t h1 = ceil_to(cmd->from_us, HOUR_US), h2 = least(floor_to(to_us, HOUR_US), marks->hours_us);
     int rc;
 
+    if (cmd->from_us >= to_us)
+        return 0;
     if (span_for(cmd) < STATS_HOUR || h1 >= h2)
-        return add_minutes(&rr, cmd->from_us, cmd->to_us, ret_err);
+        return add_minutes(&rr, cmd->from_us, to_us, ret_err);
     if ((rc = add_minutes(&rr, cmd->from_us, h1, ret_err)) != 0 || (rc = add_hours(&rr, marks, h1, h2, ret_err)) != 0)
         return rc;
-    return add_minutes(&rr, h2, cmd->to_us, ret_err);
+    return add_minutes(&rr, h2, to_us, ret_err);
 }

@@ -411,7 +411,7 @@ printf '%s\n' '{"unique_key":"u","unique_for":"1h","payload":{"n":1}}' '{"unique
     '{"unique_key":"u","on_conflict":"reject"}' '{"max_attempts":4,"backoff":"exponential","initial_backoff_ms":5000,"max_backoff_ms":9000,"multiplier":1.5,"jitter":0.5}' \
     '{"max_attempts":3,"delays_ms":[1000,60000],"jitter":0.25}' '{"unique_for":"pending"}' '{"unique_key":"v","unique_for":"for ever"}' \
     '{"on_conflict":"use"}' '{"unique_key":"v","on_conflict":7}' '{"backoff":"random"}' '{"delays_ms":[]}' '{"delays_ms":["1s"]}' \
-    '{"delays_ms":[1],"backoff":"fixed"}' '{"jitter":"much"}' '{"max_attempts":2,"jitter":2}' '{"max_attempts":4,"backoff":"linear"}' >"$dir/policies.jsonl"
+    '{"backoff":"fixed","delays_ms":[1]}' '{"jitter":"much"}' '{"max_attempts":2,"jitter":2}' '{"max_attempts":4,"backoff":"linear"}' >"$dir/policies.jsonl"
 expect 5 joblog dispatch-many "$dir/policies.jsonl" --name many --queue policies --json
 [ "$("$bin/json_get" id <<<"$out" | tr -d '\n' | wc -c)" -gt 0 ] || fail "no ids"
 says '"existing":true'
@@ -710,6 +710,9 @@ joblog export download "$id" --output - >"$dir/stream.csv" 2>"$dir/err" || fail 
 cmp "$dir/all.csv" "$dir/stream.csv" || fail "the download to standard output differs"
 (cd "$dir" && rm all.csv && joblog export download "$id" >/dev/null 2>&1 && cmp all.csv again.csv) ||
     fail "download under the export's own name"
+(cd "$dir" && joblog export download "$id" 2>err)
+[ $? -eq 2 ] || fail "a download writes over what lies under the export's own name"
+grep -q "all.csv is there: --output FILE" "$dir/err" || fail "a download does not say what is there"
 joblog export download "$id" --output - >/dev/full 2>"$dir/err"
 [ $? -eq 5 ] || fail "a full disk is an error"
 expect 0 joblog export start functions --filters '{"search": "json", "name": ["json_build_array", "jsonb_set", "now"]}' \
@@ -748,6 +751,8 @@ head -n 1 "$dir/as-named.csv" | grep -q '^Id,Name,prosrc' || fail "a form that i
 (cd "$dir" && joblog export start functions -w name=jsonb_set --name mine.xlsx --download >/dev/null 2>&1 &&
     [ "$(head -c 2 mine.xlsx)" = PK ]) || fail "download of a new export under its own name"
 expect 2 joblog export start functions --download --output x
+(cd "$dir" && joblog export start functions --name mine.xlsx --download 2>err)
+[ $? -eq 2 ] && grep -q "mine.xlsx is there" "$dir/err" || fail "a new export writes over what lies under its name"
 expect 2 joblog export start functions --where 'oid:in>3'
 complains "a filter is FIELD=VALUE"
 expect 2 joblog export start functions --where '=3'
