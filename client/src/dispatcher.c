@@ -11,10 +11,34 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "check_texts.h"
 #include "convert.h"
 
 /* LENGTH: bytes of a length in front of a field. */
 enum { OPEN_DEFAULT = 10000, LENGTH_MAX = 10 };
+
+/* What would have the server refuse the whole message that the job travels in is refused here. */
+static struct item *item_pack(const Joblog__V1__DispatchJobRequest *request, struct err *ret_err)
+{
+    size_t size = protobuf_c_message_get_packed_size(&request->base), rest = size;
+    if (check_texts(&request->base, ret_err) < 0)
+        return NULL;
+    if (size > MESSAGE_BYTES) {
+        err_field(ret_err, "job", "a job must have at most %d bytes, has %zu", MESSAGE_BYTES, size);
+        return NULL;
+    }
+    struct item *item = mem_alloc(sizeof *item + LENGTH_MAX + size);
+    if (!item) {
+        error_no_memory(ret_err);
+        return NULL;
+    }
+    *item = (struct item){.len = 0};
+    for (; rest > 0x7f; rest >>= 7)
+        item->wire[item->len++] = (uint8_t)(rest | 0x80);
+    item->wire[item->len++] = (uint8_t)rest;
+    item->len += protobuf_c_message_pack(&request->base, item->wire + item->len);
+    return item;
+}
 
 static struct item *item_new(const struct joblog_dispatcher *d, const struct joblog_spec *spec, struct err *ret_err)
 {
@@ -29,17 +53,7 @@ static struct item *item_new(const struct joblog_dispatcher *d, const struct job
         if (!spec->request_id && d->client->retry)
             request_id_make(made_id);
         request.request_id = text_for_message(spec->request_id ? spec->request_id : d->client->retry ? made_id : NULL);
-        size_t size = protobuf_c_message_get_packed_size(&request.base), rest = size;
-        item = mem_alloc(sizeof *item + LENGTH_MAX + size);
-        if (item) {
-            *item = (struct item){.ends_ms = clock_mono_ms() + d->client->timeout_ms};
-            for (; rest > 0x7f; rest >>= 7)
-                item->wire[item->len++] = (uint8_t)(rest | 0x80);
-            item->wire[item->len++] = (uint8_t)rest;
-            item->len += protobuf_c_message_pack(&request.base, item->wire + item->len);
-        } else {
-            error_no_memory(ret_err);
-        }
+        item = item_pack(&request, ret_err);
     }
     arena_done(&arena);
     return item;
@@ -67,6 +81,7 @@ int joblog_dispatcher_add(struct joblog_dispatcher *d, const struct joblog_spec 
         return error_give(error, &e);
     item->done = done;
     item->user = user;
+    item->ends_ms = clock_mono_ms() + d->client->timeout_ms;
     bool own = is_own_thread(d);
     pthread_mutex_lock(&d->lock);
     while (d->n_open >= d->max_open && !own)

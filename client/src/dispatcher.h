@@ -9,8 +9,10 @@
 #include "crpc/async.h"
 #include "joblog/dispatcher.h"
 
-/* Under way: as many as the server takes before it waits. */
-enum { MESSAGES = 4 };
+enum {
+    MESSAGES = 4,           /* under way: as many as the server takes before it waits */
+    MESSAGE_BYTES = 1 << 20 /* servers take 4 MiB */
+};
 
 /* A job without an answer. */
 struct item {
@@ -36,7 +38,7 @@ struct joblog_dispatcher {
     pthread_mutex_t lock;
     pthread_cond_t answered; /* n_open or n_settled has changed, and somebody waits for it */
     unsigned n_blocked;
-    struct item *waiting; /* in their order */
+    struct item *waiting; /* by n, and so by ends_ms */
     size_t n_open;        /* without an answer */
     uint64_t n_added;     /* ever */
     uint64_t n_settled;   /* of those, so many of the first have their answer */

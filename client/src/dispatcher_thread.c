@@ -10,8 +10,7 @@
 
 enum {
     MESSAGE_JOBS = 500,
-    MESSAGE_BYTES = 1 << 20, /* servers take 4 MiB */
-    CLOSE_MS = 2000          /* for a stream to end well */
+    CLOSE_MS = 2000 /* for a stream to end well */
 };
 
 /* ---- answers ---- */

@@ -236,6 +236,38 @@ static void test_nothing_is_lost_or_twice_over_a_cut(void **state)
     joblog_dispatcher_free(t.dispatcher);
 }
 
+/* What the server would refuse a whole message for does not get into one. */
+static void test_a_job_that_spoils_no_others(void **state)
+{
+    (void)state;
+    struct joblog_dispatcher *d = dispatcher_of(client, 0);
+    struct joblog_label label = {"tenant", "\xc3("};
+    struct joblog_spec good = {.job_name = "good", .queue = "spoilt"}, bad = good, big = good, labelled = good;
+    static char payload[5 << 20];
+    memset(payload, ' ', sizeof payload - 1);
+    bad.payload = "{\"name\": \"\xff\"}";
+    big.payload = payload;
+    labelled.labels = &label;
+    labelled.n_labels = 1;
+    struct answer answers[4] = {{.n = 0}}, never = {.n = 0};
+    assert_int_equal(joblog_dispatcher_add(d, &good, keep, &answers[0], &error), 0);
+    assert_int_equal(joblog_dispatcher_add(d, &bad, keep, &never, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "job.payload");
+    assert_int_equal(joblog_dispatcher_add(d, &good, keep, &answers[1], &error), 0);
+    assert_int_equal(joblog_dispatcher_add(d, &labelled, keep, &never, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "job.labels[0].value");
+    assert_int_equal(joblog_dispatcher_add(d, &good, keep, &answers[2], &error), 0);
+    assert_int_equal(joblog_dispatcher_dispatch(d, &big, NULL, &error), -JOBLOG_INVALID_ARGUMENT);
+    assert_string_equal(error.field, "job");
+    assert_int_equal(joblog_dispatcher_add(d, &good, keep, &answers[3], &error), 0);
+    joblog_dispatcher_free(d);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(answers[i].n, 1);
+        assert_int_equal(answers[i].outcome.code, JOBLOG_OK);
+    }
+    assert_int_equal(never.n, 0);
+}
+
 static void assert_all_fail(const char *address, const struct joblog_options *options, int code, int or_code)
 {
     struct joblog_client *c = joblog_connect(address, options, &error);
@@ -300,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_threads_share_a_stream),
         cmocka_unit_test(test_callbacks_add),
         cmocka_unit_test(test_nothing_is_lost_or_twice_over_a_cut),
+        cmocka_unit_test(test_a_job_that_spoils_no_others),
         cmocka_unit_test(test_credentials_that_are_wrong),
         cmocka_unit_test(test_a_server_that_is_away),
         cmocka_unit_test(test_a_server_that_says_nothing),

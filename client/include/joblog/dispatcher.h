@@ -21,10 +21,12 @@ typedef void joblog_dispatched(void *user, const struct joblog_outcome *outcome)
  * dispatcher (joblog_dispatcher_free); NULL on failure. It uses the client until then. */
 JOBLOG_API struct joblog_dispatcher *joblog_dispatcher_new(struct joblog_client *client, size_t max_open,
                                                            struct joblog_error *error);
-/* Adds a job. 0, and then done (NULL: nobody) is called exactly once; or -code, and it never is. Copies spec. Blocks
- * while max_open jobs are without an answer, but not within a joblog_dispatched. A connection that is cut is made
- * anew, and what has no answer sent again under its request id, for the client's timeout_ms from here on; with its
- * no_retry set the outcome is UNAVAILABLE, and what became of the job unknown. Any thread. */
+/* Adds a job. 0, and then done (NULL: nobody) is called exactly once; or -code, and it never is: of a text that is no
+ * UTF-8, or a job of more than 1 MiB, INVALID_ARGUMENT. Copies spec. Blocks while max_open jobs are without an answer,
+ * but not within a joblog_dispatched. A connection that is cut is made anew, and what has no answer sent again under
+ * its request id, until the client's timeout_ms has passed since the job had room; with its no_retry set the outcome
+ * is UNAVAILABLE, or DEADLINE_EXCEEDED when the server did not answer in time, and what became of the job unknown. Any
+ * thread. */
 JOBLOG_API int joblog_dispatcher_add(struct joblog_dispatcher *dispatcher, const struct joblog_spec *spec,
                                      joblog_dispatched *done, void *user, struct joblog_error *error);
 /* Adds a job and blocks until it is durable, as joblog_dispatch, which many threads at once do faster this way. Gives
