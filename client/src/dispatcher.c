@@ -81,13 +81,13 @@ int joblog_dispatcher_add(struct joblog_dispatcher *d, const struct joblog_spec 
         return error_give(error, &e);
     item->done = done;
     item->user = user;
-    item->ends_ms = clock_mono_ms() + d->client->timeout_ms;
     bool own = is_own_thread(d);
     pthread_mutex_lock(&d->lock);
     while (d->n_open >= d->max_open && !own)
         wait_for_answers(d);
     d->n_open++;
     item->n = d->n_added++;
+    item->ends_ms = clock_mono_ms() + d->client->timeout_ms; /* the wait for room is no part of it */
     DL_APPEND(d->waiting, item);
     bool wake = !d->woken && !own;
     d->woken |= wake;

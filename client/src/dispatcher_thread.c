@@ -57,13 +57,20 @@ static size_t give_all_error(struct item *items, const struct err *e)
     return n;
 }
 
-/* Another try, in front of those that have had none. */
+static int compare(const struct item *a, const struct item *b)
+{
+    return (a->n > b->n) - (a->n < b->n);
+}
+
+/* Another try, in front of those that have had none. The messages before may come back after those behind: settle and
+ * expire look at the first of a list only. */
 static void put_back(struct joblog_dispatcher *d, struct item *items)
 {
     if (!items)
         return;
     pthread_mutex_lock(&d->lock);
     DL_CONCAT(items, d->waiting);
+    DL_SORT(items, compare);
     d->waiting = items;
     pthread_mutex_unlock(&d->lock);
 }

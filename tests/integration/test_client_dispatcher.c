@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/client_fixture.h"
@@ -268,6 +269,40 @@ static void test_a_job_that_spoils_no_others(void **state)
     assert_int_equal(never.n, 0);
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void note_time(void *user, const struct joblog_outcome *outcome)
+{
+    int64_t *at = user;
+    (void)outcome;
+    *at = now_ms();
+}
+
+/* Time for tries begins when a job has room, not when its turn to wait for room came. */
+static void test_the_wait_for_room_costs_no_time(void **state)
+{
+    (void)state;
+    enum { TIMEOUT_MS = 500 };
+    struct joblog_options options = {.timeout_ms = TIMEOUT_MS};
+    struct joblog_spec spec = {.job_name = "one", .queue = "room"};
+    int64_t first = 0, second = 0;
+    server_fixture_kill(server);
+    struct joblog_client *c = joblog_connect(server_fixture_address(server), &options, &error);
+    assert_non_null(c);
+    struct joblog_dispatcher *d = dispatcher_of(c, 1);
+    assert_int_equal(joblog_dispatcher_add(d, &spec, note_time, &first, &error), 0);
+    assert_int_equal(joblog_dispatcher_add(d, &spec, note_time, &second, &error), 0); /* after the first has failed */
+    joblog_dispatcher_free(d);
+    joblog_close(c);
+    assert_true(second - first >= TIMEOUT_MS);
+    assert_true(server_fixture_restart(server));
+}
+
 static void assert_all_fail(const char *address, const struct joblog_options *options, int code, int or_code)
 {
     struct joblog_client *c = joblog_connect(address, options, &error);
@@ -333,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_callbacks_add),
         cmocka_unit_test(test_nothing_is_lost_or_twice_over_a_cut),
         cmocka_unit_test(test_a_job_that_spoils_no_others),
+        cmocka_unit_test(test_the_wait_for_room_costs_no_time),
         cmocka_unit_test(test_credentials_that_are_wrong),
         cmocka_unit_test(test_a_server_that_is_away),
         cmocka_unit_test(test_a_server_that_says_nothing),

@@ -39,7 +39,7 @@ struct joblog_options {
  * defaults). Gives the client (joblog_close). NULL on failure. */
 JOBLOG_API struct joblog_client *joblog_connect(const char *address, const struct joblog_options *options,
                                                 struct joblog_error *error);
-/* After every watch, worker and download of it has been freed. Takes NULL. */
+/* After every watch, worker, dispatcher and download of it has been freed. Takes NULL. */
 JOBLOG_API void joblog_close(struct joblog_client *client);
 
 JOBLOG_END_DECLS
