@@ -101,6 +101,8 @@ static void on_message(struct crpc_async *stream, const ProtobufCMessage *msg)
     struct message *m = &d->messages[d->oldest];
     struct item *item, *next, *again = NULL;
     size_t n = 0, i = 0, n_items;
+    if (d->failure.code == ERR_INTERNAL)
+        return; /* no answer counts after one that was wrong */
     DL_COUNT(m->items, item, n_items);
     if (d->n_messages == 0 || response->n_outcomes != n_items) {
         err_set(&d->failure, ERR_INTERNAL, NULL, "the server answered %zu jobs of %zu", response->n_outcomes, n_items);

@@ -21,7 +21,8 @@ struct service {
     struct hub *hub;
     struct exports *exports; /* server/export/export.h; NULL: no export types declared */
     struct drain drain;
-    int64_t download_stall_ms; /* how long a message of a download may stand still while others wait for its memory; 0: 30 s */
+    /* How long a message of a download may stand still while others wait for its memory; 0: 30 s. */
+    int64_t download_stall_ms;
 };
 
 static inline struct service *service_of(const struct crpc_call *call)
