@@ -388,6 +388,7 @@ static void watches_must_make_sense(void **state)
     watch_refused(&request, "until_final");
     request.until_final = false;
     request.filter = &filter;
+    time.nanos = -1;
     filter.create_time_from = &time;
     watch_refused(&request, "filter.create_time_from");
     filter.create_time_from = NULL;
