@@ -82,7 +82,7 @@ int main(int argc, char **argv)
     load.dispatcher = client ? joblog_dispatcher_new(client, (size_t)n, &load.error) : NULL;
     if (!load.latencies || !slots || !load.dispatcher) {
         fprintf(stderr, "bench_dispatcher: could not start: %s\n", load.error.message);
-        return 1;
+        exit(1);
     }
     int64_t began = now_us();
     load.end_us = began + (int64_t)seconds * 1000000;
@@ -91,7 +91,7 @@ int main(int argc, char **argv)
         joblog_dispatcher_add(load.dispatcher, &SPEC, on_answer, &slots[i], &load.error);
     }
     while (now_us() < load.end_us)
-        nanosleep(&(struct timespec){.tv_nsec = 100 * 1000 * 1000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 100000000L}, NULL);
     joblog_dispatcher_free(load.dispatcher);
     double took = (double)(now_us() - began) / 1e6;
     joblog_close(client);
@@ -103,8 +103,9 @@ int main(int argc, char **argv)
     qsort(load.latencies, kept, sizeof *load.latencies, by_value);
     const char *name = ids ? "_ids" : "";
     printf("figure dispatcher%s_%d %.0f jobs/s\n", name, n, (double)load.n_done / took);
-    printf("figure dispatcher%s_%d_p50 %.3f ms\n", name, n, load.latencies[kept / 2] / 1e3);
-    printf("figure dispatcher%s_%d_p99 %.3f ms\n", name, n, load.latencies[kept - 1 - kept / 100] / 1e3);
+    size_t half = kept / 2, most = kept - 1 - kept / 100;
+    printf("figure dispatcher%s_%d_p50 %.3f ms\n", name, n, load.latencies[half] / 1e3);
+    printf("figure dispatcher%s_%d_p99 %.3f ms\n", name, n, load.latencies[most] / 1e3);
     free(load.latencies);
     free(slots);
     return 0;
