@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <joblog/joblog.h>
 
@@ -90,8 +91,7 @@ int main(int argc, char **argv)
         slots[i] = (struct slot){&load, now_us()};
         joblog_dispatcher_add(load.dispatcher, &SPEC, on_answer, &slots[i], &load.error);
     }
-    while (now_us() < load.end_us)
-        nanosleep(&(struct timespec){.tv_nsec = 100000000L}, NULL);
+    sleep((unsigned)seconds); /* the callbacks do the rest */
     joblog_dispatcher_free(load.dispatcher);
     double took = (double)(now_us() - began) / 1e6;
     joblog_close(client);

@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "check_texts.h"
 #include "convert.h"
 
@@ -173,11 +173,7 @@ struct joblog_dispatcher *joblog_dispatcher_new(struct joblog_client *client, si
     d->loop = crpc_loop_new();
     if (d->loop)
         crpc_loop_hold(d->loop);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = d->loop ? pthread_create(&d->thread, NULL, dispatcher_run, d) : -1;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = d->loop ? thread_start(&d->thread, dispatcher_run, d) : -1;
     if (rc != 0) {
         err_set(&e, ERR_RESOURCE_EXHAUSTED, NULL, "could not start a thread");
         error_give(error, &e);

@@ -5,12 +5,12 @@
  * that time-out, and the helper says nothing of its own. It only looks at the job now and then, so that a callback that
  * waits hears of a cancel and of the end of its lease. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "box.h"
 #include "context_log.h"
 #include "convert.h"
@@ -266,12 +266,8 @@ static int report_last(struct run *run, struct err *ret_err)
 static int run_and_end(struct run *run, joblog_handler *callback, void *user, struct joblog_job **ret_job,
                        struct err *ret_err)
 {
-    sigset_t all, before;
     pthread_t helper;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool helped = pthread_create(&helper, NULL, keep_alive, run) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    bool helped = thread_start(&helper, keep_alive, run) == 0;
     int returned = -1;
     bool completed = false;
     if (helped) {

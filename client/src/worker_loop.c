@@ -6,12 +6,12 @@
 #include "joblog/loop.h"
 
 #include <assert.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "worker_priv.h"
 
 /* With the worker's lock. */
@@ -129,11 +129,7 @@ int joblog_worker_start(struct joblog_worker *worker, struct joblog_error *error
         return error_give(error, &e);
     }
     worker->has_run = worker->loop.used = true;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&worker->loop.thread, NULL, loop_thread, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = thread_start(&worker->loop.thread, loop_thread, worker);
     if (rc != 0) {
         worker->loop.used = false;
         err_set(&e, ERR_RESOURCE_EXHAUSTED, NULL, "could not start a thread");

@@ -1,9 +1,9 @@
 /* The jobs that a worker has and the threads that run them. Takes leases from the reader, hands ends to the run thread.
  * One lock section a job: the end of one and the start of the next. */
-#include <signal.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "convert.h"
 #include "worker_priv.h"
 
@@ -316,16 +316,11 @@ int pool_start(struct joblog_worker *worker, struct err *ret_err)
     worker->threads = mem_zalloc((size_t)worker->concurrency * sizeof *worker->threads);
     if (!worker->threads)
         return error_no_memory(ret_err);
-    /* Signals are for the program's own threads. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = 0;
     while (rc == 0 && worker->n_threads < worker->concurrency) {
-        rc = pthread_create(&worker->threads[worker->n_threads], NULL, pool_thread, worker);
+        rc = thread_start(&worker->threads[worker->n_threads], pool_thread, worker);
         worker->n_threads += rc == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start %d threads", worker->concurrency);
     return 0;

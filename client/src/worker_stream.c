@@ -1,8 +1,8 @@
 /* The worker's connection: opens it, reads it on a thread of its own, opens it again when it breaks. The reader touches
  * the worker's shared state only, under its lock, and wakes the run thread for the rest. */
-#include <signal.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "convert.h"
 #include "worker_priv.h"
 
@@ -236,12 +236,8 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
     worker->welcomed = worker->server_drains = worker->stream_ended = worker->paused = false;
     worker->ready_told = worker->drain_told = false;
     worker->end_err = ERR_NONE;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t reader;
-    int rc = pthread_create(&reader, NULL, reader_thread, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = thread_start(&reader, reader_thread, worker);
     if (rc != 0) {
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start a thread");
         set_stream(worker, NULL);

@@ -50,6 +50,19 @@ class Fixture:
                         XDG_STATE_HOME=self.dir + "/state", LC_ALL="C.UTF-8")
         self.start(*args)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *rest):
+        """The end of a test: stops the server, which has to end well; with its log when something went wrong."""
+        if kind:
+            with open(os.path.join(self.dir, "log")) as f:
+                print(f.read()[-3000:], file=sys.stderr)
+        code = self.stop()
+        if not kind:
+            check("exit of joblogd", 0, code)
+            print("all well")
+
     def write_types(self, types):
         with open(self.types + ".new", "w") as f:
             json.dump({"export_types": types}, f)

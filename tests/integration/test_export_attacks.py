@@ -143,7 +143,7 @@ def other_formats(fx):
 
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
-    try:
+    with fx:
         fx.sql(schema())
         fx.write_types([PEOPLE])
         fx.reload("export types loaded types=2")
@@ -153,13 +153,6 @@ def main():
             check("some of %s are answered" % kind.__name__, True, 0 < answered <= n)
         other_formats(fx)
         check("the table is as it was", before, fx.sql("SELECT md5(string_agg(p::text, ',' ORDER BY id)) FROM app.people p;"))
-    except SystemExit:
-        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

@@ -118,7 +118,7 @@ def a_source_that_is_cut(fx):
 
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
-    try:
+    with fx:
         fx.sql(SCHEMA)
         fx.gate = Gate(fx)
         fx.write_types([PEOPLE, SLOW, BIG])
@@ -129,13 +129,6 @@ def main():
         the_server_is_killed(fx)
         a_source_that_is_cut(fx)
         fx.gate.end()
-    except SystemExit:
-        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

@@ -210,7 +210,7 @@ def lies(fx):
 
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-owner-per-day=0")
-    try:
+    with fx:
         fx.sql(SCHEMA)
         fx.write_types([BIG])
         fx.reload("export types loaded types=2")
@@ -221,13 +221,6 @@ def main():
         caller.channel.close()
         lies(fx)
         from_a_directory(fx, whole)
-    except SystemExit:
-        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

@@ -191,7 +191,7 @@ def a_repetition(fx):
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=1")
     fx.n_sets = 0
-    try:
+    with fx:
         fx.sql(SCHEMA)
         fx.gate = Gate(fx)
         token(fx, "ann", "ann", "exporter,dispatcher")
@@ -204,13 +204,6 @@ def main():
         rows_of_everybody(fx)
         a_repetition(fx)
         fx.gate.end()
-    except SystemExit:
-        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

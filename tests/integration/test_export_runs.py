@@ -99,7 +99,7 @@ def files_expire(fx):
 
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=2")
-    try:
+    with fx:
         fx.sql(SCHEMA)
         fx.gate = Gate(fx)
         fx.write_types([PRICED, CELLS])
@@ -109,13 +109,6 @@ def main():
         what_a_spreadsheet_shows(fx)
         files_expire(fx)
         fx.gate.end()
-    except SystemExit:
-        print(open(os.path.join(fx.dir, "log")).read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

@@ -386,7 +386,7 @@ def main():
     for variable in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         os.environ.pop(variable, None)
     fx = Fixture(BIN, "--export-workers=1")
-    try:
+    with fx:
         fx.sql(SCHEMA)
         fx.write_types([USERS, BROKEN])
         fx.reload("export types loaded types=3")
@@ -403,13 +403,6 @@ def main():
         who_sees_what(s, export)
         s.channel.close()
         fx.gate.end()
-    except SystemExit:
-        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

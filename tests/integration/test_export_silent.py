@@ -87,7 +87,7 @@ def a_process_that_stands_still(fx):
 
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=1", "--export-silence-ms=%d" % SILENCE_MS)
-    try:
+    with fx:
         fx.sql(SCHEMA)
         fx.gate = Gate(fx)
         proxy = proxy_of(fx)
@@ -101,13 +101,6 @@ def main():
         with open(fx.dir + "/log") as f:
             has("log", "the database answers nothing any more", f.read())
         fx.gate.end()
-    except SystemExit:
-        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

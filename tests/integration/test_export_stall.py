@@ -125,7 +125,7 @@ def both(fx):
 def main():
     args = ["--memory-mb=64", "--download-stall-ms=%d" % STALL_MS, "--export-owner-running=0", "--export-owner-per-day=0"]
     fx = Fixture(sys.argv[1], *args)
-    try:
+    with fx:
         fx.sql(SCHEMA)
         fx.write_types([BIG])
         fx.reload("export types loaded types=2")
@@ -135,13 +135,6 @@ def main():
         fx.end()
         fx.start("--export-directory", place, *args)
         both(fx)
-    except SystemExit:
-        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

@@ -281,7 +281,7 @@ def a_directory(fx):
 
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
-    try:
+    with fx:
         fx.sql(SCHEMA)
         fx.gate = Gate(fx)
         fx.write_types([PEOPLE, SLOW, BIG])
@@ -307,13 +307,6 @@ def main():
         a_limit_of_the_day(fx)
         a_directory(fx)
         fx.gate.end()
-    except SystemExit:
-        print(open(fx.dir + "/log").read()[-3000:], file=sys.stderr)
-        raise
-    finally:
-        code = fx.stop()
-    check("exit of joblogd", 0, code)
-    print("all well")
 
 
 main()

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "server_priv.h"
 
 enum {
@@ -175,11 +175,7 @@ int watchdog_start(struct crpc_server *server, struct watchdog **ret, struct err
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&d->cond, &attr);
     pthread_condattr_destroy(&attr);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&d->thread, NULL, watchdog_main, d);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = thread_start(&d->thread, watchdog_main, d);
     if (rc == 0) {
         pthread_setname_np(d->thread, "crpc-watch");
         *ret = d;

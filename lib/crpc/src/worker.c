@@ -2,10 +2,10 @@
 #include "worker.h"
 
 #include <assert.h>
-#include <signal.h>
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "timer.h"
 
 static _Thread_local struct worker *self;
@@ -149,11 +149,7 @@ static void *worker_main(void *arg)
 
 int worker_start(struct worker *w, struct err *ret_err)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&w->thread, NULL, worker_main, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = thread_start(&w->thread, worker_main, w);
     if (rc != 0)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "could not start a worker thread");
     char name[16];
