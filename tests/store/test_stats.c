@@ -17,6 +17,11 @@
 
 static struct arena arena;
 
+static int64_t floor_to(int64_t us, int64_t length)
+{
+    return us - us % length;
+}
+
 static int setup(void **state)
 {
     arena_init(&arena, NULL, 0, 0);
@@ -129,7 +134,7 @@ static void check_range(struct store *s, int64_t from_us, int64_t to_us, int64_t
 
 static void check_ranges(struct store *s, int64_t mark_us)
 {
-    int64_t day = mark_us - mark_us % DAY_US, now = clock_wall_us() - clock_wall_us() % MINUTE_US;
+    int64_t day = floor_to(mark_us, DAY_US), now = floor_to(clock_wall_us(), MINUTE_US);
 
     check_range(s, now - DAY_US, now + MINUTE_US, 0);
     check_range(s, now - HOUR_US, now, MINUTE_US);
@@ -159,7 +164,7 @@ static void test_hours_and_days_equal_the_minutes(void **state)
     /* Two weeks are kept, and everything is there all the same. */
     await_sql("select (min(minute) >= now() - interval '14 days 1 minute')::int from joblog.minute");
     assert_true(sql_int("select count(*) from joblog.minute") > 10000);
-    int64_t day = clock_wall_us() - clock_wall_us() % DAY_US;
+    int64_t day = floor_to(clock_wall_us(), DAY_US);
     check_range(s, day - 19 * DAY_US, day, DAY_US);
     check_range(s, day - 19 * DAY_US, day - 18 * DAY_US, HOUR_US);
     /* What has come to rest is in memory by now: it is there whatever the tables hold. Nothing is summed up meanwhile.
