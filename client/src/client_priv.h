@@ -52,6 +52,8 @@ int call_unary_within(struct joblog_client *client, const struct crpc_method *me
 bool call_may_pass(const struct err *e);
 /* True for a stream that was cut by the network or by a server that goes away. */
 bool stream_was_cut(const struct err *e);
+/* Was a message refused for its size, before anybody looked at it? */
+bool message_too_large(const struct err *e);
 
 /* Pauses between attempts: first, doubled up to max, each between half of it and all of it. */
 struct backoff {

@@ -8,13 +8,15 @@
 #include "box.h"
 #include "convert.h"
 
-/* A message's answer comes within a commit or two, and its size stays below what servers take (4 MiB). */
+/* A message's answer comes within a commit or two, and its size stays below what servers take unless told otherwise
+ * (4 MiB). */
 enum { MESSAGE_JOBS = 500, MESSAGE_BYTES = 1 << 20 };
 
 struct many {
     struct joblog_client *client;
     struct crpc_stream *stream; /* NULL: to be opened */
     int64_t stream_ends_ms;     /* its deadline */
+    size_t bytes_max;           /* of a message, about; less than MESSAGE_BYTES once the server refused one */
     struct joblog_outcome *outcomes;
     size_t n_done;
 };
@@ -25,11 +27,12 @@ static size_t size_of(const struct joblog_spec *spec)
 }
 
 /* The first jobs, as many as go into a message. */
-static size_t count_of(const struct joblog_spec *specs, size_t n)
+static size_t count_of(const struct many *many, const struct joblog_spec *specs, size_t n, size_t *ret_bytes)
 {
     size_t bytes = 0, k = 0;
-    while (k < n && k < MESSAGE_JOBS && (k == 0 || bytes + size_of(&specs[k]) <= MESSAGE_BYTES))
+    while (k < n && k < MESSAGE_JOBS && (k == 0 || bytes + size_of(&specs[k]) <= many->bytes_max))
         bytes += size_of(&specs[k++]);
+    *ret_bytes = bytes;
     return k;
 }
 
@@ -160,16 +163,20 @@ int joblog_dispatch_many(struct joblog_client *client, const struct joblog_spec 
                          struct joblog_outcome **ret_outcomes, size_t *ret_n_done, struct joblog_error *error)
 {
     struct err e = ERR_NONE;
-    struct many many = {.client = client, .outcomes = box_new(NULL, n * sizeof(struct joblog_outcome))};
+    struct many many = {
+        .client = client, .bytes_max = MESSAGE_BYTES, .outcomes = box_new(NULL, n * sizeof(struct joblog_outcome))};
     *ret_n_done = 0;
     *ret_outcomes = many.outcomes;
     if (!many.outcomes) {
         error_no_memory(&e);
         return error_give(error, &e);
     }
-    for (size_t k = 0; many.n_done < n && e.code == ERR_OK;) {
-        k = count_of(specs + many.n_done, n - many.n_done);
-        send_jobs(&many, specs + many.n_done, k, &e);
+    while (many.n_done < n && e.code == ERR_OK) {
+        size_t bytes, k = count_of(&many, specs + many.n_done, n - many.n_done, &bytes);
+        if (send_jobs(&many, specs + many.n_done, k, &e) < 0 && k > 1 && message_too_large(&e)) {
+            many.bytes_max = bytes / 2;
+            e = ERR_NONE;
+        }
     }
     if (many.stream)
         crpc_stream_close_write(many.stream, NULL);

@@ -168,6 +168,7 @@ struct joblog_dispatcher *joblog_dispatcher_new(struct joblog_client *client, si
     d->client = client;
     d->max_open = max_open ? max_open : OPEN_DEFAULT;
     d->backoff = BACKOFF_CALL;
+    d->bytes_max = MESSAGE_BYTES;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->answered, NULL);
     d->loop = crpc_loop_new();

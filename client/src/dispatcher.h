@@ -21,13 +21,15 @@ struct item {
     void *user;
     int64_t ends_ms; /* when no further try begins */
     uint64_t n;      /* in the order of adding */
+    bool given;      /* its outcome was told; kept for its place in a message under way */
     size_t len;
     uint8_t wire[]; /* the packed DispatchJobRequest, its length in front */
 };
 
 struct message {
     struct item *items; /* in its order */
-    int64_t ends_ms;    /* the first of theirs */
+    int64_t ends_ms;    /* the first of theirs that has no outcome; INT64_MAX: all have */
+    size_t bytes;
 };
 
 struct joblog_dispatcher {
@@ -48,6 +50,8 @@ struct joblog_dispatcher {
     struct crpc_async *stream; /* NULL: none */
     struct message messages[MESSAGES];
     unsigned oldest, n_messages;
+    size_t bytes_max;       /* of a message; less than MESSAGE_BYTES once the server refused one */
+    size_t bytes_taken;     /* of the largest that was answered on this stream */
     bool timed_out;         /* the stream was ended from here, as a message had no answer for too long */
     struct err failure;     /* why the last try came to nothing; OK once one has not */
     struct backoff backoff; /* between tries */

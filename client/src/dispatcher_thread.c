@@ -15,17 +15,30 @@ enum {
 
 /* ---- answers ---- */
 
-static void give(struct item *item, const struct joblog_outcome *outcome)
+/* 1; 0: it was told before. */
+static size_t tell(struct item *item, const struct joblog_outcome *outcome)
 {
+    if (item->given)
+        return 0;
+    item->given = true;
     if (item->done)
         item->done(item->user, outcome);
-    mem_free(item);
+    return 1;
 }
 
-static void give_error(struct item *item, const struct err *e)
+static size_t tell_error(struct item *item, const struct err *e)
 {
-    give(item,
-         &(struct joblog_outcome){.code = (int)e->code, .message = e->msg, .reason = e->reason, .field = e->field});
+    return tell(item, &(struct joblog_outcome){
+                          .code = (int)e->code, .message = e->msg, .reason = e->reason, .field = e->field});
+}
+
+/* The first of the message without an outcome; NULL: all have theirs. */
+static struct item *first_open(const struct message *m)
+{
+    struct item *item = m->items;
+    while (item && item->given)
+        item = item->next;
+    return item;
 }
 
 /* After n have been given their answers. */
@@ -34,9 +47,9 @@ static void settle(struct joblog_dispatcher *d, size_t n)
     pthread_mutex_lock(&d->lock);
     uint64_t first = d->waiting ? d->waiting->n : d->n_added;
     for (unsigned i = 0; i < d->n_messages; i++) {
-        const struct message *m = &d->messages[(d->oldest + i) % MESSAGES];
-        if (m->items && m->items->n < first)
-            first = m->items->n;
+        const struct item *item = first_open(&d->messages[(d->oldest + i) % MESSAGES]);
+        if (item && item->n < first)
+            first = item->n;
     }
     d->n_settled = first;
     d->n_open -= n;
@@ -51,8 +64,8 @@ static size_t give_all_error(struct item *items, const struct err *e)
     size_t n = 0;
     DL_FOREACH_SAFE(items, item, next)
     {
-        give_error(item, e);
-        n++;
+        n += tell_error(item, e);
+        mem_free(item);
     }
     return n;
 }
@@ -118,10 +131,12 @@ static void on_message(struct crpc_async *stream, const ProtobufCMessage *msg)
             continue;
         }
         struct joblog_outcome outcome = outcome_of(o);
-        give(item, &outcome);
-        n++;
+        n += tell(item, &outcome);
+        mem_free(item);
     }
     m->items = NULL;
+    if (m->bytes > d->bytes_taken)
+        d->bytes_taken = m->bytes;
     d->oldest = (d->oldest + 1) % MESSAGES;
     d->n_messages--;
     if (again)
@@ -132,6 +147,32 @@ static void on_message(struct crpc_async *stream, const ProtobufCMessage *msg)
     settle(d, n);
 }
 
+/* The server has refused a message for its size, and with it the stream. By send_waiting's rule it was the only one
+ * under way, so nothing of it was done: it goes again in smaller ones, or is a job that is too large by itself. */
+static bool split_refused(struct joblog_dispatcher *d, const struct err *e)
+{
+    struct message *m = &d->messages[d->oldest];
+    if (d->n_messages != 1 || m->bytes <= d->bytes_taken || !message_too_large(e))
+        return false;
+    struct item *items = m->items, *item, *next;
+    DL_FOREACH_SAFE(items, item, next)
+    {
+        if (item->given) {
+            DL_DELETE(items, item);
+            mem_free(item);
+        }
+    }
+    d->n_messages = 0;
+    m->items = NULL;
+    if (items && !items->next) {
+        settle(d, give_all_error(items, e));
+    } else {
+        d->bytes_max = m->bytes / 2;
+        put_back(d, items);
+    }
+    return true;
+}
+
 static void on_end(struct crpc_async *stream, const struct err *status, const struct crpc_metadata_list *trailing)
 {
     struct joblog_dispatcher *d = crpc_async_user(stream);
@@ -139,6 +180,8 @@ static void on_end(struct crpc_async *stream, const struct err *status, const st
     struct err e = *status;
     (void)trailing;
     d->stream = NULL;
+    if (!d->timed_out && split_refused(d, &e))
+        return;
     for (; d->n_messages > 0; d->n_messages--, d->oldest = (d->oldest + 1) % MESSAGES) {
         DL_CONCAT(open, d->messages[d->oldest].items);
         d->messages[d->oldest].items = NULL;
@@ -170,6 +213,37 @@ static const struct crpc_async_events EVENTS = {.on_message = on_message, .on_wr
 
 /* ---- the thread ---- */
 
+/* When the first of those under way has had its time. */
+static int64_t sent_until(const struct joblog_dispatcher *d)
+{
+    int64_t until = INT64_MAX;
+    for (unsigned i = 0; i < d->n_messages; i++) {
+        int64_t ends_ms = d->messages[(d->oldest + i) % MESSAGES].ends_ms;
+        until = ends_ms < until ? ends_ms : until;
+    }
+    return until;
+}
+
+/* Without tries nothing is sent again, so what has time left goes on waiting for its answers on the same stream. False:
+ * nobody waits for any. */
+static bool expire_sent(struct joblog_dispatcher *d, int64_t now)
+{
+    struct err e = ERR_NONE;
+    bool waits = false;
+    size_t n = 0;
+    err_set(&e, ERR_DEADLINE_EXCEEDED, NULL, "the server did not answer in time");
+    for (unsigned i = 0; i < d->n_messages; i++) {
+        struct message *m = &d->messages[(d->oldest + i) % MESSAGES];
+        struct item *item;
+        while ((item = first_open(m)) != NULL && item->ends_ms <= now)
+            n += tell_error(item, &e);
+        m->ends_ms = item ? item->ends_ms : INT64_MAX;
+        waits |= item != NULL;
+    }
+    settle(d, n);
+    return waits;
+}
+
 /* Those whose time is over. When it is one that has been sent, all that have no answer yet are tried again. */
 static void expire(struct joblog_dispatcher *d, int64_t now)
 {
@@ -186,7 +260,8 @@ static void expire(struct joblog_dispatcher *d, int64_t now)
             err_set(&e, ERR_DEADLINE_EXCEEDED, NULL, "the server did not answer in time");
         settle(d, give_all_error(over, &e));
     }
-    if (d->stream && d->n_messages > 0 && d->messages[d->oldest].ends_ms <= now && !d->timed_out) {
+    if (d->stream && d->n_messages > 0 && sent_until(d) <= now && !d->timed_out &&
+        (d->client->retry || !expire_sent(d, now))) {
         d->timed_out = true;
         crpc_async_cancel(d->stream);
     }
@@ -197,6 +272,7 @@ static void open_stream(struct joblog_dispatcher *d)
     struct call_options options;
     struct err e = ERR_NONE;
     call_options_init(&options, &d->client->credentials, 0);
+    d->bytes_taken = 0; /* it may be another server */
     d->stream = crpc_async_start(d->client->channel, d->loop, JOB_LOG_METHOD(DISPATCH_JOBS), &options.options, NULL,
                                  &EVENTS, d, &e);
     call_options_done(&options);
@@ -213,22 +289,31 @@ static void open_stream(struct joblog_dispatcher *d)
     settle(d, give_all_error(all, &e));
 }
 
-/* The first that wait, as many as go into a message. False: nobody waits. */
+/* The first that wait, as many as go into a message. False: nobody waits, or the message is larger than any that this
+ * server has answered and others are under way: such a one goes alone, so that it is known which one was refused. */
 static bool take(struct joblog_dispatcher *d, struct message *ret)
 {
     struct item *item;
-    size_t n = 0, bytes = 0;
+    size_t n = 0;
     *ret = (struct message){.items = NULL};
     pthread_mutex_lock(&d->lock);
-    while ((item = d->waiting) != NULL && n < MESSAGE_JOBS && (n == 0 || bytes + item->len <= MESSAGE_BYTES)) {
+    while ((item = d->waiting) != NULL && n < MESSAGE_JOBS) {
+        size_t bytes = ret->bytes + 1 + item->len; /* 1: the field's tag */
         if (n++ == 0)
             ret->ends_ms = item->ends_ms;
-        bytes += item->len;
+        else if (bytes > d->bytes_max)
+            break;
+        ret->bytes = bytes;
         DL_DELETE(d->waiting, item);
         DL_APPEND(ret->items, item);
     }
+    if (d->n_messages > 0 && ret->bytes > d->bytes_taken) {
+        DL_CONCAT(ret->items, d->waiting);
+        d->waiting = ret->items;
+        ret->items = NULL;
+    }
     pthread_mutex_unlock(&d->lock);
-    return n > 0;
+    return ret->items != NULL;
 }
 
 /* What is packed goes into the message as fields that are not known to it, which are written as they are. A write that
@@ -254,13 +339,19 @@ static bool any_waits(struct joblog_dispatcher *d)
     return any;
 }
 
+/* Is one under way that the server may refuse for its size? It is alone, then. */
+static bool has_unproven(const struct joblog_dispatcher *d)
+{
+    return d->n_messages > 0 && d->messages[d->oldest].bytes > d->bytes_taken;
+}
+
 static void send_waiting(struct joblog_dispatcher *d, int64_t now)
 {
     if (now < d->pause_until_ms || !any_waits(d))
         return;
     if (!d->stream)
         open_stream(d);
-    while (d->stream && d->n_messages < MESSAGES && crpc_async_writable(d->stream)) {
+    while (d->stream && d->n_messages < MESSAGES && crpc_async_writable(d->stream) && !has_unproven(d)) {
         struct message *m = &d->messages[(d->oldest + d->n_messages) % MESSAGES];
         if (!take(d, m))
             return;
@@ -279,8 +370,8 @@ static int64_t idle_ms(struct joblog_dispatcher *d, int64_t now)
     if (d->waiting && d->pause_until_ms > now && d->pause_until_ms < until)
         until = d->pause_until_ms;
     pthread_mutex_unlock(&d->lock);
-    if (d->n_messages > 0 && !d->timed_out && d->messages[d->oldest].ends_ms < until)
-        until = d->messages[d->oldest].ends_ms;
+    if (!d->timed_out && sent_until(d) < until)
+        until = sent_until(d);
     return until == INT64_MAX ? -1 : until > now ? until - now : 0;
 }
 

@@ -72,6 +72,13 @@ bool stream_was_cut(const struct err *e)
     return call_may_pass(e) || e->code == ERR_ABORTED || e->code == ERR_CANCELLED;
 }
 
+bool message_too_large(const struct err *e)
+{
+    /* gRPC has no code for it alone: "Received message larger than max (…)", of core; "… larger than … bytes once it is
+     * decompressed", of crpc. */
+    return e->code == ERR_RESOURCE_EXHAUSTED && strstr(e->msg, " larger than ") != NULL;
+}
+
 static void nap(int64_t ms)
 {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
