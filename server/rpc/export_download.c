@@ -175,7 +175,8 @@ static enum crpc_next download_watch_over(struct crpc_call *call)
         err_set(&err, ERR_ABORTED, "DOWNLOAD_STALLED",
                 "the download stood still for %lld ms while others waited for its memory: go on where it was",
                 (long long)(now_ms - d->send_ms));
-        return crpc_cut(call, &err);
+        /* Half of it: other calls may have gone out after this one had begun to stand. */
+        return crpc_cut(call, &err, most_ms / 2);
     }
     return crpc_await_signal_for(call, &d->guard, most_ms / 2 < GUARD_MS ? most_ms / 2 : GUARD_MS, &WATCH_OVER);
 }

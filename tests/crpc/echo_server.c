@@ -260,7 +260,7 @@ static enum crpc_next count_cut(struct crpc_call *call)
 {
     struct err err = ERR_NONE;
     err_set(&err, ERR_ABORTED, "TOO_SLOW", "nobody reads this");
-    return crpc_cut(call, &err);
+    return crpc_cut(call, &err, crpc_test_v1_echo_service_count_request(call)->still_ms);
 }
 
 static const struct crpc_step COUNT_CUT = {"count_cut", count_cut};

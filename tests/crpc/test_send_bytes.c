@@ -4,8 +4,12 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <time.h>
 
 #include "echo_server.h"
+#include "raw_peer.h"
 
 typedef Crpc__Test__V1__CountRequest count_request;
 typedef Crpc__Test__V1__CountResponse count_response;
@@ -75,6 +79,7 @@ static void test_bytes_that_nobody_reads(void **state)
     q.upto = 1;
     q.size = 64 << 20; /* more than all that lies between the two takes */
     q.bytes = q.cut = true;
+    q.still_ms = 1000;
     struct crpc_stream *s = count_open(e, &q);
     echo_wait_tags(e, 1);
     assert_true(echo_post(e, 0, true, false));
@@ -94,12 +99,82 @@ static void test_bytes_that_nobody_reads(void **state)
     crpc_stream_free(s);
 }
 
+/* Opens Count on a connection whose socket is not read any more, with windows as wide as HTTP/2 knows them; returns
+ * when nothing more comes into the socket. */
+static void be_deaf(struct echo *e, struct raw_peer *p, count_request *q)
+{
+    static const uint8_t wide[] = {0, 4, 0x7f, 0xff, 0xff, 0xff}, more[] = {0x7f, 0xff, 0, 0};
+    uint8_t wire[64];
+    assert_true(raw_connect(p, e->port, 20000) && raw_greet(p));
+    assert_true(raw_frame(p, RAW_SETTINGS, 0, 0, wide, sizeof wide));
+    assert_true(raw_frame(p, RAW_WINDOW_UPDATE, 0, 0, more, sizeof more));
+    assert_true(raw_open(p, 1, "Count", 0));
+    size_t len = protobuf_c_message_pack(&q->base, wire);
+    assert_true(raw_message(p, 1, (uint32_t)len, wire, len, RAW_END_STREAM));
+    echo_wait_tags(e, 1);
+    for (int unread = 0, before = 0, same = 0; same < 100; before = unread) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        assert_int_equal(ioctl(p->fd, FIONREAD, &unread), 0);
+        same = unread > 1000 && unread == before ? same + 1 : 0;
+    }
+}
+
+/* Others may have calls on the connection, which live on when it has not stood still for long. */
+static void test_a_connection_that_stands_for_a_moment(void **state)
+{
+    static struct echo one;
+    struct echo *e = &one;
+    struct raw_peer p;
+    count_request q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
+    Crpc__Test__V1__SayRequest say = CRPC__TEST__V1__SAY_REQUEST__INIT;
+    Crpc__Test__V1__SayResponse *said = NULL;
+    struct err err = ERR_NONE;
+    (void)state;
+    echo_start(e, &(struct crpc_server_options){.error_domain = "echo.test", .n_workers = 1}, NULL);
+    q.upto = 1;
+    q.size = 64 << 20;
+    q.bytes = q.cut = true;
+    q.still_ms = 3600000;
+    be_deaf(e, &p, &q);
+    assert_true(echo_post(e, 0, true, false));
+    /* Its worker comes to this after that. */
+    assert_int_equal(crpc_test_v1_echo_service_say(e->channel, NULL, &say, &said, &err), 0);
+    crpc_message_free(&said->base);
+    assert_int_equal(raw_read_end(&p, 1, true), RAW_STATUS);
+    echo_wait_done(e, 1);
+    echo_wait_released(e, 1);
+    assert_true(raw_open(&p, 3, "Say", 0) && raw_message(&p, 3, 0, NULL, 0, RAW_END_STREAM));
+    assert_int_equal(raw_read_end(&p, 3, true), RAW_STATUS);
+    raw_close(&p);
+    echo_stop(e, 0);
+}
+
+/* One that has is ended with all that it keeps. */
+static void test_a_connection_that_stands(void **state)
+{
+    struct echo *e = *state;
+    struct raw_peer p;
+    count_request q = CRPC__TEST__V1__COUNT_REQUEST__INIT;
+    q.upto = 1;
+    q.size = 64 << 20;
+    q.bytes = q.cut = true;
+    q.still_ms = 20; /* it has stood for 100 */
+    be_deaf(e, &p, &q);
+    assert_true(echo_post(e, 0, true, false));
+    echo_wait_done(e, 1);
+    echo_wait_released(e, 1);
+    assert_int_equal(raw_read_end(&p, 0, false), RAW_CLOSED);
+    raw_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bytes, echo_setup, echo_teardown),
         cmocka_unit_test_setup_teardown(test_bytes_of_a_cancelled_call, echo_setup, echo_teardown),
         cmocka_unit_test_setup_teardown(test_bytes_that_nobody_reads, echo_setup, echo_teardown),
+        cmocka_unit_test(test_a_connection_that_stands_for_a_moment),
+        cmocka_unit_test_setup_teardown(test_a_connection_that_stands, echo_setup, echo_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

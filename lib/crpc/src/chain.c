@@ -92,7 +92,7 @@ enum crpc_next crpc_finish(struct crpc_call *call, const struct err *err)
     return CRPC_DONE;
 }
 
-enum crpc_next crpc_cut(struct crpc_call *call, const struct err *err)
+enum crpc_next crpc_cut(struct crpc_call *call, const struct err *err, int64_t still_ms)
 {
     bool cuts = call->sending && !crpc_call_ended(call);
     assert(err->code != ERR_OK);
@@ -100,7 +100,7 @@ enum crpc_next crpc_cut(struct crpc_call *call, const struct err *err)
     if (cuts) {
         call->cut = true;
         grpc_call_cancel_with_status(call->core, (grpc_status_code)err->code, err->msg, NULL);
-        if (connections_end_stuck(call->server->connections, crpc_call_peer(call)))
+        if (connections_end_stuck(call->server->connections, crpc_call_peer(call), still_ms))
             log_info("connection ended peer=%s reason=its-peer-does-not-read", crpc_call_peer(call));
     }
     return CRPC_DONE;

@@ -21,11 +21,10 @@
 
 #include <grpc/support/sync.h>
 
+#include "bans.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-
-#include "bans.h"
 
 /* Descriptors that no peer gets: core stops listening for good when accept finds none left. */
 enum { FDS_KEPT = 64 };
@@ -33,9 +32,8 @@ enum { FDS_KEPT = 64 };
 enum { SWEEP_PAUSE_US = 20 };
 /* Of tcpi_state, as the kernel numbers them. */
 enum { STATE_ESTABLISHED = 1 };
-enum { LOG_PAUSE_MS = 10000, STUCK_MS = 1000 /* has bytes to send and sends none */ };
 /* Connections that were cut are remembered so long, and so many: calls of theirs may still be waiting in core. */
-enum { CUT_MS = 5000, CUTS = 64 };
+enum { CUT_MS = 5000, CUTS = 64, LOG_PAUSE_MS = 10000 };
 /* Of the table, to begin with: what an ordinary process may have. */
 enum { FDS_EXPECTED = 1024 };
 
@@ -363,22 +361,24 @@ static bool cut_fd(struct connections *c, int fd, const struct connection *known
     return same;
 }
 
-static bool is_stuck(int fd)
+/* Has bytes to send, and has sent none for so long; 0: whatever it has. */
+static bool is_stuck(int fd, int64_t still_ms)
 {
     struct tcp_info info = {.tcpi_last_data_sent = 0};
     socklen_t len = sizeof info;
     int unsent = 0;
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && ioctl(fd, SIOCOUTQNSD, &unsent) == 0 &&
-           unsent > 0 && info.tcpi_last_data_sent >= STUCK_MS;
+    return still_ms == 0 ||
+           (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && ioctl(fd, SIOCOUTQNSD, &unsent) == 0 &&
+            unsent > 0 && info.tcpi_last_data_sent >= still_ms);
 }
 
-/* With mu. */
-static bool cut_at(struct connections *c, const struct address *address, bool if_stuck)
+/* With mu. stuck_ms: only one that has been stuck for so long; 0: whatever it is. */
+static bool cut_at(struct connections *c, const struct address *address, int64_t stuck_ms)
 {
     bool done = false;
     for (size_t fd = 0; address->port && fd < c->n_fds && !done; fd++) {
         struct connection *known = &c->by_fd[fd];
-        if (known->inode && !known->cut && address_eq(&known->address, address) && (!if_stuck || is_stuck((int)fd)))
+        if (known->inode && !known->cut && address_eq(&known->address, address) && is_stuck((int)fd, stuck_ms))
             done = known->cut = cut_fd(c, (int)fd, known);
     }
     return done;
@@ -388,18 +388,18 @@ bool connections_cut(struct connections *connections, const char *peer)
 {
     struct address address = address_parse(peer);
     pthread_mutex_lock(&connections->mu);
-    bool done = cut_at(connections, &address, false);
+    bool done = cut_at(connections, &address, 0);
     if (done)
         note_cut(connections, &address);
     pthread_mutex_unlock(&connections->mu);
     return done;
 }
 
-bool connections_end_stuck(struct connections *connections, const char *peer)
+bool connections_end_stuck(struct connections *connections, const char *peer, int64_t still_ms)
 {
     struct address address = address_parse(peer);
     pthread_mutex_lock(&connections->mu);
-    bool done = cut_at(connections, &address, true);
+    bool done = cut_at(connections, &address, still_ms);
     pthread_mutex_unlock(&connections->mu);
     return done;
 }

@@ -30,9 +30,9 @@ uint64_t connections_were_cut(const struct connections *connections);
  * False when there is none that it could be, or it is ending anyway. */
 bool connections_cut(struct connections *connections, const char *peer);
 
-/* Shuts it down if its peer does not even read from its socket, so that nothing of any call has been sent for a second
- * although there is something. No new one is refused for it. False: it is not there, or not so. */
-bool connections_end_stuck(struct connections *connections, const char *peer);
+/* Shuts it down if its peer does not even read from its socket, so that nothing of any call has been sent for still_ms
+ * although there is something. No new one is refused for it. False: it is not there, or not so, or on a unix socket. */
+bool connections_end_stuck(struct connections *connections, const char *peer, int64_t still_ms);
 
 /* Notes how much each has received so far. */
 void connections_mark(struct connections *connections);
