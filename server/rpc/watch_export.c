@@ -12,15 +12,13 @@
  * The hub is watched before the store is read, so no change falls between; revisions drop what comes twice. */
 #include "joblog/v1/export.crpc.h"
 #include "rpc/export_common.h"
+#include "rpc/watch_one.h"
 
 struct watch_export {
     struct export_load load; /* the job as it was at first, with its payload; then only ids and the file */
-    struct crpc_signal wake;
-    struct drain_link drain;
-    struct hub_watch *watch;
+    struct watch_one one;
     struct export_request request;
     struct job_snapshot *snapshot; /* being told; NULL: the job as loaded */
-    int64_t revision;              /* last one that the caller has seen */
     bool final;                    /* the message under way tells a final state */
 };
 
@@ -39,21 +37,10 @@ static const struct crpc_step NEXT = {"next", watch_export_next};
 static enum crpc_next watch_export_start(struct crpc_call *call)
 {
     struct watch_export *w = crpc_call_state(call);
-    struct service *service = service_of(call);
     const Joblog__V1__WatchExportRequest *request = joblog_v1_export_service_watch_export_request(call);
     struct err err = ERR_NONE;
-    if (export_load_check(call, &w->load, request->id, &err) != 0)
-        return crpc_finish(call, &err);
-    if (request->after_revision < 0) {
-        err_field(&err, "after_revision", "after_revision must not be negative, is %lld",
-                  (long long)request->after_revision);
-        return crpc_finish(call, &err);
-    }
-    w->revision = request->after_revision;
-    crpc_signal_init(call, &w->wake);
-    drain_join(&service->drain, &w->drain, &w->wake.tag);
-    struct job_filter filter = {.ids = &w->load.id, .n_ids = 1};
-    if (hub_watch(service->hub, &filter, &w->wake.tag, &w->watch, &err) != 0)
+    if (export_load_check(call, &w->load, request->id, &err) != 0 ||
+        watch_one_begin(call, &w->one, w->load.id, request->after_revision, &err) != 0)
         return crpc_finish(call, &err);
     return export_load_job(call, &w->load, &LOADED);
 }
@@ -62,7 +49,7 @@ static enum crpc_next watch_export_start(struct crpc_call *call)
 static enum crpc_next watch_export_tell(struct crpc_call *call, const struct job *job)
 {
     struct watch_export *w = crpc_call_state(call);
-    w->revision = job->revision;
+    w->one.revision = job->revision;
     w->final = job_status_is_final(job->status);
     w->load.get.job.status = job->status;
     return export_load_file(call, &w->load, &FOUND);
@@ -76,7 +63,7 @@ static enum crpc_next watch_export_loaded(struct crpc_call *call)
     if (export_load_owned(&w->load, &err) != 0)
         return crpc_finish(call, &err);
     w->request = export_request_of(crpc_call_arena(call), job);
-    if (job->revision > w->revision || job_status_is_final(job->status))
+    if (job->revision > w->one.revision || job_status_is_final(job->status))
         return watch_export_tell(call, job);
     return crpc_goto(call, &NEXT);
 }
@@ -112,38 +99,14 @@ static enum crpc_next watch_export_sent(struct crpc_call *call)
 static enum crpc_next watch_export_next(struct crpc_call *call)
 {
     struct watch_export *w = crpc_call_state(call);
-    struct service *service = service_of(call);
-    struct err err = ERR_NONE;
-    bool cut = false;
-    if (crpc_call_cancelled(call))
-        return crpc_finish(call, NULL);
-    if (drain_begun(&service->drain)) {
-        drain_error(&err);
-        return crpc_finish(call, &err);
-    }
-    if (caller_check(call, &err) != 0)
-        return crpc_finish(call, &err);
-    struct job_snapshot *snapshot = hub_next(service->hub, w->watch, &cut);
-    if (cut) {
-        err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
-        return crpc_finish(call, &err);
-    }
-    if (!snapshot)
-        return caller_await(call, &w->wake, &NEXT);
-    if (snapshot->job.revision <= w->revision) {
-        job_snapshot_unref(snapshot);
-        return crpc_goto(call, &NEXT);
-    }
-    w->snapshot = snapshot;
-    return watch_export_tell(call, &snapshot->job);
+    enum crpc_next next = watch_one_next(call, &w->one, &NEXT, &w->snapshot);
+    return w->snapshot ? watch_export_tell(call, &w->snapshot->job) : next;
 }
 
 static void watch_export_done(struct crpc_call *call)
 {
     struct watch_export *w = crpc_call_state(call);
-    struct service *service = service_of(call);
-    hub_unwatch(service->hub, w->watch);
-    drain_leave(&service->drain, &w->drain);
+    watch_one_done(call, &w->one);
     job_snapshot_unref(w->snapshot);
 }
 

@@ -15,19 +15,16 @@
 #include "joblog/v1/job_log.crpc.h"
 #include "rpc/check.h"
 #include "rpc/handlers.h"
-#include "rpc/service.h"
+#include "rpc/watch_one.h"
 
 struct watch_job {
-    struct crpc_signal wake;
+    struct watch_one one;
     struct crpc_event stored;
-    struct drain_link drain;
-    struct hub_watch *watch;
     struct store_get get;
     struct job_snapshot *snapshot; /* FULL view: the transition whose history is being loaded */
     enum job_view view;
     int64_t id;
-    int64_t revision; /* last one that the caller has seen */
-    bool final;       /* the message under way tells a final state */
+    bool final; /* the message under way tells a final state */
     /* FULL view: attempts and transitions of the last load, which changes in memory come without. */
     struct arena arenas[2]; /* of the last load and of the one under way */
     unsigned loaded;        /* which is the last */
@@ -60,24 +57,14 @@ static enum crpc_next watch_job_load(struct crpc_call *call)
 static enum crpc_next watch_job_start(struct crpc_call *call)
 {
     struct watch_job *w = crpc_call_state(call);
-    struct service *service = service_of(call);
     const Joblog__V1__WatchJobRequest *request = joblog_v1_job_log_service_watch_job_request(call);
     struct err err = ERR_NONE;
     if (check_id(request->id, "id", &err) != 0 || check_view(request->view, &w->view, &err) != 0)
         return crpc_finish(call, &err);
-    if (request->after_revision < 0) {
-        err_field(&err, "after_revision", "after_revision must not be negative, is %lld",
-                  (long long)request->after_revision);
-        return crpc_finish(call, &err);
-    }
     w->id = request->id;
-    w->revision = request->after_revision;
     arena_init(&w->arenas[0], NULL, 0, 0);
     arena_init(&w->arenas[1], NULL, 0, 0);
-    crpc_signal_init(call, &w->wake);
-    drain_join(&service->drain, &w->drain, &w->wake.tag);
-    struct job_filter filter = {.ids = &w->id, .n_ids = 1};
-    if (hub_watch(service->hub, &filter, &w->wake.tag, &w->watch, &err) != 0)
+    if (watch_one_begin(call, &w->one, w->id, request->after_revision, &err) != 0)
         return crpc_finish(call, &err);
     return watch_job_load(call);
 }
@@ -91,7 +78,7 @@ static enum crpc_next watch_job_send(struct crpc_call *call, const struct job *j
     char room[4096];
     arena_init(&arena, room, sizeof room, 0);
     response.job = convert_job(&arena, job, w->view, clock_wall_us());
-    w->revision = job->revision;
+    w->one.revision = job->revision;
     w->final = job_status_is_final(job->status);
     enum crpc_next next =
         response.job ? joblog_v1_job_log_service_watch_job_send(call, &response, &SENT) : service_no_memory(call);
@@ -148,7 +135,7 @@ static enum crpc_next watch_job_loaded(struct crpc_call *call)
         return next;
     }
     job_snapshot_unref(snapshot);
-    if (w->job.revision > w->revision || (is_first && job_status_is_final(w->job.status)))
+    if (w->job.revision > w->one.revision || (is_first && job_status_is_final(w->job.status)))
         return watch_job_send(call, &w->job);
     return crpc_goto(call, &NEXT);
 }
@@ -168,7 +155,7 @@ static enum crpc_next watch_job_send_frame(struct crpc_call *call, struct job_sn
     struct crpc_frame *frame = convert_snapshot_frame(snapshot);
     if (!frame)
         return service_no_memory(call);
-    w->revision = snapshot->job.revision;
+    w->one.revision = snapshot->job.revision;
     w->final = job_status_is_final(snapshot->job.status);
     enum crpc_next next = crpc_send_frame(call, frame, &SENT);
     crpc_frame_unref(frame);
@@ -191,27 +178,11 @@ static enum crpc_next watch_job_send_full(struct crpc_call *call, struct job_sna
 static enum crpc_next watch_job_next(struct crpc_call *call)
 {
     struct watch_job *w = crpc_call_state(call);
-    struct service *service = service_of(call);
-    struct err err = ERR_NONE;
-    bool cut = false;
-    if (crpc_call_cancelled(call))
-        return crpc_finish(call, NULL);
-    if (drain_begun(&service->drain)) {
-        drain_error(&err);
-        return crpc_finish(call, &err);
-    }
-    if (caller_check(call, &err) != 0)
-        return crpc_finish(call, &err);
-    struct job_snapshot *snapshot = hub_next(service->hub, w->watch, &cut);
-    if (cut) {
-        err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
-        return crpc_finish(call, &err);
-    }
+    struct job_snapshot *snapshot;
+    enum crpc_next next = watch_one_next(call, &w->one, &NEXT, &snapshot);
     if (!snapshot)
-        return caller_await(call, &w->wake, &NEXT);
-    enum crpc_next next = snapshot->job.revision <= w->revision ? crpc_goto(call, &NEXT)
-                          : w->view == VIEW_BASIC               ? watch_job_send_frame(call, snapshot)
-                                                                : watch_job_send_full(call, snapshot);
+        return next;
+    next = w->view == VIEW_BASIC ? watch_job_send_frame(call, snapshot) : watch_job_send_full(call, snapshot);
     job_snapshot_unref(snapshot);
     return next;
 }
@@ -219,9 +190,7 @@ static enum crpc_next watch_job_next(struct crpc_call *call)
 static void watch_job_done(struct crpc_call *call)
 {
     struct watch_job *w = crpc_call_state(call);
-    struct service *service = service_of(call);
-    hub_unwatch(service->hub, w->watch);
-    drain_leave(&service->drain, &w->drain);
+    watch_one_done(call, &w->one);
     job_snapshot_unref(w->snapshot);
     arena_done(&w->arenas[0]);
     arena_done(&w->arenas[1]);
