@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "daemon.h"
+#include "pg/pg.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_SETTINGS = 2 };
 /* File descriptors: enough for any max-connections that makes sense. */
@@ -192,5 +193,9 @@ int main(int argc, char **argv)
         break;
     }
     config_done(&cfg);
+    if (!pg_is_at_rest()) { /* a thread is in libpq, whose libraries clean up at exit */
+        fflush(NULL);
+        _exit(code);
+    }
     return code;
 }

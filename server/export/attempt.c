@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "export/fields.h"
 #include "export/format.h"
+#include "export/idle.h"
 #include "export/pack.h"
 #include "export/polite.h"
 #include "export/query.h"
@@ -176,21 +177,45 @@ static int count(struct export_attempt *a)
     return 0;
 }
 
-static int open_snapshot(struct export_attempt *a)
+/* To the server's own database on a connection that an earlier export had, if there is one that is still good. Those of
+ * others are closed after each export: who looks after them may want to drop or rename them. */
+static int open_source(struct export_attempt *a)
 {
-    struct err *err = &a->result->err;
-    struct pg_copy_options options = {.uri = a->type->database ? a->type->database : a->worker->exports->options.uri,
+    struct exports *exports = a->worker->exports;
+    struct pg_copy_options options = {.uri = a->type->database ? a->type->database : exports->options.uri,
                                       .name = "joblogd export rows",
                                       .tick = tick,
                                       .user = a,
-                                      .silence_ms = a->worker->exports->options.silence_ms};
-    export_worker_progress(a->worker, a->words->counting, 0, 0);
-    if (pg_copy_open(&options, &a->source, err) != 0)
+                                      .silence_ms = exports->options.silence_ms};
+    struct pg_copy *kept = a->type->database ? NULL : export_idle_take(exports->sources);
+    if (kept && pg_copy_resume(kept, &options)) {
+        a->source = kept;
+        return 0;
+    }
+    if (kept) {
+        pg_copy_close(kept);
+        export_idle_trim(exports->sources, INT64_MAX); /* the others have no server either */
+    }
+    if (pg_copy_open(&options, &a->source, &a->result->err) != 0)
         return source_failed(a);
-    if (a->worker->exports->options.is_embedded && !a->type->database)
+    if (exports->options.is_embedded && !a->type->database)
         export_polite_process(pg_copy_backend_pid(a->source));
-    if (pg_copy_exec(a->source, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err) != 0)
-        return source_failed(a);
+    return 0;
+}
+
+static void close_source(struct export_attempt *a, bool rows_ended)
+{
+    struct export_idle *idle = a->type && !a->type->database ? a->worker->exports->sources : NULL;
+    if (!rows_ended || !idle || !pg_copy_rest(a->source) || !export_idle_put(idle, a->source, clock_mono_ms()))
+        pg_copy_close(a->source);
+}
+
+static int open_snapshot(struct export_attempt *a)
+{
+    struct err *err = &a->result->err;
+    export_worker_progress(a->worker, a->words->counting, 0, 0);
+    if (open_source(a) != 0)
+        return -1;
     if (describe(a) != 0 || count(a) != 0)
         return -1;
     char *sql = statement(a, EXPORT_QUERY_ROWS, true);
@@ -353,7 +378,7 @@ static void close_all(struct export_attempt *a, bool completed)
     export_encoder_free(a->encoder);
     export_pack_free(a->pack);
     export_writer_free(a->writer);
-    pg_copy_close(a->source);
+    close_source(a, completed);
     export_types_free(a->types);
     const struct chunk_store *chunks = a->worker->exports->chunks;
     struct chunk_owner owner = {a->worker->job_id, a->worker->token};

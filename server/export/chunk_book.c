@@ -3,7 +3,11 @@
 
 #include <inttypes.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "export/idle.h"
+
+enum { ANSWER_MS = 1000 /* for a connection that has lain idle; to make a new one may take as long */ };
 
 /* Nobody waits here for long: neither this process for a lock that another one holds, nor others for a lock that this
  * one holds when it is stopped or its machine is gone. The stores rely on each statement seeing what was committed
@@ -41,12 +45,13 @@ int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, str
     return open_with(uri, name, NULL, EXPORT_SQL_COUNT, ret, ret_err);
 }
 
-int chunk_book_open_writing(const char *uri, struct pg_conn **ret, struct err *ret_err)
+static int open_writing(const char *uri, struct pg_conn **ret, struct err *ret_err)
 {
     static const enum export_sql_id ids[] = {EXPORT_SQL_WRITING_INSERT, EXPORT_SQL_WRITING_CLEAR,
                                              EXPORT_SQL_CHUNK_CLEAR,    EXPORT_SQL_CHUNK_INSERT,
                                              EXPORT_SQL_OWNER_LOCK,     EXPORT_SQL_FILE_INSERT};
-    return open_with(uri, "joblogd export files", ids, sizeof ids / sizeof *ids, ret, ret_err);
+    int rc = open_with(uri, "joblogd export files", ids, sizeof ids / sizeof *ids, ret, ret_err);
+    return rc != 0 ? rc : pg_exec(*ret, "SET synchronous_commit = off", ret_err);
 }
 
 void chunk_book_add_owner(struct pg_params *params, const struct chunk_owner *owner)
@@ -61,8 +66,8 @@ static int lease_lost(struct err *err)
     return err_set(err, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the export was given to another attempt");
 }
 
-int chunk_book_begin(struct pg_conn *pg, const struct chunk_owner *owner, const struct export_file *description,
-                     struct span owner_name, int64_t *ret_used_bytes, struct err *ret_err)
+static int begin(struct pg_conn *pg, const struct chunk_owner *owner, const struct export_file *description,
+                 struct span owner_name, int64_t *ret_used_bytes, struct err *ret_err)
 {
     struct pg_params params = {0};
     chunk_book_add_owner(&params, owner);
@@ -85,6 +90,31 @@ int chunk_book_begin(struct pg_conn *pg, const struct chunk_owner *owner, const 
     }
     pg_params_done(&params);
     return rc;
+}
+
+int chunk_book_begin(const struct chunk_store *store, const struct chunk_owner *owner,
+                     const struct export_file *description, struct span owner_name, struct pg_conn **ret,
+                     int64_t *ret_used_bytes, struct err *ret_err)
+{
+    struct pg_conn *pg = export_idle_take(store->idle);
+    if (pg) {
+        int rc = pg_answers(pg, ANSWER_MS) ? begin(pg, owner, description, owner_name, ret_used_bytes, ret_err) : -1;
+        if (rc == 0 || !pg_lost(pg)) {
+            *ret = pg;
+            return rc;
+        }
+        pg_close(pg);
+        export_idle_trim(store->idle, INT64_MAX); /* the others have no server either */
+    }
+    *ret = NULL;
+    int rc = open_writing(store->uri, ret, ret_err);
+    return rc != 0 ? rc : begin(*ret, owner, description, owner_name, ret_used_bytes, ret_err);
+}
+
+void chunk_book_end(struct export_idle *idle, struct pg_conn *pg, bool whole)
+{
+    if (!pg || !whole || pg_failed(pg) || !export_idle_put(idle, pg, clock_mono_ms()))
+        pg_close(pg);
 }
 
 int chunk_over_quota(struct err *ret_err)

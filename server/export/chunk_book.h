@@ -9,14 +9,18 @@
 
 /* Opens a connection with all statements of exports prepared. Gives *ret (pg_close). */
 int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err);
-/* With those of an attempt that writes and no others: chunk_book_begin, _commit, and EXPORT_SQL_CHUNK_INSERT. */
-int chunk_book_open_writing(const char *uri, struct pg_conn **ret, struct err *ret_err);
 
-/* An attempt begins to write. As chunk_store.open. */
-int chunk_book_begin(struct pg_conn *pg, const struct chunk_owner *owner, const struct export_file *description,
-                     struct span owner_name, int64_t *ret_used_bytes, struct err *ret_err);
-/* The file is there; a transaction of its own, on disk. As chunk_store.commit; -ABORTED (reason EXPORT_INCOMPLETE):
- * chunks that should be in the database are not. */
+/* An attempt begins to write. As chunk_store.open. Gives *ret (chunk_book_end), one of the store's idle connections or
+ * a new one, also on failure, or NULL; for chunk_book_commit and EXPORT_SQL_CHUNK_INSERT. Its commits do not wait for
+ * the disk: the file counts once the job has ended, whose commit comes after them in the write-ahead log and waits for
+ * all that lies before it. */
+int chunk_book_begin(const struct chunk_store *store, const struct chunk_owner *owner,
+                     const struct export_file *description, struct span owner_name, struct pg_conn **ret,
+                     int64_t *ret_used_bytes, struct err *ret_err);
+/* Takes pg, or NULL. whole: the file has been committed, and the connection is good for another; idle: may be NULL. */
+void chunk_book_end(struct export_idle *idle, struct pg_conn *pg, bool whole);
+/* The file is there; a transaction of its own. As chunk_store.commit; -ABORTED (reason EXPORT_INCOMPLETE): chunks that
+ * should be in the database are not. */
 int chunk_book_commit(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner,
                       const struct export_file *file, struct span owner_name, int64_t budget, struct err *ret_err);
 /* The file is not there. *ret_keep: it is, the attempt has completed the job. */

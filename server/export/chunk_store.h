@@ -89,7 +89,7 @@ struct chunk_store {
     int (*sweep)(const struct chunk_store *store, struct pg_conn *pg, struct err *ret_err);
     enum export_storage storage;
     const char *uri; /* of the database with the books */
-    /* Of connections that write chunks into the database; NULL: each file has a new one. Kept. */
+    /* Of connections that have written files; NULL: each file has a new one. Kept. */
     struct export_idle *idle;
     const char *dir; /* of a directory store */
 };

@@ -29,6 +29,7 @@ struct chunk_sink {
     struct pg_params params;
     int fd;
     int32_t chunk_bytes;
+    bool whole; /* the file is in the books, and the connection good for another */
 };
 
 static bool make_path(char path[PATH_BYTES], const struct chunk_store *store, const struct chunk_owner *owner,
@@ -54,7 +55,7 @@ static void sink_close(struct chunk_sink *sink)
         return;
     if (sink->fd >= 0)
         close(sink->fd);
-    pg_close(sink->pg);
+    chunk_book_end(sink->store->idle, sink->pg, sink->whole);
     pg_params_done(&sink->params);
     mem_free(sink);
 }
@@ -68,9 +69,8 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
     if (!sink)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     *sink = (struct chunk_sink){.store = store, .owner = *owner, .fd = -1, .chunk_bytes = description->chunk_bytes};
-    int rc = chunk_book_open_writing(store->uri, &sink->pg, ret_err);
-    if (rc == 0) /* first the books: a file that they do not know is swept */
-        rc = chunk_book_begin(sink->pg, owner, description, owner_name, ret_used_bytes, ret_err);
+    /* First the books: a file that they do not know is swept. */
+    int rc = chunk_book_begin(store, owner, description, owner_name, &sink->pg, ret_used_bytes, ret_err);
     if (rc == 0 && (!make_path(path, store, owner, "part") ||
                     (sink->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) < 0))
         rc = file_error(ret_err, "opening");
@@ -143,7 +143,9 @@ static int sink_commit(struct chunk_sink *sink, const struct export_file *file, 
         !make_path(whole, sink->store, &sink->owner, "data") || rename(part, whole) != 0 ||
         !sync_directory(sink->store->dir))
         return file_error(ret_err, "finishing");
-    return chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, budget, ret_err);
+    int rc = chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, budget, ret_err);
+    sink->whole = rc == 0;
+    return rc;
 }
 
 static int remove_file(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,

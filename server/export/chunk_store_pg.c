@@ -1,11 +1,9 @@
 /* Chunks in PostgreSQL. Those of a file are written in transactions of a fraction of a second, so that downloads can
- * follow, and without waiting for the disk: the last commit, which makes the file known, waits for all. Each sink has a
+ * follow, and without waiting for the disk: the commit of the job's end waits for all (chunk_book.h). Each sink has a
  * connection of its own, perhaps one that an earlier file had; on the thread that uses it. */
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "export/chunk_book.h"
 #include "export/chunk_pack.h"
-#include "export/idle.h"
 
 enum { REMOVED_AT_ONCE = 64 /* 16 MiB of chunks a transaction */ };
 
@@ -36,31 +34,10 @@ static void sink_close(struct chunk_sink *sink)
 {
     if (!sink)
         return;
-    if (sink->whole)
-        export_idle_put(sink->idle, sink->pg, clock_mono_ms());
-    else
-        pg_close(sink->pg);
+    chunk_book_end(sink->idle, sink->pg, sink->whole);
     pg_params_done(&sink->params);
     chunk_packer_free(sink->packer);
     mem_free(sink);
-}
-
-/* On a connection that an earlier file had, if there is one that is still good, or on a new one. */
-static int begin(struct chunk_sink *sink, const char *uri, const struct export_file *description,
-                 struct span owner_name, int64_t *ret_used_bytes, struct err *err)
-{
-    int rc = 0;
-    sink->pg = export_idle_take(sink->idle);
-    if (sink->pg) {
-        rc = chunk_book_begin(sink->pg, &sink->owner, description, owner_name, ret_used_bytes, err);
-        if (rc == 0 || !pg_lost(sink->pg))
-            return rc;
-        pg_close(sink->pg);
-        sink->pg = NULL;
-        export_idle_trim(sink->idle, INT64_MAX); /* the others have no server either */
-    }
-    rc = chunk_book_open_writing(uri, &sink->pg, err);
-    return rc != 0 ? rc : chunk_book_begin(sink->pg, &sink->owner, description, owner_name, ret_used_bytes, err);
 }
 
 static int sink_open(const struct chunk_store *store, const struct chunk_owner *owner,
@@ -74,9 +51,7 @@ static int sink_open(const struct chunk_store *store, const struct chunk_owner *
     }
     sink->owner = *owner;
     sink->idle = store->idle;
-    int rc = begin(sink, store->uri, description, owner_name, ret_used_bytes, ret_err);
-    if (rc == 0)
-        rc = pg_exec(sink->pg, "SET synchronous_commit = off", ret_err);
+    int rc = chunk_book_begin(store, owner, description, owner_name, &sink->pg, ret_used_bytes, ret_err);
     if (rc != 0) {
         sink_close(sink);
         return rc;
@@ -136,8 +111,6 @@ static int sink_commit(struct chunk_sink *sink, const struct export_file *file, 
                        struct err *ret_err)
 {
     int rc = sink_publish(sink, ret_err);
-    if (rc == 0)
-        rc = pg_exec(sink->pg, "SET synchronous_commit = on", ret_err);
     if (rc == 0)
         rc = chunk_book_commit(sink->pg, &sink->params, &sink->owner, file, owner_name, budget, ret_err);
     sink->whole = rc == 0;

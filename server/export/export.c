@@ -11,6 +11,8 @@
 #include "export/check.h"
 #include "export/idle.h"
 #include "export/keeper.h"
+#include "pg/copy.h"
+#include "pg/pg.h"
 
 /* Seven with 1, 2, 4 ... 32 seconds between them: a source that is away for a minute is outlasted. */
 enum { WORKERS_DEFAULT = 2, ATTEMPTS_DEFAULT = 7 };
@@ -143,11 +145,23 @@ bool export_chunk_now(struct exports *exports, const struct export_file *file, i
 
 /* ---- start and stop ---- */
 
+static void close_file_conn(void *conn)
+{
+    pg_close(conn);
+}
+
+static void close_source(void *conn)
+{
+    pg_copy_close(conn);
+}
+
 static int choose_stores(struct exports *exports, struct err *err)
 {
     const struct export_options *o = &exports->options;
+    exports->files = export_idle_new(close_file_conn); /* without them goes as well */
+    exports->sources = export_idle_new(close_source);
     exports->stores[EXPORT_IN_DATABASE] = chunk_store_pg(o->uri);
-    exports->stores[EXPORT_IN_DATABASE].idle = export_idle_new(); /* without it goes as well */
+    exports->stores[EXPORT_IN_DATABASE].idle = exports->files;
     exports->chunks = &exports->stores[EXPORT_IN_DATABASE];
     if (!o->directory)
         return 0;
@@ -156,6 +170,7 @@ static int choose_stores(struct exports *exports, struct err *err)
         return err_set(err, ERR_FAILED_PRECONDITION, "EXPORT_DIRECTORY",
                        "the directory for exports, %.150s, is not there or cannot be written to", o->directory);
     exports->stores[EXPORT_IN_DIRECTORY] = chunk_store_dir(o->uri, o->directory);
+    exports->stores[EXPORT_IN_DIRECTORY].idle = exports->files;
     exports->chunks = &exports->stores[EXPORT_IN_DIRECTORY];
     return 0;
 }
@@ -215,7 +230,8 @@ void export_stop(struct exports *exports)
         export_worker_join(&exports->workers[i]);
     export_keeper_stop(exports);
     export_askers_stop(exports->askers);
-    export_idle_free(exports->stores[EXPORT_IN_DATABASE].idle);
+    export_idle_free(exports->files);
+    export_idle_free(exports->sources);
     export_types_free(exports->types);
     pthread_mutex_destroy(&exports->reload_lock);
     pthread_mutex_destroy(&exports->lock);

@@ -4,24 +4,26 @@
 #include <pthread.h>
 
 #include "base/alloc.h"
-#include "pg/pg.h"
 
 enum { IDLE_MAX = 4 /* as many as exports are usually written at a time, and some more; each is a process there */ };
 
 struct export_idle {
     pthread_mutex_t lock;
+    void (*close)(void *conn);
     int n;
     struct {
-        struct pg_conn *pg;
+        void *conn;
         int64_t since_ms;
     } conns[IDLE_MAX]; /* the one that was used last comes last */
 };
 
-struct export_idle *export_idle_new(void)
+struct export_idle *export_idle_new(void (*close)(void *conn))
 {
     struct export_idle *idle = mem_zalloc(sizeof *idle);
-    if (idle)
+    if (idle) {
         pthread_mutex_init(&idle->lock, NULL);
+        idle->close = close;
+    }
     return idle;
 }
 
@@ -30,44 +32,44 @@ void export_idle_free(struct export_idle *idle)
     if (!idle)
         return;
     while (idle->n > 0)
-        pg_close(idle->conns[--idle->n].pg);
+        idle->close(idle->conns[--idle->n].conn);
     pthread_mutex_destroy(&idle->lock);
     mem_free(idle);
 }
 
-struct pg_conn *export_idle_take(struct export_idle *idle)
+void *export_idle_take(struct export_idle *idle)
 {
     if (!idle)
         return NULL;
     pthread_mutex_lock(&idle->lock);
-    struct pg_conn *pg = idle->n > 0 ? idle->conns[--idle->n].pg : NULL;
+    void *conn = idle->n > 0 ? idle->conns[--idle->n].conn : NULL;
     pthread_mutex_unlock(&idle->lock);
-    return pg;
+    return conn;
 }
 
-void export_idle_put(struct export_idle *idle, struct pg_conn *pg, int64_t now_ms)
+bool export_idle_put(struct export_idle *idle, void *conn, int64_t now_ms)
 {
-    if (idle && !pg_failed(pg)) {
-        pthread_mutex_lock(&idle->lock);
-        if (idle->n < IDLE_MAX) {
-            idle->conns[idle->n].pg = pg;
-            idle->conns[idle->n++].since_ms = now_ms;
-            pg = NULL;
-        }
-        pthread_mutex_unlock(&idle->lock);
+    if (!idle)
+        return false;
+    pthread_mutex_lock(&idle->lock);
+    bool has_room = idle->n < IDLE_MAX;
+    if (has_room) {
+        idle->conns[idle->n].conn = conn;
+        idle->conns[idle->n++].since_ms = now_ms;
     }
-    pg_close(pg);
+    pthread_mutex_unlock(&idle->lock);
+    return has_room;
 }
 
 void export_idle_trim(struct export_idle *idle, int64_t now_ms)
 {
-    struct pg_conn *old[IDLE_MAX];
+    void *old[IDLE_MAX];
     int n = 0;
     if (!idle)
         return;
     pthread_mutex_lock(&idle->lock);
     while (n < idle->n && now_ms - idle->conns[n].since_ms >= EXPORT_IDLE_MS) {
-        old[n] = idle->conns[n].pg;
+        old[n] = idle->conns[n].conn;
         n++;
     }
     idle->n -= n;
@@ -75,5 +77,5 @@ void export_idle_trim(struct export_idle *idle, int64_t now_ms)
         idle->conns[i] = idle->conns[i + n];
     pthread_mutex_unlock(&idle->lock);
     for (int i = 0; i < n; i++)
-        pg_close(old[i]);
+        idle->close(old[i]);
 }

@@ -141,7 +141,8 @@ static void *keeper_main(void *user)
         }
         if (path)
             look_at_types(exports, &seen);
-        export_idle_trim(exports->stores[EXPORT_IN_DATABASE].idle, clock_mono_ms());
+        export_idle_trim(exports->files, clock_mono_ms());
+        export_idle_trim(exports->sources, clock_mono_ms());
         poll(&p, 1, path ? LOOK_MS : SWEEP_MS);
     }
     return NULL;

@@ -18,6 +18,7 @@ struct exports {
     struct export_start *starts;                     /* on their way */
     struct chunk_store stores[EXPORT_STORAGE_COUNT]; /* by enum export_storage; one without a uri is not there */
     const struct chunk_store *chunks;                /* where new files go */
+    struct export_idle *files, *sources; /* connections that rest: that have written files, that have read rows */
     struct export_askers *askers;
     struct export_worker *workers;
     unsigned n_started;

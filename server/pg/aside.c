@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "pg/pg.h"
 
 /* Under way at a time; more than that means that a database that is asked again and again answers nobody. */
 enum { ASIDE_MAX = 64, KEYS_MAX = 15 };
@@ -167,6 +168,11 @@ PGconn *pg_aside_connection(struct pg_aside *aside)
 bool pg_aside_answered(const struct pg_aside *aside)
 {
     return aside->ping != PQPING_NO_RESPONSE;
+}
+
+bool pg_is_at_rest(void)
+{
+    return atomic_load(&n_alive) == 0;
 }
 
 void pg_aside_drop(struct pg_aside *aside)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "pg/pg.h"
 #include "pg/sqlstate.h"
@@ -343,6 +344,34 @@ void pg_interrupt(struct pg_conn *pg)
     char text[256];
     if (pg->cancel && !PQcancel(pg->cancel, text, sizeof text))
         log_debug("the database was not told to stop text=\"%s\"", text);
+}
+
+/* Until something can be read, or until_ms has come. */
+static bool pump_until(struct pg_conn *pg, int64_t until_ms)
+{
+    int unsent = PQflush(pg->c);
+    int64_t left_ms = until_ms - clock_mono_ms();
+    struct pollfd p = {.fd = PQsocket(pg->c), .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)};
+    if (unsent < 0 || left_ms <= 0 || (poll(&p, 1, (int)left_ms) < 0 && errno != EINTR))
+        return false;
+    return !(p.revents & ~POLLOUT) || PQconsumeInput(pg->c) == 1;
+}
+
+bool pg_answers(struct pg_conn *pg, int ms)
+{
+    int64_t until_ms = clock_mono_ms() + ms;
+    bool ok = !pg->lost && PQpipelineSync(pg->c) == 1, said = false;
+    while (ok && !said) {
+        while (ok && PQisBusy(pg->c))
+            ok = pump_until(pg, until_ms);
+        PGresult *r = ok ? PQgetResult(pg->c) : NULL;
+        said = PQresultStatus(r) == PGRES_PIPELINE_SYNC;
+        ok = ok && (said || PQstatus(pg->c) == CONNECTION_OK) && (!r || said);
+        PQclear(r);
+    }
+    if (!ok)
+        set_lost(pg, "asking whether it is there");
+    return ok;
 }
 
 int pg_commit(struct pg_conn *pg, struct err *ret_err)

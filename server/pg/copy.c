@@ -21,6 +21,9 @@ enum {
     SILENT_MAX = 2, /* one may be lost, or come to a host that is short of something */
     WAIT_MS = 100,
     CANCEL_MS = 500,
+    REST_MS = 500,
+    RESUME_MS = 1000,
+    NAME_BYTES = 64,              /* as PostgreSQL keeps them */
     GATHER_AFTER_BYTES = 1 << 20, /* of rows: there are many of them, and they come fast */
     GATHER_NS = 200000            /* PostgreSQL writes some 32 KiB of rows meanwhile; the socket has room for more */
 };
@@ -28,8 +31,9 @@ enum {
 struct pg_copy {
     PGconn *c;
     struct pg_copy_options options;
-    char *row;       /* of libpq; the one given last */
-    size_t n_bytes;  /* of rows so far */
+    char *row;      /* of libpq; the one given last */
+    size_t n_bytes; /* of rows so far */
+    bool rests;
     unsigned silent; /* questions in a row that the server did not answer; SILENT_MAX: it is gone */
     struct pg_aside *ping;
     char sqlstate[6];
@@ -228,6 +232,12 @@ static void notice(void *user, const PGresult *r)
     log_debug("notice from the database text=\"%s\"", PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
 }
 
+static const char *idle_name(const struct pg_copy_options *options, char name[NAME_BYTES])
+{
+    snprintf(name, NAME_BYTES, "%s, idle", options->name);
+    return name;
+}
+
 /* Into copy->c, NULL when not even that could be tried. 0, or what tick gave. */
 static int connect_aside(struct pg_copy *copy, const char *const *keys, const char *const *values)
 {
@@ -238,6 +248,30 @@ static int connect_aside(struct pg_copy *copy, const char *const *keys, const ch
     if (aside && rc == 0)
         copy->c = pg_aside_connection(aside);
     pg_aside_drop(aside);
+    return rc;
+}
+
+/* The same file whatever the database's or the role's own settings are; for this transaction, so that one round trip
+ * does for all of it. An application's name that the URI has stays. */
+static void begin_sql(const struct pg_copy *copy, struct buf *out)
+{
+    char idle[NAME_BYTES];
+    const char *name = PQparameterStatus(copy->c, "application_name");
+    buf_add_str(out, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+                     "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; "
+                     "SET LOCAL timezone = 'UTC'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1; "
+                     "SET LOCAL xmloption = 'content'; SET LOCAL idle_in_transaction_session_timeout = 0");
+    if (name && strcmp(name, idle_name(&copy->options, idle)) == 0)
+        buf_printf(out, "; SET LOCAL application_name = '%s'", copy->options.name);
+}
+
+static int begin(struct pg_copy *copy, struct err *err)
+{
+    struct buf sql = BUF_INIT;
+    begin_sql(copy, &sql);
+    int rc =
+        sql.failed ? err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory") : run(copy, sql.data, NULL, NULL, err);
+    buf_done(&sql);
     return rc;
 }
 
@@ -253,7 +287,8 @@ int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, st
                                 "dbname",
                                 "client_encoding",
                                 NULL};
-    const char *const values[] = {options->name, "5", "10", "5", "3", "25000", options->uri, "UTF8", NULL};
+    char name[NAME_BYTES];
+    const char *const values[] = {idle_name(options, name), "5", "10", "5", "3", "25000", options->uri, "UTF8", NULL};
     struct pg_copy *copy = mem_zalloc(sizeof *copy);
     if (!copy)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
@@ -269,18 +304,66 @@ int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, st
         return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
     }
     PQsetNoticeReceiver(copy->c, notice, NULL);
-    /* The same file whatever the database's or the role's own settings are. */
-    rc = pg_copy_exec(copy,
-                      "SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; "
-                      "SET bytea_output = 'hex'; SET extra_float_digits = 1; SET xmloption = 'content'; "
-                      "SET idle_in_transaction_session_timeout = 0",
-                      ret_err);
+    rc = begin(copy, ret_err);
     if (rc != 0) {
         pg_copy_close(copy);
         return rc;
     }
     *ret = copy;
     return 0;
+}
+
+/* ---- between two snapshots ---- */
+
+/* Reads what was sent to its end. False: it failed, or has not ended by then. */
+static bool settle(struct pg_copy *copy, int64_t until_ms)
+{
+    bool ok = true;
+    for (;;) {
+        while (PQisBusy(copy->c)) {
+            int unsent = PQflush(copy->c);
+            int64_t left_ms = until_ms - clock_mono_ms();
+            struct pollfd p = {.fd = PQsocket(copy->c), .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)};
+            if (unsent < 0 || left_ms <= 0 || (poll(&p, 1, (int)left_ms) < 0 && errno != EINTR))
+                return false;
+            if ((p.revents & ~POLLOUT) && PQconsumeInput(copy->c) != 1)
+                return false;
+        }
+        PGresult *r = PQgetResult(copy->c);
+        if (!r)
+            return ok;
+        ok = ok && PQresultStatus(r) == PGRES_COMMAND_OK;
+        PQclear(r);
+    }
+}
+
+bool pg_copy_rest(struct pg_copy *copy)
+{
+    if (copy->row)
+        PQfreemem(copy->row);
+    copy->row = NULL;
+    pg_aside_drop(copy->ping);
+    copy->ping = NULL;
+    copy->rests = PQtransactionStatus(copy->c) == PQTRANS_INTRANS && PQsendQuery(copy->c, "COMMIT") == 1 &&
+                  settle(copy, clock_mono_ms() + REST_MS) && PQsendQuery(copy->c, "DISCARD ALL") == 1 &&
+                  PQflush(copy->c) >= 0; /* who resumes reads the answer */
+    return copy->rests;
+}
+
+bool pg_copy_resume(struct pg_copy *copy, const struct pg_copy_options *options)
+{
+    struct buf sql = BUF_INIT;
+    int64_t until_ms = clock_mono_ms() + RESUME_MS;
+    copy->options = *options;
+    copy->n_bytes = 0;
+    copy->silent = 0;
+    copy->sqlstate[0] = '\0';
+    bool ok = settle(copy, until_ms);
+    begin_sql(copy, &sql);
+    ok = ok && !sql.failed && PQsendQuery(copy->c, sql.data) == 1 && settle(copy, until_ms);
+    buf_done(&sql);
+    copy->rests = !ok;
+    return ok;
 }
 
 void pg_copy_close(struct pg_copy *copy)
@@ -290,7 +373,7 @@ void pg_copy_close(struct pg_copy *copy)
     if (copy->row)
         PQfreemem(copy->row);
     pg_aside_drop(copy->ping);
-    if (copy->c && PQtransactionStatus(copy->c) == PQTRANS_ACTIVE && copy->silent < SILENT_MAX) {
+    if (copy->c && !copy->rests && PQtransactionStatus(copy->c) == PQTRANS_ACTIVE && copy->silent < SILENT_MAX) {
         struct pg_aside *cancel = pg_aside_cancel(copy->c);
         if (cancel && !pg_aside_wait(cancel, CANCEL_MS))
             log_warning("the database does not take a cancel");

@@ -4,6 +4,7 @@
 #ifndef PG_COPY_H
 #define PG_COPY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -13,7 +14,7 @@ struct pg_copy;
 
 struct pg_copy_options {
     const char *uri;  /* libpq URI or keyword string */
-    const char *name; /* application_name */
+    const char *name; /* application_name within the snapshot; what rests is called "NAME, idle" */
     /* Called at every wait, and at least ten times a second in a long one. Not 0: what is under way ends with that. */
     int (*tick)(void *user);
     void *user;
@@ -23,10 +24,16 @@ struct pg_copy_options {
     int64_t silence_ms;
 };
 
-/* Connects (for at most some seconds) and sets the session: UTF-8, ISO dates, UTC, no limit on idle
+/* Connects (for at most some seconds) and begins a snapshot, which reads only: UTF-8, ISO dates, UTC, no limit on idle
  * transactions. Copies options but for what they point to, which it keeps. Gives *ret (pg_copy_close). 0, -code or
  * what tick gave. */
 int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, struct err *ret_err);
+/* After the last row: ends the snapshot and all else that the session was told, so that it may serve others. True: only
+ * pg_copy_resume and pg_copy_close are of use now. False: only pg_copy_close. Waits for half a second at most. */
+bool pg_copy_rest(struct pg_copy *copy);
+/* Of one that rests: as pg_copy_open, on this connection, which is to the same database. False: it is not there any
+ * more, or does not answer within a second: pg_copy_close, and open another. */
+bool pg_copy_resume(struct pg_copy *copy, const struct pg_copy_options *options);
 /* Ends it, whatever runs: a running statement is cancelled first, so that the server does not go on working for
  * nobody, if that gets through in half a second. Takes NULL. */
 void pg_copy_close(struct pg_copy *copy);

@@ -61,6 +61,12 @@ bool pg_failed(const struct pg_conn *pg);
 /* Asks the server to give up what this connection waits for; the statement fails then (57014). From another thread than
  * the connection's, while that waits; blocks for as long as it takes to tell the server. */
 void pg_interrupt(struct pg_conn *pg);
+/* For a connection that has lain idle: does its server answer within ms? Otherwise it counts as lost. Between
+ * transactions. */
+bool pg_answers(struct pg_conn *pg, int ms);
+/* At the end of the process: is no call of libpq under way that was given up (pg/aside.h)? Otherwise its libraries must
+ * not be torn down under it: end by _exit. Any thread. */
+bool pg_is_at_rest(void);
 /* SQLSTATE of the last failure, five characters; "" for none. */
 const char *pg_sqlstate(const struct pg_conn *pg);
 

@@ -6,21 +6,28 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "export/idle.h"
+#include "pg/pg.h"
 #include "support/chunk_fixture.h"
 
 #define FILES "FROM pg_stat_activity WHERE application_name = 'joblogd export files'"
 
 static struct chunk_store pooled;
 
+static void close_conn(void *conn)
+{
+    pg_close(conn);
+}
+
 static int with_idle(void **state)
 {
     use_database(state);
     pooled = stores[EXPORT_IN_DATABASE];
-    pooled.idle = export_idle_new();
+    pooled.idle = export_idle_new(close_conn);
     return pooled.idle ? 0 : -1;
 }
 
@@ -95,6 +102,24 @@ static void one_that_was_cut_is_replaced(void **state)
     assert_true(ask("SELECT min(pid) " FILES) != pid);
 }
 
+/* Its server may be gone without a word. */
+static void one_that_does_not_answer_is_replaced(void **state)
+{
+    (void)state;
+    end_file(open_file(70));
+    int64_t pid = ask("SELECT min(pid) " FILES), begin_ms = clock_mono_ms();
+    assert_int_equal(kill((pid_t)pid, SIGSTOP), 0);
+    int64_t token = next_attempt();
+    struct chunk_sink *sink = open_file(token);
+    int64_t took_ms = clock_mono_ms() - begin_ms;
+    assert_int_equal(kill((pid_t)pid, SIGCONT), 0);
+    end_file(sink);
+    assert_int_equal(ask("SELECT token FROM joblog.export_file"), token);
+    assert_true(took_ms < 20000); /* TCP would give up after 25 s */
+    await_connections(1);
+    assert_true(ask("SELECT min(pid) " FILES) != pid);
+}
+
 static void one_of_a_file_that_failed_is_closed(void **state)
 {
     (void)state;
@@ -149,7 +174,7 @@ static void they_are_few_and_do_not_stay(void **state)
     export_idle_trim(pooled.idle, now_ms);
     assert_int_equal(ask("SELECT count(*) " FILES), 4);
     struct pg_conn *kept = export_idle_take(pooled.idle);
-    export_idle_put(pooled.idle, kept, now_ms + EXPORT_IDLE_MS);
+    assert_true(export_idle_put(pooled.idle, kept, now_ms + EXPORT_IDLE_MS));
     export_idle_trim(pooled.idle, now_ms + EXPORT_IDLE_MS);
     await_connections(1);
     export_idle_trim(pooled.idle, now_ms + INT64_C(2) * EXPORT_IDLE_MS);
@@ -162,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_connection_serves_file_after_file, with_idle, without_idle),
         cmocka_unit_test_setup_teardown(one_that_was_cut_is_replaced, with_idle, without_idle),
+        cmocka_unit_test_setup_teardown(one_that_does_not_answer_is_replaced, with_idle, without_idle),
         cmocka_unit_test_setup_teardown(one_of_a_file_that_failed_is_closed, with_idle, without_idle),
         cmocka_unit_test_setup_teardown(a_used_one_is_fenced_too, with_idle, without_idle),
         cmocka_unit_test_setup_teardown(they_are_few_and_do_not_stay, with_idle, without_idle),

@@ -85,6 +85,24 @@ def what_a_spreadsheet_shows(fx):
     check("a number that is a text, in JSON", b'"code":"12"', fx.export("cells", "--format", "jsonl").split(b",")[3])
 
 
+def readers(fx):
+    """A line for each: its pid, and its name."""
+    return fx.sql("SELECT pid, application_name FROM pg_stat_activity"
+                  " WHERE application_name LIKE 'joblogd export rows%' ORDER BY pid;").split("\n")[:-1]
+
+
+def a_connection_that_reads_is_kept(fx):
+    """For the next export of the same database, and said to be idle meanwhile; it sees what was committed since."""
+    begin(fx, "cells", "--watch")
+    until("all have ended", lambda: all("idle" in line for line in readers(fx)))
+    before = readers(fx)
+    fx.sql("INSERT INTO app.cells (note) VALUES ('later');")
+    check("rows of the next one", 2, len(rows_of(fx.export("cells"))))
+    until("it has ended", lambda: all("idle" in line for line in readers(fx)))
+    check("connections", before, readers(fx))
+    fx.sql("DELETE FROM app.cells WHERE note = 'later';")
+
+
 def files_expire(fx):
     """The record stays; the file is refused at once, long before its room is given back (test_export_store.c: sweeping)."""
     export = begin(fx, "cells", "--watch")
@@ -107,6 +125,7 @@ def main():
         one_snapshot(fx)
         no_more_than_there_are_workers(fx)
         what_a_spreadsheet_shows(fx)
+        a_connection_that_reads_is_kept(fx)
         files_expire(fx)
         fx.gate.end()
 

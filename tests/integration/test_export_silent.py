@@ -4,7 +4,6 @@ a process of PostgreSQL that stands still. test_export_silent.py DIRECTORY-OF-PR
 import os
 import signal
 import sys
-import time
 
 from cut_proxy import CutProxy
 from export_fixture import (BIG, PEOPLE, SCHEMA, SLOW, SLOW_FILE, Fixture, Gate, begin, check, has, remains, rows_of, show, until)
@@ -85,6 +84,19 @@ def a_process_that_stands_still(fx):
     proxy.end()
 
 
+def the_server_ends(fx):
+    """While libpq waits on a thread of its own for a source that accepts and says nothing."""
+    proxy = proxy_of(fx)
+    proxy.flows.clear()
+    begin(fx, "far")
+    until("it is connected to", lambda: proxy.n_accepted > 0)
+    check("end of the server", 0, fx.end())
+    proxy.flows.set()
+    proxy.end()
+    with open(fx.dir + "/log") as f:
+        has("log", "export released", f.read())
+
+
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=1", "--export-silence-ms=%d" % SILENCE_MS)
     with fx:
@@ -101,6 +113,7 @@ def main():
         with open(fx.dir + "/log") as f:
             has("log", "the database answers nothing any more", f.read())
         fx.gate.end()
+        the_server_ends(fx)
 
 
 main()

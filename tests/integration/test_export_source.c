@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <libpq-fe.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -96,7 +97,6 @@ static void rows_come_as_they_are(void **state)
     struct pg_copy *copy = open_copy();
     struct span row;
     int64_t n = 0;
-    assert_int_equal(pg_copy_exec(copy, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL), 0);
     assert_int_equal(pg_copy_int(copy, "SELECT count(*) FROM generate_series(1, 50000)", &n, NULL), 0);
     assert_int_equal(n, 50000);
     assert_int_equal(pg_copy_start(copy,
@@ -132,6 +132,83 @@ static void failures_before_and_among_the_rows(void **state)
     assert_int_equal(rc, -ERR_INVALID_ARGUMENT);
     assert_string_equal(pg_copy_sqlstate(copy), "22012");
     pg_copy_close(copy);
+}
+
+/* ---- connections that rest ---- */
+
+static const struct pg_copy_options quiet = {.uri = uri, .name = "test", .tick = tick};
+
+/* All rows of a query. */
+static void read_rows(struct pg_copy *copy, const char *sql)
+{
+    struct span row;
+    int rc;
+    assert_int_equal(pg_copy_start(copy, sql, NULL), 0);
+    while ((rc = pg_copy_next(copy, &row, NULL)) == 1)
+        ;
+    assert_int_equal(rc, 0);
+}
+
+/* What an export's functions have left in the session is not there for the next one. */
+static void one_that_has_rested_is_as_new(void **state)
+{
+    (void)state;
+    struct pg_copy *copy = open_copy();
+    int pid = pg_copy_backend_pid(copy);
+    int64_t n = 0;
+    read_rows(copy, "COPY (SELECT set_config('app.who', 'ann', false), set_config('timezone', 'Asia/Tokyo', false),"
+                    " pg_advisory_lock(7)) TO STDOUT");
+    assert_int_equal(ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test'"), 1);
+    assert_true(pg_copy_rest(copy));
+    assert_int_equal(ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test'"), 0);
+    assert_int_equal(ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test, idle'"), 1);
+    assert_true(pg_copy_resume(copy, &quiet));
+    assert_int_equal(pg_copy_backend_pid(copy), pid);
+    assert_int_equal(ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test'"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0);
+    assert_int_equal(pg_copy_int(copy,
+                                 "SELECT (coalesce(current_setting('app.who', true), '') = '' AND"
+                                 " current_setting('timezone') = 'UTC' AND"
+                                 " current_setting('transaction_read_only') = 'on' AND"
+                                 " current_setting('transaction_isolation') = 'repeatable read')::int",
+                                 &n, NULL),
+                     0);
+    assert_int_equal(n, 1);
+    read_rows(copy, "COPY (SELECT generate_series(1, 1000)) TO STDOUT");
+    pg_copy_close(copy);
+}
+
+static void only_after_the_last_row(void **state)
+{
+    (void)state;
+    struct span row;
+    struct pg_copy *copy = open_copy();
+    assert_int_equal(pg_copy_start(copy, "COPY (SELECT generate_series(1, 1000000)) TO STDOUT", NULL), 0);
+    assert_int_equal(pg_copy_next(copy, &row, NULL), 1);
+    assert_false(pg_copy_rest(copy));
+    pg_copy_close(copy);
+    copy = open_copy();
+    assert_int_equal(pg_copy_exec(copy, "SELECT nothing", NULL), -ERR_INTERNAL);
+    assert_false(pg_copy_rest(copy));
+    pg_copy_close(copy);
+}
+
+/* Cut, or with a process behind it that does nothing: told within moments. */
+static void one_that_is_gone_is_not_resumed(void **state)
+{
+    (void)state;
+    struct pg_copy *copy = open_copy();
+    assert_true(pg_copy_rest(copy));
+    ask("SELECT count(pg_terminate_backend(pid, 20000)) FROM pg_stat_activity WHERE application_name = 'test, idle'");
+    assert_false(pg_copy_resume(copy, &quiet));
+    pg_copy_close(copy);
+    copy = open_copy();
+    int pid = pg_copy_backend_pid(copy);
+    assert_true(pg_copy_rest(copy));
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_false(pg_copy_resume(copy, &quiet));
+    pg_copy_close(copy);
+    assert_int_equal(kill(pid, SIGCONT), 0);
 }
 
 static int64_t sleepers(void)
@@ -297,6 +374,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_come_as_they_are),
         cmocka_unit_test(failures_before_and_among_the_rows),
+        cmocka_unit_test(one_that_has_rested_is_as_new),
+        cmocka_unit_test(only_after_the_last_row),
+        cmocka_unit_test(one_that_is_gone_is_not_resumed),
         cmocka_unit_test(a_tick_ends_a_long_statement_here_and_there),
         cmocka_unit_test(types_are_held_against_the_database),
         cmocka_unit_test(filters_and_orders_are_tried),
