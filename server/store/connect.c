@@ -12,6 +12,9 @@ static const char *const session_settings =
     /* Every join is by key; plans made while the tables were empty must do when they are large. */
     "set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off;";
 static const char *const writer_settings = "set enable_bitmapscan = off; set enable_nestloop = on";
+/* Lists ask for many pages ahead (list_touch_job.sql). Not on systems that cannot. */
+static const char *const reader_settings =
+    "do $$ begin perform set_config('effective_io_concurrency', '64', false); exception when others then null; end $$";
 
 /* Lists are asked for oldest first, too: the same statement with every order turned round. */
 static int prepare_ascending(struct pg_conn *pg, const struct sql_text *statement, struct err *ret_err)
@@ -48,8 +51,8 @@ int prepare_all(struct pg_conn *pg, bool for_writer, struct err *ret_err)
 {
     int rc = pg_exec(pg, session_settings, ret_err);
 
-    if (rc == 0 && for_writer)
-        rc = pg_exec(pg, writer_settings, ret_err);
+    if (rc == 0)
+        rc = pg_exec(pg, for_writer ? writer_settings : reader_settings, ret_err);
     for (int i = 0; rc == 0 && i < SQL_COUNT; i++)
         rc = pg_prepare(pg, sql_texts[i].name, sql_texts[i].text, ret_err);
     for (int i = 0; rc == 0 && !for_writer && i < SQL_COUNT; i++)

@@ -3,9 +3,15 @@
 
 #include <limits.h>
 
-enum { LOOKS_MIN = 100, LOOKS_FIRST = 200, LOOKS_MAX = 2000, SIFT_FIRST = 100, SIFT_MAX = 500, LANE_LOOKS_MIN = 10 };
+/* A part whose pages have to come from a disk takes a hundred times as long as one that is in memory, and the first
+ * part tells nothing of the next but by its pace: so it is small, and none is more than some times as large as the
+ * last. */
+enum { LOOKS_MIN = 16, LOOKS_FIRST = 64, LOOKS_GROW = 4, LOOKS_MAX = 2000, SIFT_MAX = 500, LANE_LOOKS_MIN = 10 };
+/* Of each place where jobs wait or run, when these are tried before an index that knows nothing of them. */
+enum { LIVE_LOOKS = 20 };
 enum {
     FINISHED_WELL = 1u << JOB_COMPLETED,
+    LIVE = 1u << JOB_PENDING | 1u << JOB_RUNNING,
     FINISHED = FINISHED_WELL | 1u << JOB_FAILED | 1u << JOB_CANCELLED,
     ANY_STATUS = 0x3e
 };
@@ -50,6 +56,12 @@ static bool by_status(const struct list_walk *w, const struct job_filter *f, boo
     return !f->n_labels || !(f->status_mask & FINISHED) || w->n_parts == 0 || w->n_found * 100 >= w->n_looked;
 }
 
+/* Jobs that wait or run may be few, whatever the history holds: then a look at all of them is the answer. */
+static bool live_are_tried(const struct list_walk *w, const struct job_filter *f)
+{
+    return w->n_parts == 0 && f->status_mask && (f->status_mask & ~(unsigned)LIVE) == 0;
+}
+
 /* By how few jobs each is likely to leave. */
 static enum sql_id statement_for(const struct list_walk *w, const struct job_filter *f, bool lanes)
 {
@@ -61,7 +73,7 @@ static enum sql_id statement_for(const struct list_walk *w, const struct job_fil
         return SQL_LIST_BY_SOURCE_ID;
     if (f->n_error_types)
         return SQL_LIST_BY_ERROR;
-    if (f->status_mask == 1u << JOB_RUNNING)
+    if (f->status_mask == 1u << JOB_RUNNING || live_are_tried(w, f))
         return SQL_LIST_BY_STATUS;
     if (owners_are_known(f))
         return SQL_LIST_BY_OWNER;
@@ -72,29 +84,29 @@ static enum sql_id statement_for(const struct list_walk *w, const struct job_fil
     return lanes ? SQL_LIST_BY_LANE : SQL_LIST_ALL;
 }
 
-/* What the statement finds by its index, and how to find the id behind the first of these jobs (SQL_COUNT: it looks at
- * few jobs anyway). */
-static unsigned known_to(enum sql_id id, enum sql_id *ret_bound)
+/* What the statement finds by its index, and the statement that asks for nothing else, and so reads nothing but the
+ * index (SQL_COUNT: there is none; it looks at few jobs anyway). */
+static unsigned known_to(enum sql_id id, enum sql_id *ret_key)
 {
-    *ret_bound = SQL_COUNT;
+    *ret_key = SQL_COUNT;
     switch (id) {
     case SQL_LIST_ALL:
-        *ret_bound = SQL_LIST_BOUND_ALL;
+        *ret_key = SQL_LIST_KEY_ALL;
         return 0;
     case SQL_LIST_BY_LANE:
-        *ret_bound = SQL_LIST_BOUND_LANE;
+        *ret_key = SQL_LIST_KEY_LANE;
         return PART_LANES;
     case SQL_LIST_BY_OWNER:
-        *ret_bound = SQL_LIST_BOUND_OWNER;
+        *ret_key = SQL_LIST_KEY_OWNER;
         return PART_OWNER;
     case SQL_LIST_BY_ERROR:
-        *ret_bound = SQL_LIST_BOUND_ERROR;
+        *ret_key = SQL_LIST_KEY_ERROR;
         return PART_ERROR;
     case SQL_LIST_BY_BATCH:
-        *ret_bound = SQL_LIST_BOUND_BATCH;
+        *ret_key = SQL_LIST_KEY_BATCH;
         return PART_BATCH;
     case SQL_LIST_BY_SOURCE_ID:
-        *ret_bound = SQL_LIST_BOUND_SOURCE;
+        *ret_key = SQL_LIST_KEY_SOURCE;
         return PART_SOURCE;
     default:
         return 0;
@@ -165,8 +177,7 @@ static int64_t id_bound(int64_t before_us, int64_t more_us)
 
 void list_walk_init(struct list_walk *w, const struct store_list *cmd, const struct job_filter *f, bool sifts)
 {
-    *w = (struct list_walk){
-        .sifts = sifts, .oldest_first = cmd->oldest_first, .looks = sifts ? SIFT_FIRST : LOOKS_FIRST};
+    *w = (struct list_walk){.sifts = sifts, .oldest_first = cmd->oldest_first, .looks = LOOKS_FIRST};
     w->lo = f->create_from_us ? id_floor(f->create_from_us) : 0;
     w->hi = least(id_bound(f->create_before_us, 0),
                   least(id_bound(f->start_before_us, 1000), id_bound(f->end_before_us, 1000)));
@@ -184,28 +195,28 @@ void list_walk_go(struct list_walk *w, int64_t edge)
 
 void list_walk_pace(struct list_walk *w, int64_t took_us, int64_t left_us)
 {
-    int64_t max = w->sifts ? SIFT_MAX : LOOKS_MAX, looks = took_us > 0 ? w->looks * left_us / took_us : max;
+    int64_t max = least(w->sifts ? SIFT_MAX : LOOKS_MAX, (int64_t)w->looks * LOOKS_GROW);
+    int64_t looks = took_us > 0 ? w->looks * left_us / took_us : max;
 
     w->looks = (int32_t)(looks < LOOKS_MIN ? LOOKS_MIN : least(looks, max));
 }
 
-static void add_bound_key(struct pg_params *p, enum sql_id bound, const struct job_filter *f,
-                          const struct lane_set *lanes)
+static void add_key(struct pg_params *p, enum sql_id key, const struct job_filter *f, const struct lane_set *lanes)
 {
-    switch (bound) {
-    case SQL_LIST_BOUND_LANE:
+    switch (key) {
+    case SQL_LIST_KEY_LANE:
         add_lanes(p, lanes, LANES_OPEN | LANES_RESERVED);
         break;
-    case SQL_LIST_BOUND_OWNER:
+    case SQL_LIST_KEY_OWNER:
         add_owners(p, f);
         break;
-    case SQL_LIST_BOUND_ERROR:
+    case SQL_LIST_KEY_ERROR:
         add_texts(p, f->error_types, f->n_error_types);
         break;
-    case SQL_LIST_BOUND_BATCH:
+    case SQL_LIST_KEY_BATCH:
         pg_add_text(p, f->batch);
         break;
-    case SQL_LIST_BOUND_SOURCE:
+    case SQL_LIST_KEY_SOURCE:
         pg_add_text(p, f->source_type);
         pg_add_text(p, f->source_id);
         break;
@@ -219,26 +230,37 @@ static struct pg_result *run(struct reader *r, const struct list_walk *w, enum s
     return w->oldest_first ? read_ascending(r, id, ret_err) : read_rows(r, id, ret_err);
 }
 
-static int32_t looks_each(const struct list_walk *w, enum sql_id bound, const struct lane_set *lanes)
+static int32_t looks_each(const struct list_walk *w, enum sql_id key, const struct job_filter *f,
+                          const struct lane_set *lanes)
 {
-    int n = bound == SQL_LIST_BOUND_LANE && lanes->rows ? pg_rows(lanes->rows) : 1;
-    int32_t looks = n > 1 ? w->looks / n : w->looks;
+    size_t n = key == SQL_LIST_KEY_LANE && lanes->rows ? (size_t)pg_rows(lanes->rows)
+               : key == SQL_LIST_KEY_OWNER             ? f->scope.n_owners
+                                                       : 1;
+    int32_t looks = n > 1 ? (int32_t)((size_t)w->looks / n) : w->looks;
 
     return looks < LANE_LOOKS_MIN ? LANE_LOOKS_MIN : looks;
 }
 
-/* Narrows the range to the jobs that are looked at. 0 or -code. */
-static int read_bound(struct reader *r, const struct list_walk *w, enum sql_id bound, const struct job_filter *f,
-                      const struct lane_set *lanes, struct list_part *part, struct err *ret_err)
+/* Ids of the part by the index alone: so many, behind so many. */
+static struct pg_result *run_key(struct reader *r, const struct list_walk *w, enum sql_id key,
+                                 const struct job_filter *f, const struct lane_set *lanes, const struct list_part *part,
+                                 int32_t n, int32_t behind, struct err *ret_err)
 {
-    struct pg_result *rows;
-
     pg_params_clear(&r->params);
     pg_add_int8(&r->params, part->hi);
     pg_add_int8(&r->params, part->lo);
-    pg_add_int4(&r->params, looks_each(w, bound, lanes));
-    add_bound_key(&r->params, bound, f, lanes);
-    rows = run(r, w, bound, ret_err);
+    pg_add_int4(&r->params, n);
+    pg_add_int4(&r->params, behind);
+    add_key(&r->params, key, f, lanes);
+    return run(r, w, key, ret_err);
+}
+
+/* Narrows the range to the jobs that are looked at. 0 or -code. */
+static int read_bound(struct reader *r, const struct list_walk *w, enum sql_id key, const struct job_filter *f,
+                      const struct lane_set *lanes, struct list_part *part, struct err *ret_err)
+{
+    struct pg_result *rows = run_key(r, w, key, f, lanes, part, 1, looks_each(w, key, f, lanes), ret_err);
+
     if (!rows)
         return -(int)ret_err->code;
     if (pg_rows(rows) > 0) {
@@ -253,13 +275,13 @@ static int read_bound(struct reader *r, const struct list_walk *w, enum sql_id b
 }
 
 static void add_filter(struct pg_params *p, const struct list_part *part, const struct job_filter *f,
-                       const struct lane_set *lanes, int32_t limit)
+                       const struct lane_set *lanes, unsigned statuses, int32_t limit)
 {
     pg_params_clear(p);
     pg_add_int8(p, part->hi);
     pg_add_int8(p, part->lo);
     pg_add_int4(p, limit);
-    pg_add_int4(p, has_statuses(f) ? (int32_t)f->status_mask : 0);
+    pg_add_int4(p, (int32_t)statuses);
     if (lanes->restricts)
         add_lanes(p, lanes, LANES_OPEN | LANES_RESERVED);
     else
@@ -277,13 +299,15 @@ static void add_filter(struct pg_params *p, const struct list_part *part, const 
     add_patterns(p, f->scope.owners, f->scope.bounded ? f->scope.n_owners : 0);
 }
 
-/* Of each place. Where every job that is found fits, no more than the page takes. */
+/* Of each place. Where every job that is found fits, no more than the page takes; where most will not, few. */
 static int32_t status_looks(const struct list_walk *w, const struct job_filter *f, const struct lane_set *lanes,
                             int32_t limit)
 {
-    bool all_fit = (parts_of(f, lanes) & ~PART_STATUS) == 0 && !(f->status_mask & FINISHED_WELL);
+    bool all_fit = (parts_of(f, lanes) & ~(unsigned)PART_STATUS) == 0 && !(f->status_mask & FINISHED_WELL);
 
-    return all_fit ? limit : w->looks > 2 * limit ? w->looks : 2 * limit;
+    if (live_are_tried(w, f) && parts_of(f, lanes) & (PART_OWNER | PART_SCOPE))
+        return LIVE_LOOKS;
+    return all_fit ? limit : w->looks > 4 * limit ? w->looks : 4 * limit; /* they lie close together */
 }
 
 /* Takes over the ids, up to the first that is the last of its place; more than `want` are cut off. */
@@ -307,25 +331,12 @@ static void take_ids(struct list_part *part, const struct pg_result *rows, enum 
     }
 }
 
-int list_read_part(struct reader *r, struct list_walk *w, const struct job_filter *f, const struct lane_set *lanes,
-                   int want, struct list_part *part, struct err *ret_err)
+/* What the statement finds by its index is looked at job by job. */
+static struct pg_result *run_filter(struct reader *r, const struct list_walk *w, enum sql_id id,
+                                    const struct job_filter *f, const struct lane_set *lanes,
+                                    const struct list_part *part, int want, struct err *ret_err)
 {
-    enum sql_id bound, id = statement_for(w, f, lanes->restricts);
-    unsigned known = known_to(id, &bound);
-    struct pg_result *rows;
-    int rc = 0;
-
-    if (w->sifts)
-        want = w->looks;
-    part->lo = w->lo;
-    part->hi = w->hi;
-    part->n = 0;
-    part->whole = true;
-    if (bound != SQL_COUNT && parts_of(f, lanes) & ~known)
-        rc = read_bound(r, w, bound, f, lanes, part, ret_err);
-    if (rc < 0)
-        return rc;
-    add_filter(&r->params, part, f, lanes, want + 1);
+    add_filter(&r->params, part, f, lanes, has_statuses(f) && !part->statuses ? f->status_mask : 0, want + 1);
     if (id == SQL_LIST_BY_IDS)
         add_ids(&r->params, f->ids, f->n_ids);
     else if (id == SQL_LIST_BY_OWNER)
@@ -334,7 +345,42 @@ int list_read_part(struct reader *r, struct list_walk *w, const struct job_filte
         add_texts(&r->params, f->error_types, f->n_error_types);
     else if (id == SQL_LIST_BY_STATUS)
         pg_add_int4(&r->params, status_looks(w, f, lanes, want + 1));
-    rows = run(r, w, id, ret_err);
+    return run(r, w, id, ret_err);
+}
+
+/* By the index alone, or narrowed by it to few jobs and looked at; the statuses of what an index gives are sifted. */
+static struct pg_result *run_part(struct reader *r, const struct list_walk *w, const struct job_filter *f,
+                                  const struct lane_set *lanes, enum sql_id id, int want, struct list_part *part,
+                                  struct err *ret_err)
+{
+    enum sql_id key;
+    unsigned known = known_to(id, &key) | PART_STATUS;
+
+    if (key == SQL_COUNT)
+        return run_filter(r, w, id, f, lanes, part, want, ret_err);
+    part->statuses = has_statuses(f) ? f->status_mask : 0;
+    if ((parts_of(f, lanes) & ~known) == 0)
+        return run_key(r, w, key, f, lanes, part, want + 1, 0, ret_err);
+    if (read_bound(r, w, key, f, lanes, part, ret_err) < 0)
+        return NULL;
+    return run_filter(r, w, id, f, lanes, part, want, ret_err);
+}
+
+int list_read_part(struct reader *r, struct list_walk *w, const struct job_filter *f, const struct lane_set *lanes,
+                   int want, struct list_part *part, struct err *ret_err)
+{
+    enum sql_id key, id = statement_for(w, f, lanes->restricts);
+    struct pg_result *rows;
+
+    (void)known_to(id, &key);
+    if (w->sifts || (key != SQL_COUNT && has_statuses(f)))
+        want = w->looks < SIFT_MAX ? w->looks : SIFT_MAX;
+    part->lo = w->lo;
+    part->hi = w->hi;
+    part->n = 0;
+    part->whole = true;
+    part->statuses = 0;
+    rows = run_part(r, w, f, lanes, id, want, part, ret_err);
     if (!rows)
         return -(int)ret_err->code;
     take_ids(part, rows, id, want);

@@ -11,7 +11,7 @@ enum { LIST_PART_MAX = 1001 };
 struct list_walk {
     int64_t lo, hi; /* the ids that are left: from lo to below hi */
     bool oldest_first;
-    bool sifts;                /* what is found is looked through by list_sift.sql */
+    bool sifts;                /* what is found is looked through by list_sift*.sql */
     int32_t looks;             /* at so many jobs in the next part, when they have to be looked at one by one */
     int n_parts;               /* that have been read */
     int64_t n_looked, n_found; /* in them, about */
@@ -26,9 +26,10 @@ void list_walk_pace(struct list_walk *w, int64_t took_us, int64_t left_us);
 struct list_part {
     int64_t ids[LIST_PART_MAX]; /* in order */
     int n;
-    bool whole;     /* there are no more behind it */
-    int64_t edge;   /* else: everything up to this id, itself included, has been looked at */
-    int64_t lo, hi; /* private */
+    bool whole;        /* there are no more behind it */
+    unsigned statuses; /* bits of those that are meant, when the ids are of any; else 0 */
+    int64_t edge;      /* else: everything up to this id, itself included, has been looked at */
+    int64_t lo, hi;    /* private */
 };
 
 /* Reads the next ids that fit all of the filter that statements know: at most `want`, or as many as are sifted at a

@@ -183,17 +183,23 @@ static void test_filters_combined_find_what_there_is(void **state)
     store_close(s);
 }
 
-/* One page, which must be full. */
+/* The first of 50 jobs, of which a few pages at most must consist: one ends when its time is up. */
 static int64_t first_of(struct store *s, struct job_filter f)
 {
     struct store_list list = {.cmd.op = STORE_LIST, .filter = f, .limit = 50, .arena = &arena};
-    int64_t id;
+    int64_t id = 0;
+    size_t n = 0;
 
-    if (run_cmd(s, &list.cmd) < 0)
-        fail_msg("list: %s", list.cmd.err.msg);
-    assert_int_equal(list.n_jobs, 50);
-    id = list.jobs[0].id;
-    arena_reset(&arena);
+    for (int i = 0; n < 50 && i < 10; i++) {
+        if (run_cmd(s, &list.cmd) < 0)
+            fail_msg("list: %s", list.cmd.err.msg);
+        if (n == 0 && list.n_jobs > 0)
+            id = list.jobs[0].id;
+        n += list.n_jobs;
+        list.before_id = list.next_before_id;
+        arena_reset(&arena);
+    }
+    assert_true(n >= 50);
     return id;
 }
 

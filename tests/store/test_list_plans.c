@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/engine.h"
 #include "store/sql_text.h"
 
 /* As the readers have it. */
@@ -57,12 +58,89 @@ static void test_errors_have_an_index(void **state)
 static void test_sifting_looks_by_ids(void **state)
 {
     struct store *s = store_fresh(NULL);
-    char *plan = plan_of(SQL_LIST_SIFT, "'{1,2}', null, 'x', null, null, null, null, '{a}', '{b}', '{null}'");
+    char *state_plan = plan_of(SQL_LIST_SIFT, "'{1,2}', null, 'x', null, null, null, null, 4"),
+         *payload_plan = plan_of(SQL_LIST_SIFT_PAYLOAD, "'{1,2}', '{a}', '{b}', '{null}'");
 
     (void)state;
-    if (strstr(plan, "Seq Scan") || !strstr(plan, "id = u.id)"))
-        fail_msg("%s", plan);
-    free(plan);
+    if (strstr(state_plan, "Seq Scan") || !strstr(state_plan, "id = u.id)"))
+        fail_msg("%s", state_plan);
+    if (strstr(payload_plan, "Seq Scan") || !strstr(payload_plan, "id = u.id)") || strstr(payload_plan, "job_state"))
+        fail_msg("%s", payload_plan);
+    free(state_plan);
+    free(payload_plan);
+    store_close(s);
+}
+
+/* What is asked for by ids alone reads the index alone, once vacuum has been there. */
+static void test_keys_are_read_from_their_index_alone(void **state)
+{
+    static const struct {
+        enum sql_id id;
+        const char *arguments, *index;
+    } keys[] = {
+        {SQL_LIST_KEY_ALL, "9223372036854775807, 0, 51, 0", "_pkey"},
+        {SQL_LIST_KEY_LANE, "9223372036854775807, 0, 51, 0, '{1}'", "_lane_id_id_idx"},
+        {SQL_LIST_KEY_OWNER, "9223372036854775807, 0, 51, 0, '{o}'", "_owner_id_idx"},
+        {SQL_LIST_KEY_SOURCE, "9223372036854775807, 0, 51, 0, 's', '1'", "_source_type_source_id_id_idx"},
+        {SQL_LIST_KEY_BATCH, "9223372036854775807, 0, 51, 0, 'b'", "_batch_id_idx"},
+        {SQL_LIST_KEY_ERROR, "9223372036854775807, 0, 51, 0, '{E}'", "_error_type_id_idx"},
+    };
+    struct store *s = store_fresh(NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char *plan = plan_of(keys[i].id, keys[i].arguments);
+        if (!strstr(plan, "\"Index Only Scan\"") || strstr(plan, "\"Index Scan\"") || strstr(plan, "Heap") ||
+            !strstr(plan, keys[i].index) || !strstr(plan, "\"Backward\""))
+            fail_msg("%s: %s", sql_texts[keys[i].id].name, plan);
+        free(plan);
+    }
+    store_close(s);
+}
+
+/* Rows that lie far apart are read as bitmaps, whose pages are asked for ahead. */
+static void test_pages_are_read_many_at_a_time(void **state)
+{
+    static const struct {
+        enum sql_id id;
+        const char *arguments;
+    } bitmaps[] = {
+        {SQL_LIST_TOUCH_JOB, "array[joblog.id_floor(now())], joblog.id_floor(now()), joblog.id_floor(now())"},
+        {SQL_LIST_TOUCH_STATE, "array[joblog.id_floor(now())], joblog.id_floor(now()), joblog.id_floor(now())"},
+        {SQL_LIST_BY_OWNER,
+         "9223372036854775807, 0, 51, 0, null, null, null, null, null, null, null, null, null, '{o}'"},
+        {SQL_LIST_BY_LANE, "9223372036854775807, 0, 51, 0, '{1}', null, null, null, null, null, null, null, null"},
+        {SQL_LIST_BY_SOURCE_ID, "9223372036854775807, 0, 51, 0, null, null, 's', '1', null, null, null, null, null"},
+    };
+    struct store *s = store_fresh(NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bitmaps / sizeof *bitmaps; i++) {
+        char *plan = plan_of(bitmaps[i].id, bitmaps[i].arguments);
+        if (!strstr(plan, "\"Bitmap Heap Scan\"") || strstr(plan, "Seq Scan") ||
+            strstr(plan, "\"Node Type\": \"Index Scan\",\n              \"Parent Relationship\": \"Member\""))
+            fail_msg("%s: %s", sql_texts[bitmaps[i].id].name, plan);
+        free(plan);
+    }
+    store_close(s);
+}
+
+/* Readers ask for pages ahead. */
+static void test_readers_look_ahead(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct pg_conn *pg;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(pg_open(store_uri(), "test", &pg, &err), 0);
+    assert_int_equal(prepare_all(pg, false, &err), 0);
+    assert_int_equal(pg_prepare(pg, "ahead", "select current_setting('effective_io_concurrency')::int", &err), 0);
+    struct pg_result *r = pg_run(pg, "ahead", NULL, &err);
+    assert_non_null(r);
+    assert_int_equal(pg_int(r, 0, 0), 64);
+    pg_free(r);
+    pg_close(pg);
     store_close(s);
 }
 
@@ -129,6 +207,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors_have_an_index),
         cmocka_unit_test(test_sifting_looks_by_ids),
+        cmocka_unit_test(test_keys_are_read_from_their_index_alone),
+        cmocka_unit_test(test_pages_are_read_many_at_a_time),
+        cmocka_unit_test(test_readers_look_ahead),
         cmocka_unit_test(test_labels_are_found_month_by_month),
         cmocka_unit_test(test_failed_jobs_of_a_name_have_an_index),
     };

@@ -1,12 +1,11 @@
--- One page of ids, newest first: those that work for an object with an id.
+-- One page of ids, newest first: those that work for an object with an id, all of them in the range, which holds few. As a
+-- bitmap (list_by_owner.sql).
 -- $1 only below this id, $2 only from this id on, $3 how many at most; the rest restricts where it is not null: $4 bits of
 -- statuses (0: any), $5 lanes, $6 owner, $7 source type, $8 source id, $9 batch, $10 labels. Rows: id.
 -- The caller's scope: $11 lanes of which it sees only the owner $12's, $13 patterns (LIKE) of the owners of all other jobs.
 SELECT j.id
 FROM joblog.job j
-WHERE j.id < $1::int8 AND j.id >= $2::int8
-  AND j.source_type = $7::text
-  AND j.source_id = $8::text
+WHERE ((j.source_type = $7::text AND j.source_id = $8::text AND j.id < $1::int8 AND j.id >= $2::int8) OR j.id = -1)
   AND ($5::int[] IS NULL OR j.lane_id = ANY ($5::int[]))
   AND ($6::text IS NULL OR j.owner = $6::text)
   AND ($9::text IS NULL OR j.batch = $9::text)
@@ -15,4 +14,4 @@ WHERE j.id < $1::int8 AND j.id >= $2::int8
   AND ($13::text[] IS NULL OR j.lane_id = ANY ($11::int[]) OR coalesce(j.owner, '') LIKE ANY ($13::text[]))
   AND ($4::int = 0 OR $4::int >> (CASE WHEN EXISTS (SELECT FROM joblog.lease l WHERE l.job_id = j.id) THEN 2
                        ELSE coalesce((SELECT t.status FROM joblog.job_state t WHERE t.id = j.id), 1) END) & 1 = 1)
-ORDER BY j.id DESC LIMIT $3::int
+ORDER BY j.id + 0 DESC LIMIT $3::int

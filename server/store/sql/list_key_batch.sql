@@ -1,0 +1,3 @@
+-- As list_key_all, of the batch $5.
+SELECT j.id FROM joblog.job j
+WHERE j.batch = $5::text AND j.id < $1::int8 AND j.id >= $2::int8 ORDER BY j.id DESC OFFSET $4::int LIMIT $3::int
