@@ -470,5 +470,7 @@ static inline const char *sql_name(enum sql_id id)
 int readers_start(struct store *store, struct err *ret_err);
 void readers_stop(struct store *store); /* after they have done what was asked */
 void readers_submit(struct store *store, struct store_cmd *cmd);
+struct stats_cache;
+struct stats_cache *readers_stats(const struct store *store); /* of all readers */
 
 #endif

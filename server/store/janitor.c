@@ -7,6 +7,7 @@
 
 #include "store/cleanup.h"
 #include "store/engine.h"
+#include "store/stats_warm.h"
 
 enum { REST_MS = 10000, PAUSE_MS = 20, CLEANUP_MS = 60000, DETACH_TRIES = 50, DETACH_PAUSE_MS = 100 };
 /* When an hour is summed up no batch of it may be under way any more; the clocks of replicas may differ by this too. */
@@ -19,6 +20,7 @@ struct janitor {
     struct pg_conn *pg; /* NULL: to be opened */
     struct pg_params params;
     int64_t cleanup_ms; /* when to look for old jobs again */
+    struct stats_warm warm;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping; /* under the lock */
@@ -93,6 +95,20 @@ static void tidy_counters(struct janitor *j)
     while (run_before(j, SQL_MINUTE_PURGE, now_us - j->store->options.minute_days * DAY_US, true) > 0)
         if (rest(j, PAUSE_MS))
             return;
+}
+
+/* Once, and for no more than about half of the time. True: stop. */
+static bool warm_statistics(struct janitor *j)
+{
+    int64_t start_ms = clock_mono_ms(), now_ms;
+
+    while (stats_warm_more(&j->warm, j->store, j->pg)) {
+        now_ms = clock_mono_ms();
+        if (rest(j, now_ms - start_ms + 1))
+            return true;
+        start_ms = clock_mono_ms();
+    }
+    return false;
 }
 
 /* ---- what has been kept for long enough ---- */
@@ -218,6 +234,8 @@ static void *janitor_main(void *arg)
     do {
         if (open_janitor(j, &err) == 0) {
             tidy_counters(j);
+            if (warm_statistics(j))
+                break;
             clean_up(j);
         }
     } while (!rest(j, REST_MS));

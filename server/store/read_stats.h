@@ -3,6 +3,7 @@
 #define STORE_READ_STATS_H
 
 #include "store/reader.h"
+#include "store/stats_cache.h"
 
 /* The lanes that were asked for. */
 struct stats_table {
@@ -23,5 +24,7 @@ struct stats_marks {
 /* Adds up the counters of cmd's range, by lane and by bucket. 0 or -code. */
 int read_stats_range(struct reader *r, struct store_stats *cmd, const struct stats_marks *marks,
                      const struct stats_table *t, struct err *ret_err);
+/* Reads a range of whole spans that has come to rest into memory. 0 or -code. */
+int read_stats_keep(struct reader *r, enum stats_span span, int64_t from_us, int64_t before_us, struct err *ret_err);
 
 #endif

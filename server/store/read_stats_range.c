@@ -16,8 +16,9 @@ static const int64_t lengths[STATS_SPANS] = {MINUTE_US, HOUR_US, DAY_US};
 
 struct range_reader {
     struct reader *r;
-    struct store_stats *cmd;
+    struct store_stats *cmd; /* NULL: nothing is added up, only kept */
     const struct stats_table *t;
+    int64_t kept_us; /* minutes before this, all of them summed up, may have been deleted */
     int64_t rest_us; /* minutes before this have come to rest */
 };
 
@@ -116,7 +117,8 @@ static int load(const struct range_reader *rr, enum stats_span span, int64_t fro
         }
         if (keep)
             stats_cache_put(rr->r->stats, slot);
-        add_slot(rr, slot, time_us);
+        if (rr->cmd)
+            add_slot(rr, slot, time_us);
         stats_slot_unref(slot);
     }
     pg_free(rows);
@@ -143,9 +145,11 @@ static int add_settled(const struct range_reader *rr, enum stats_span span, int6
     return rc == 0 && missing_us < before_us ? load(rr, span, missing_us, before_us, true, ret_err) : rc;
 }
 
+/* What may have been deleted is not told, be it still in a table or in memory: so all replicas say the same. */
 static int add_minutes(const struct range_reader *rr, int64_t from_us, int64_t before_us, struct err *ret_err)
 {
-    int64_t from = ceil_to(from_us, MINUTE_US), before = ceil_to(before_us, MINUTE_US);
+    int64_t from = ceil_to(from_us > rr->kept_us ? from_us : rr->kept_us, MINUTE_US);
+    int64_t before = ceil_to(before_us, MINUTE_US);
     int64_t rest = least(before, rr->rest_us);
     int rc = from < rest ? add_settled(rr, STATS_MINUTE, from, rest, ret_err) : 0;
 
@@ -179,9 +183,11 @@ static int add_hours(const struct range_reader *rr, const struct stats_marks *ma
 int read_stats_range(struct reader *r, struct store_stats *cmd, const struct stats_marks *marks,
                      const struct stats_table *t, struct err *ret_err)
 {
-    struct range_reader rr = {r, cmd, t, floor_to(clock_wall_us() - REST_US, MINUTE_US)};
+    int64_t now_us = clock_wall_us();
+    struct range_reader rr = {r, cmd, t, least(now_us - stats_minute_days(r) * DAY_US, marks->hours_us),
+                              floor_to(now_us - REST_US, MINUTE_US)};
     /* What has not been yet would be looked through minute by minute, for nothing. */
-    int64_t to_us = least(cmd->to_us, clock_wall_us() + HOUR_US);
+    int64_t to_us = least(cmd->to_us, now_us + HOUR_US);
     int64_t h1 = ceil_to(cmd->from_us, HOUR_US), h2 = least(floor_to(to_us, HOUR_US), marks->hours_us);
     int rc;
 
@@ -192,4 +198,11 @@ int read_stats_range(struct reader *r, struct store_stats *cmd, const struct sta
     if ((rc = add_minutes(&rr, cmd->from_us, h1, ret_err)) != 0 || (rc = add_hours(&rr, marks, h1, h2, ret_err)) != 0)
         return rc;
     return add_minutes(&rr, h2, to_us, ret_err);
+}
+
+int read_stats_keep(struct reader *r, enum stats_span span, int64_t from_us, int64_t before_us, struct err *ret_err)
+{
+    struct range_reader rr = {.r = r};
+
+    return load(&rr, span, from_us, before_us, true, ret_err);
 }

@@ -23,6 +23,16 @@ int read_out_of_memory(struct err *ret_err)
     return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
 }
 
+int64_t stats_minute_days(const struct reader *r)
+{
+    return r->readers->store->options.minute_days;
+}
+
+struct stats_cache *readers_stats(const struct store *store)
+{
+    return store->readers->stats;
+}
+
 struct pg_result *read_rows(struct reader *r, enum sql_id id, struct err *ret_err)
 {
     return pg_run(r->pg, sql_name(id), &r->params, ret_err);

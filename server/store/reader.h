@@ -41,6 +41,8 @@ struct pg_result *read_rows(struct reader *r, enum sql_id id, struct err *ret_er
 /* A list_* statement with its order turned round (connect.c). */
 struct pg_result *read_ascending(struct reader *r, enum sql_id id, struct err *ret_err);
 int read_out_of_memory(struct err *ret_err);
+/* How long counters of minutes are kept. */
+int64_t stats_minute_days(const struct reader *r);
 
 /* ---- parameters (read_scope.c) ---- */
 

@@ -258,6 +258,52 @@ static void test_minutes_that_are_not_summed_up_stay(void **state)
     store_close(s);
 }
 
+/* The janitor's first pass ends with this. */
+static const char janitor_rests[] =
+    "select (count(*) > 0)::int from pg_stat_activity where application_name = 'joblog janitor' and state = 'idle'"
+    " and datname = current_database() and query like '%pg_advisory_unlock%'";
+
+static void test_the_first_statistics_after_a_start_are_in_memory(void **state)
+{
+    struct store *s;
+
+    (void)state;
+    make_minutes();
+    keep_minutes();
+    s = store_again(NULL);
+    int64_t mark_us = await_rollup(), day_us = floor_to(mark_us, DAY_US);
+    store_close(s);
+    s = store_again(NULL);
+    await_sql(janitor_rests);
+    sql_value("delete from joblog.rollup");
+    sql_value("delete from joblog.minute where minute < (select until from joblog.rollup_mark where span = 1)");
+    check_range(s, day_us - 19 * DAY_US, floor_to(clock_wall_us(), MINUTE_US), DAY_US);
+    check_range(s, mark_us - 7 * DAY_US, mark_us, HOUR_US);
+    store_close(s);
+}
+
+/* Minutes that may have been deleted are not told, whether they have been or not, and whoever has them in memory. */
+static void test_minutes_are_not_told_for_longer_than_they_are_kept(void **state)
+{
+    struct store *s;
+
+    (void)state;
+    make_minutes();
+    s = store_again(NULL);
+    await_rollup();
+    int64_t old_us = floor_to(clock_wall_us(), MINUTE_US) - 3 * DAY_US;
+    struct store_stats st = stats_of(s, old_us - HOUR_US, old_us, MINUTE_US); /* into memory */
+    assert_true(st.rows[0].sums.dispatched > 0);
+    store_close(s);
+    s = store_again(&(struct store_options){.minute_days = 2});
+    st = stats_of(s, old_us - HOUR_US, old_us, MINUTE_US);
+    assert_int_equal(st.rows[0].sums.dispatched, 0);
+    st = stats_of(s, old_us + 2 * DAY_US - HOUR_US, old_us + 2 * DAY_US, MINUTE_US);
+    assert_true(st.rows[0].sums.dispatched > 0);
+    arena_reset(&arena);
+    store_close(s);
+}
+
 static const struct stats_row *row_named(const struct store_stats *st, const char *name)
 {
     for (size_t i = 0; i < st->n_rows; i++)
@@ -299,6 +345,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hours_and_days_equal_the_minutes),
         cmocka_unit_test(test_minutes_that_are_not_summed_up_stay),
+        cmocka_unit_test(test_the_first_statistics_after_a_start_are_in_memory),
+        cmocka_unit_test(test_minutes_are_not_told_for_longer_than_they_are_kept),
         cmocka_unit_test(test_backlog),
         cmocka_unit_test(test_memory_is_bounded),
     };
