@@ -187,8 +187,8 @@ struct effect {
 
 /* What is sent to the database by the batch, gathered row by row. */
 struct rows {
-    struct pg_params job, job_extra, job_plain, waiting, scheduled, lease, lease_gone, state, update, attempt,
-        transition, cancel, lease_put, adopt, patch;
+    struct pg_params job, job_extra, job_plain, waiting, scheduled, lease, lease_gone, state, state_plain, update,
+        attempt, transition, cancel, lease_put, adopt, patch;
     struct pg_params unique_gone, request_turn, deadline;
     struct pg_params steer_request, request, request_find, load, ended, remove, session, session_gone, lost;
     int64_t update_lo, update_hi, patch_lo, patch_hi;
@@ -350,7 +350,7 @@ void note_forget(struct writer *w);    /* the numbers of the batches are others 
 /* Deletes what nobody may ask for any more, a part of it. True: there may be more. */
 bool note_purge(struct writer *w, int64_t now_us);
 
-/* ---- rows of the batch (rows.c, rows_job.c) ---- */
+/* ---- rows of the batch (rows.c, rows_job.c, rows_state.c) ---- */
 
 void rows_clear(struct rows *r);
 void rows_done(struct rows *r);

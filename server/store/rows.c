@@ -7,12 +7,12 @@
 
 static struct pg_params *each(struct rows *r, size_t i)
 {
-    struct pg_params *all[] = {&r->steer_request, &r->job_extra, &r->job_plain, &r->deadline,     &r->unique_gone,
-                               &r->request_turn,  &r->job,       &r->waiting,   &r->scheduled,    &r->lease,
-                               &r->lease_gone,    &r->state,     &r->update,    &r->attempt,      &r->transition,
-                               &r->cancel,        &r->lease_put, &r->patch,     &r->request,      &r->request_find,
-                               &r->load,          &r->remove,    &r->session,   &r->session_gone, &r->lost,
-                               &r->adopt,         &r->ended};
+    struct pg_params *all[] = {&r->steer_request, &r->job_extra, &r->job_plain,   &r->deadline,  &r->unique_gone,
+                               &r->request_turn,  &r->job,       &r->waiting,     &r->scheduled, &r->lease,
+                               &r->lease_gone,    &r->state,     &r->state_plain, &r->update,    &r->attempt,
+                               &r->transition,    &r->cancel,    &r->lease_put,   &r->patch,     &r->request,
+                               &r->request_find,  &r->load,      &r->remove,      &r->session,   &r->session_gone,
+                               &r->lost,          &r->adopt,     &r->ended};
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
 
@@ -35,30 +35,6 @@ void rows_done(struct rows *r)
         pg_params_done(p);
 }
 
-void put_lease(struct writer *w, const struct lease *l, const struct job *job)
-{
-    struct pg_params *p = &w->batch.rows.lease;
-    struct pg_param *v = p->v;
-
-    if (p->n == 0) {
-        static const enum pg_type first[] = {PG_INT8, PG_INT8, PG_INT8};
-        static const enum pg_type rest[] = {PG_TIMESTAMPTZ, PG_INT4, PG_TEXT};
-        pg_arrays(p, first, 3);
-        pg_add_time(p, w->batch.now_us);
-        pg_arrays(p, rest, 3);
-    }
-    pg_put_int8(&v[0], l->job_id);
-    pg_put_int8(&v[1], l->token);
-    if (l->session_id)
-        pg_put_int8(&v[2], l->session_id);
-    else
-        pg_put_null(&v[2]);
-    pg_put_time(&v[4], l->expire_us);
-    pg_put_int4(&v[5], l->lane->id);
-    /* The worker of a session is told by the session. */
-    pg_put_text_or_null(&v[6], l->session_id ? (struct span){NULL, 0} : job->worker);
-}
-
 void put_lease_gone(struct writer *w, const struct lease *l)
 {
     struct pg_params *p = &w->batch.rows.lease_gone;
@@ -66,61 +42,6 @@ void put_lease_gone(struct writer *w, const struct lease *l)
     ARRAYS(p, PG_INT8, PG_INT8);
     pg_put_int8(&p->v[0], l->job_id);
     pg_put_int8(&p->v[1], l->token);
-}
-
-static void put_double_or_null(struct pg_param *a, double v)
-{
-    if (v != 0)
-        pg_put_double(a, v);
-    else
-        pg_put_null(a);
-}
-
-static void put_int8_or_null(struct pg_param *a, int64_t v)
-{
-    if (v != 0)
-        pg_put_int8(a, v);
-    else
-        pg_put_null(a);
-}
-
-void put_state(struct writer *w, const struct job *j, const struct lane *lane, int stored_status, int64_t token)
-{
-    struct rows *r = &w->batch.rows;
-    struct pg_params *p = stored_status ? &r->update : &r->state;
-    struct pg_param *v = p->v;
-
-    ARRAYS(p, PG_INT8, PG_INT4, PG_INT2, PG_INT4, PG_INT4, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_INT8,
-           PG_INT8, PG_TEXT, PG_FLOAT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT, PG_TEXT,
-           PG_JSONB);
-    pg_put_int8(&v[0], j->id);
-    pg_put_int4(&v[1], lane->id);
-    pg_put_int2(&v[2], (int16_t)j->status);
-    pg_put_int4(&v[3], j->attempt);
-    pg_put_int4(&v[4], j->attempts_left);
-    pg_put_time(&v[5], j->run_us);
-    pg_put_time(&v[6], j->start_us);
-    pg_put_time(&v[7], j->end_us);
-    pg_put_int8(&v[8], j->revision);
-    put_int8_or_null(&v[9], token);
-    pg_put_text_or_null(&v[10], j->worker);
-    put_double_or_null(&v[11], j->progress.percent);
-    put_int8_or_null(&v[12], j->progress.done);
-    put_int8_or_null(&v[13], j->progress.total);
-    pg_put_text_or_null(&v[14], j->progress.unit);
-    pg_put_text_or_null(&v[15], j->progress.step);
-    pg_put_time(&v[16], j->progress.eta_us);
-    pg_put_text_or_null(&v[17], j->error.type);
-    pg_put_text_or_null(&v[18], j->error.message);
-    pg_put_text_or_null(&v[19], j->error.stack_trace);
-    pg_put_jsonb(&v[20], j->result);
-    if (!stored_status)
-        return;
-    if (p->n == 21)
-        pg_add_array(p, PG_INT2);
-    pg_put_int2(&v[21], (int16_t)stored_status);
-    r->update_lo = j->id < r->update_lo ? j->id : r->update_lo;
-    r->update_hi = j->id > r->update_hi ? j->id : r->update_hi;
 }
 
 void put_attempt(struct writer *w, const struct job *j, enum attempt_outcome outcome, int64_t end_us,
@@ -283,6 +204,20 @@ void put_progress(struct writer *w, const struct lease *l)
     pg_put_time(&v[9], l->expire_us);
 }
 
+bool rows_are_same(const struct pg_params *p, int first, int last)
+{
+    for (int i = first; i <= last; i++)
+        if (!pg_param_is_same(&p->v[i]))
+            return false;
+    return true;
+}
+
+void rows_make_scalars(struct pg_params *p, int first, int last)
+{
+    for (int i = first; i <= last; i++)
+        pg_param_make_scalar(&p->v[i]);
+}
+
 void rows_send_part(struct writer *w, enum sql_id id, struct pg_params *p)
 {
     if (p->n == 0)
@@ -304,7 +239,7 @@ void rows_send(struct writer *w)
     rows_send_part(w, SQL_SESSION_PUT, &r->session);
     rows_send_jobs(w);
     rows_send_part(w, SQL_SCHEDULED_INSERT, &r->scheduled);
-    rows_send_part(w, SQL_LEASE_INSERT, &r->lease);
+    rows_send_leases(w);
     rows_send_part(w, SQL_LEASE_PUT, &r->lease_put);
     if (r->adopt.n) {
         pg_add_int4(&r->adopt, r->adopt.v[0].n);
@@ -325,7 +260,7 @@ void rows_send(struct writer *w)
         pg_add_int4(&r->lease_gone, r->lease_gone.v[0].n);
         rows_send_part(w, SQL_LEASE_DELETE, &r->lease_gone);
     }
-    rows_send_part(w, SQL_STATE_INSERT, &r->state);
+    rows_send_states(w);
     if (r->update.n) {
         pg_add_int4(&r->update, r->update.v[0].n);
         pg_add_int8(&r->update, r->update_lo);

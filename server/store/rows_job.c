@@ -155,24 +155,15 @@ void put_pending(struct writer *w, const struct job *job, struct lane *lane, boo
 
 /* ---- sending ---- */
 
-static bool is_same(const struct pg_params *p, int first, int last)
-{
-    for (int i = first; i <= last; i++)
-        if (!pg_param_is_same(&p->v[i]))
-            return false;
-    return true;
-}
-
 static void send_plain_jobs(struct writer *w)
 {
     struct pg_params *p = &w->batch.rows.job_plain;
 
-    if (p->n == 0 || !is_same(p, 1, 6)) {
+    if (p->n == 0 || !rows_are_same(p, 1, 6)) {
         rows_send_part(w, SQL_JOB_INSERT_PLAIN, p);
         return;
     }
-    for (int i = 1; i <= 6; i++)
-        pg_param_make_scalar(&p->v[i]);
+    rows_make_scalars(p, 1, 6);
     rows_send_part(w, SQL_JOB_INSERT_SAME, p);
 }
 
@@ -180,13 +171,12 @@ static void send_waiting(struct writer *w)
 {
     struct pg_params *p = &w->batch.rows.waiting;
 
-    if (p->n == 0 || !is_same(p, 0, 1) || !is_same(p, 3, 3)) {
+    if (p->n == 0 || !rows_are_same(p, 0, 1) || !rows_are_same(p, 3, 3)) {
         rows_send_part(w, SQL_WAITING_INSERT, p);
         return;
     }
-    pg_param_make_scalar(&p->v[0]);
-    pg_param_make_scalar(&p->v[1]);
-    pg_param_make_scalar(&p->v[3]);
+    rows_make_scalars(p, 0, 1);
+    rows_make_scalars(p, 3, 3);
     rows_send_part(w, SQL_WAITING_INSERT_SAME, p);
 }
 

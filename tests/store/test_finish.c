@@ -1,6 +1,9 @@
 /* Ends of attempts that are out of the ordinary. */
 #include "store_fixture.h"
 
+#include <libpq-fe.h>
+#include <stdio.h>
+
 /* The answer was lost: the same end again is good, with the same status; another one is not. */
 static void test_repeated_end_is_answered_again(void **state)
 {
@@ -141,11 +144,87 @@ static void test_an_attempt_does_not_end_before_it_starts(void **state)
     store_close(s);
 }
 
+/* Leases and ends travel as columns, some of which are sent once for all: whatever the jobs of a batch have in common
+ * or not, each row is its own. */
+static void ends_of_one_batch(bool alike)
+{
+    enum { JOBS = 40 };
+    struct store *s = store_fresh(NULL);
+    struct waiter *waiter = waiter_new();
+    PGconn *locker = PQconnectdb(store_uri());
+    struct dispatch_item items[JOBS];
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = items, .n_items = JOBS};
+    struct store_finish f[JOBS];
+    static char results[JOBS][8];
+    struct err err;
+
+    for (int i = 0; i < JOBS; i++) {
+        items[i] = (struct dispatch_item){.job = a_job(alike || i % 2 ? "mail" : "other"), .start = true};
+        items[i].job.worker = alike || i % 3 ? SPAN_LIT("w1") : SPAN_LIT("w2");
+        items[i].job.retry.max_attempts = alike ? 1 : 1 + i % 2;
+    }
+    assert_int_equal(run_cmd(s, &d.cmd), 0);
+    /* Behind the first end all others gather. */
+    PQclear(PQexec(locker, "begin; lock table joblog.job_state in exclusive mode"));
+    assert_int_equal(PQtransactionStatus(locker), PQTRANS_INTRANS);
+    for (int i = 0; i < JOBS; i++) {
+        f[i] = (struct store_finish){.cmd = {.op = STORE_FINISH, .done = &waiter->tag},
+                                     .job_id = items[i].job.id,
+                                     .token = items[i].lease_token,
+                                     .outcome = ATTEMPT_COMPLETED};
+        snprintf(results[i], sizeof results[i], "%d", i);
+        if (alike || i % 4)
+            f[i].result = span_str(results[i]);
+        if (!alike && i % 5 == 0) {
+            f[i].outcome = ATTEMPT_FAILED;
+            f[i].no_retry = true;
+            f[i].error = (struct job_error){SPAN_LIT("Broken"), span_str(results[i]), {NULL, 0}};
+        }
+        assert_int_equal(store_submit(s, &f[i].cmd, &err), 0);
+    }
+    PQfinish(locker);
+    for (int i = 0; i < JOBS; i++)
+        assert_true(waiter_wait(waiter));
+    for (int i = 0; i < JOBS; i++) {
+        struct job job = get_ok(s, items[i].job.id);
+        bool failed = f[i].outcome == ATTEMPT_FAILED;
+        assert_int_equal(f[i].cmd.err.code, ERR_OK);
+        assert_int_equal(job.status, failed ? JOB_FAILED : JOB_COMPLETED);
+        assert_true(span_eq(job.name, items[i].job.name));
+        assert_true(span_eq(job.worker, alike || i % 3 ? SPAN_LIT("w1") : SPAN_LIT("w2")));
+        assert_int_equal(job.attempt, 1);
+        assert_int_equal(job.attempts_left, items[i].job.retry.max_attempts - 1);
+        assert_true(job.start_us > 0 && job.end_us >= job.start_us);
+        assert_true(span_eq(job.error.message, failed ? span_str(results[i]) : SPAN_LIT("")));
+        if (!failed)
+            assert_true(span_eq(job.result, alike || i % 4 ? span_str(results[i]) : SPAN_LIT("")));
+    }
+    assert_int_equal(sql_int("select count(*) from joblog.lease"), 0);
+    assert_int_equal(sql_int("select count(distinct last_token) from joblog.job_state"), JOBS);
+    assert_counters_exact();
+    waiter_free(waiter);
+    store_close(s);
+}
+
+static void test_ends_that_are_alike(void **state)
+{
+    (void)state;
+    ends_of_one_batch(true);
+}
+
+static void test_ends_that_differ(void **state)
+{
+    (void)state;
+    ends_of_one_batch(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_attempt_does_not_end_before_it_starts),
         cmocka_unit_test(test_repeated_end_is_answered_again),
+        cmocka_unit_test(test_ends_that_are_alike),
+        cmocka_unit_test(test_ends_that_differ),
         cmocka_unit_test(test_snoozed_job_waits),
         cmocka_unit_test(test_reports_through_two_replicas),
     };

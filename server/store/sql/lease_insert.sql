@@ -1,4 +1,4 @@
--- Leases of jobs that are inserted in the same transaction. Arrays; $4 start, the same for all.
+-- Leases of jobs that are inserted in the same transaction. Arrays; $3 start, the same for all.
 INSERT INTO joblog.lease (start_time, job_id, token, session_id, expire_time, lane_id, worker)
-SELECT $4::timestamptz, unnest($1::int8[]), unnest($2::int8[]), unnest($3::int8[]), unnest($5::timestamptz[]),
+SELECT $3::timestamptz, unnest($1::int8[]), unnest($2::int8[]), unnest($4::int8[]), unnest($5::timestamptz[]),
        unnest($6::int[]), unnest($7::text[])
