@@ -238,45 +238,72 @@ static void sort_effects(struct writer *w, struct effect **from)
     b->effects_end = at;
 }
 
-/* Rows come in the order of the places; the token of a row says which one it got. */
+static const struct queue_place start = {INT16_MIN, 0}, nowhere = {INT16_MAX, INT64_MAX};
+
+static bool is_before(struct queue_place a, struct queue_place b)
+{
+    return a.neg_priority != b.neg_priority ? a.neg_priority < b.neg_priority : a.id <= b.id;
+}
+
+/* Which row each place of the claim got, -1 for none. NULL: out of memory. */
+static int *rows_by_place(struct writer *w, const struct claim *c, const struct pg_result *r)
+{
+    int *row_of = arena_alloc(&w->batch.arena, ((size_t)c->n + 1) * sizeof *row_of);
+
+    for (int32_t i = 0; row_of && i < c->n; i++)
+        row_of[i] = -1;
+    for (int i = 0; row_of && i < pg_rows(r); i++) {
+        int64_t place = pg_int(r, i, ROW_TOKEN);
+        if (place >= 1 && place <= c->n)
+            row_of[place - 1] = i;
+    }
+    return row_of;
+}
+
+static void read_claim(struct writer *w, struct claim *c, const struct pg_result *r)
+{
+    const int *row_of = rows_by_place(w, c, r);
+    int32_t taken = 0;
+
+    c->read = true;
+    if (!row_of)
+        w->batch.failed_memory = true;
+    for (int32_t place = 0; place < c->n; place++) {
+        int row = row_of ? row_of[place] : -1;
+        if (row < 0) {
+            match_credit(c->sessions[place], 1);
+            continue;
+        }
+        struct queue_place at = {(int16_t)-pg_int(r, row, ROW_PRIORITY), pg_int(r, row, ROW_ID)};
+        if (c->last.id == 0 || is_before(c->last, at))
+            c->last = at;
+        plan_row(w, c, r, row, place);
+        taken = place + 1;
+    }
+    if (taken < c->n)
+        c->lane->backlog = false;
+}
+
 void claim_read(struct writer *w)
 {
     struct effect **from = w->batch.effects_end;
 
     for (struct claim *c = w->batch.claims; c; c = c->next) {
-        int32_t place = 0;
         if (c->n == 0)
             continue;
         struct pg_result *r = pg_read(w->pg);
         if (!r)
             return;
-        c->read = true;
-        for (int i = 0; i < pg_rows(r) && place < c->n; i++) {
-            for (; place < c->n - 1 && c->tokens[place] != pg_int(r, i, ROW_TOKEN); place++)
-                match_credit(c->sessions[place], 1);
-            plan_row(w, c, r, i, place++);
-            c->last = (struct queue_place){(int16_t)-pg_int(r, i, ROW_PRIORITY), pg_int(r, i, ROW_ID)};
-        }
-        if (place < c->n)
-            c->lane->backlog = false;
-        for (; place < c->n; place++)
-            match_credit(c->sessions[place], 1);
+        read_claim(w, c, r);
         pg_free(r);
     }
     if (w->batch.claims && w->batch.claims->next && !w->batch.failed_memory)
         sort_effects(w, from);
 }
 
-static const struct queue_place start = {INT16_MIN, 0}, nowhere = {INT16_MAX, INT64_MAX};
-
 void claim_from_start(struct lane *lane)
 {
     lane->after = start;
-}
-
-static bool is_before(struct queue_place a, struct queue_place b)
-{
-    return a.neg_priority != b.neg_priority ? a.neg_priority < b.neg_priority : a.id <= b.id;
 }
 
 void claim_note_put(struct lane *lane, struct queue_place place)

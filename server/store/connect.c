@@ -10,7 +10,7 @@ static const char *const session_settings =
     "set plan_cache_mode = force_generic_plan; set lock_timeout = '10s'; set statement_timeout = '60s';"
     "set idle_in_transaction_session_timeout = '60s';"
     /* Every join is by key; plans made while the tables were empty must do when they are large. */
-    "set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off;";
+    "set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off; set enable_memoize = off;";
 static const char *const writer_settings = "set enable_bitmapscan = off; set enable_nestloop = on";
 /* Lists ask for many pages ahead (list_touch_job.sql). Not on systems that cannot. */
 static const char *const reader_settings =
