@@ -413,7 +413,6 @@ static int put(struct export_askers *all, struct queue *q, struct export_ask *as
     *q->tail = &ask->node;
     q->tail = &ask->node.next;
     q->n_waiting++;
-    pthread_cond_signal(&q->more);
     return 0;
 }
 
@@ -421,9 +420,12 @@ int export_askers_put(struct export_askers *all, struct export_ask *ask, struct 
 {
     ask->err = ERR_NONE;
     ask->node.next = NULL;
+    struct queue *q = &all->queues[lanes[ask->op]];
     pthread_mutex_lock(&all->lock);
-    int rc = put(all, &all->queues[lanes[ask->op]], ask, ret_err);
+    int rc = put(all, q, ask, ret_err);
     pthread_mutex_unlock(&all->lock);
+    if (rc == 0) /* who is woken finds the lock free */
+        pthread_cond_signal(&q->more);
     return rc;
 }
 
