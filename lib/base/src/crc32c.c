@@ -181,7 +181,7 @@ WITH_PRODUCTS static uint32_t by_products(uint32_t crc, const unsigned char *p, 
 {
     __m512i by = _mm512_broadcast_i32x4(constant(by_256)), piece[4];
     for (int i = 0; i < 4; i++)
-        piece[i] = _mm512_loadu_si512(p + 64 * i);
+        piece[i] = _mm512_loadu_si512(p + 64 * (size_t)i);
     piece[0] = _mm512_xor_si512(piece[0], _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)crc)));
     for (size_t at = FOLD; at < len; at += FOLD)
         for (int i = 0; i < 4; i++)
