@@ -24,7 +24,8 @@ endif()
 # Warnings for our own code; generated code goes without.
 function(joblog_warnings target)
     target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes
-                                             -Wmissing-prototypes -Wvla -Wno-sign-conversion)
+                                             -Wmissing-prototypes -Wvla -Wno-sign-conversion
+                                             -Werror=implicit-function-declaration)
     if(JOBLOG_WERROR)
         target_compile_options(${target} PRIVATE -Werror)
     endif()

@@ -116,6 +116,21 @@ static int run_chunks(struct reader *r, struct store_cleanup *cmd, const struct 
     return 0;
 }
 
+/* Only the end of the call waits for the disk. A commit that does flushes all that was written, and dispatches queue up
+ * behind it: two megabytes of a chunk, at once, where the disk is slow, are felt by everybody. */
+static int delete_chunks(struct reader *r, struct store_cleanup *cmd, const struct lane_set *lanes, struct err *ret_err)
+{
+    static const char flush[] = "set synchronous_commit = on; select pg_logical_emit_message(true, 'joblog', '')";
+    struct err err;
+    int rc = pg_exec(r->pg, "set synchronous_commit = off", ret_err), flushed;
+
+    if (rc < 0)
+        return rc;
+    rc = run_chunks(r, cmd, lanes, ret_err);
+    flushed = pg_exec(r->pg, flush, rc < 0 ? &err : ret_err);
+    return rc < 0 ? rc : flushed;
+}
+
 int read_cleanup(struct reader *r, struct store_cleanup *cmd, struct err *ret_err)
 {
     struct lane_query query = {cmd->names, cmd->queues, cmd->n_names, cmd->n_queues, &cmd->scope, true};
@@ -125,7 +140,7 @@ int read_cleanup(struct reader *r, struct store_cleanup *cmd, struct err *ret_er
     memset(cmd->counts, 0, sizeof cmd->counts);
     cmd->more = false;
     if (rc == 0)
-        rc = run_chunks(r, cmd, &lanes, ret_err);
+        rc = cmd->dry_run ? run_chunks(r, cmd, &lanes, ret_err) : delete_chunks(r, cmd, &lanes, ret_err);
     pg_free(lanes.rows);
     return rc;
 }

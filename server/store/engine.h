@@ -296,8 +296,8 @@ struct writer {
     size_t n_units, cap_units;
     /* When these are due, by the wall clock. */
     int64_t due_deadline_us;
-    int64_t due_sched_us, due_tick_us, due_look_us, due_seen_us, due_partitions_us, due_purge_us, due_orphans_us,
-        due_hint_us, due_changes_us;
+    int64_t due_sched_us, due_tick_us, due_look_us, due_seen_us, due_partitions_us, due_orphans_us, due_hint_us,
+        due_changes_us;
     bool arrivals;         /* jobs dispatched from SQL may wait to be taken up */
     int64_t not_before_us; /* upkeep that failed rests until then */
     int64_t cancel_seen_us;
@@ -308,9 +308,8 @@ struct writer {
     bool planning;           /* what is told now comes with the batch that is being made */
     struct span *paused;     /* queues (pause.h) */
     size_t n_paused;
-    bool asks_requests;  /* this batch asks who holds its request ids instead of taking them for new */
-    int64_t purge_block; /* of the request ids: where the next look for old ones begins */
-    bool final;          /* the last batch: only writes what waits in memory */
+    bool asks_requests; /* this batch asks who holds its request ids instead of taking them for new */
+    bool final;         /* the last batch: only writes what waits in memory */
     bool unknown; /* leases may stand that memory does not know: of a batch whose fate is unknown, or it ran out */
     struct pg_params params;
     struct buf changes; /* of the batch, for the log */

@@ -12,6 +12,7 @@
 enum { REST_MS = 10000, PAUSE_MS = 20, CLEANUP_MS = 60000, DETACH_TRIES = 50, DETACH_PAUSE_MS = 100 };
 /* When an hour is summed up no batch of it may be under way any more; the clocks of replicas may differ by this too. */
 #define ROLLUP_DELAY_US (INT64_C(15) * 60 * 1000000)
+#define CHANGES_KEPT_US (INT64_C(15) * 60 * 1000000)
 #define DAY_US          (INT64_C(24) * 3600 * 1000000)
 
 struct janitor {
@@ -21,6 +22,7 @@ struct janitor {
     struct pg_params params;
     int64_t cleanup_ms; /* when to look for old jobs again */
     struct stats_warm warm;
+    int64_t block; /* of the request ids: where the next look for old ones begins */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping; /* under the lock */
@@ -55,9 +57,10 @@ static int open_janitor(struct janitor *j, struct err *ret_err)
     pg_close(j->pg);
     j->pg = NULL;
     rc = pg_open(j->store->uri, "joblog janitor", &j->pg, ret_err);
-    /* A whole month takes its time, but nobody waits for it. */
+    /* A whole month takes its time, but nobody waits for it; and nobody waits for its place on the disk, either: what a
+     * crash undoes is done again. */
     if (rc == 0 && ((rc = prepare_all(j->pg, false, ret_err)) < 0 ||
-                    (rc = pg_exec(j->pg, "set statement_timeout = '1h'", ret_err)) < 0)) {
+                    (rc = pg_exec(j->pg, "set statement_timeout = '1h'; set synchronous_commit = off", ret_err)) < 0)) {
         pg_close(j->pg);
         j->pg = NULL;
     }
@@ -109,6 +112,31 @@ static bool warm_statistics(struct janitor *j)
         start_ms = clock_mono_ms();
     }
     return false;
+}
+
+/* Changes that no watch will ask for any more; those of a busy replica have gone sooner (note_purge). */
+static void purge_changes(struct janitor *j)
+{
+    while (run_before(j, SQL_CHANGE_PURGE, clock_wall_us() - CHANGES_KEPT_US, true) > 0)
+        if (rest(j, PAUSE_MS))
+            return;
+}
+
+/* Request ids that nobody will repeat any more. A part of the table in a round; where there is one there are more. */
+static void purge_requests(struct janitor *j)
+{
+    bool more;
+
+    do {
+        struct err err;
+        pg_params_clear(&j->params);
+        pg_add_time(&j->params, clock_wall_us() - j->store->options.request_ttl_ms * 1000);
+        pg_add_int8(&j->params, j->block);
+        struct pg_result *r = pg_run(j->pg, sql_name(SQL_REQUEST_PURGE), &j->params, &err);
+        more = r && pg_int(r, 0, 0) > 0;
+        j->block = r ? pg_int(r, 0, 1) : 0;
+        pg_free(r);
+    } while (more && !rest(j, PAUSE_MS));
 }
 
 /* ---- what has been kept for long enough ---- */
@@ -236,6 +264,8 @@ static void *janitor_main(void *arg)
             tidy_counters(j);
             if (warm_statistics(j))
                 break;
+            purge_changes(j);
+            purge_requests(j);
             clean_up(j);
         }
     } while (!rest(j, REST_MS));

@@ -64,35 +64,24 @@ void note_forget(struct writer *w)
     w->change_bytes = w->changes_gone = 0;
 }
 
-static bool purge(struct writer *w, enum sql_id id, int64_t *ret_last)
-{
-    struct err err;
-    struct pg_result *r = pg_run(w->pg, sql_name(id), &w->params, &err);
-    bool any = r && pg_int(r, 0, 0) > 0;
-
-    if (any && ret_last)
-        *ret_last = pg_int(r, 0, 1);
-    pg_free(r);
-    return any;
-}
-
 bool note_purge(struct writer *w, int64_t now_us)
 {
-    enum { KEPT_US = 900 * 1000 * 1000, KEPT_AT_LEAST_US = 60 * 1000 * 1000 };
+    enum { KEPT_AT_LEAST_US = 60 * 1000 * 1000 };
     struct pg_params *p = &w->params;
-    int64_t beyond = w->batch_number - CHANGES_KEPT_BATCHES, last = w->changes_gone;
+    int64_t beyond = w->batch_number - CHANGES_KEPT_BATCHES;
+    struct err err;
 
-    pg_params_clear(p);
-    pg_add_time(p, now_us - KEPT_US);
-    bool more = purge(w, SQL_CHANGE_PURGE, NULL);
     if (w->n_change_marks < CHANGES_MARKS)
-        return more;
+        return false;
     pg_params_clear(p);
     pg_add_int4(p, w->replica);
     pg_add_int8(p, w->change_marks[0] < beyond ? w->change_marks[0] : beyond);
     pg_add_int8(p, w->changes_gone);
     pg_add_time(p, now_us - KEPT_AT_LEAST_US); /* for a reader who is just at it */
-    more |= purge(w, SQL_CHANGE_BEYOND, &last);
-    w->changes_gone = last;
+    struct pg_result *r = pg_run(w->pg, sql_name(SQL_CHANGE_BEYOND), p, &err);
+    bool more = r && pg_int(r, 0, 0) > 0;
+    if (more)
+        w->changes_gone = pg_int(r, 0, 1);
+    pg_free(r);
     return more;
 }

@@ -11,7 +11,6 @@ enum {
     EXPIRED_LONG_US = 10 * 1000,
     SEEN_US = 30 * 1000 * 1000,
     PARTITIONS_US = 600 * 1000 * 1000,
-    PURGE_US = 10 * 1000 * 1000,
     ORPHANS_US = 60 * 1000 * 1000,
     HINT_US = 20 * 1000,
     SESSIONS_KEPT_US = 60 * 1000 * 1000, /* a process that was held up for so long looks at its sessions first */
@@ -435,17 +434,6 @@ static void run_rarely(struct writer *w, int64_t now_us)
     if (w->due_partitions_us <= now_us) {
         w->due_partitions_us = now_us + PARTITIONS_US;
         pg_free(pg_run(w->pg, sql_name(SQL_PARTITIONS), NULL, &err));
-    }
-    if (w->due_purge_us <= now_us) {
-        pg_params_clear(&w->params);
-        pg_add_time(&w->params, now_us - w->options->request_ttl_ms * 1000);
-        pg_add_int8(&w->params, w->purge_block);
-        struct pg_result *r = pg_run(w->pg, sql_name(SQL_REQUEST_PURGE), &w->params, &err);
-        /* Where there is one there are more. */
-        bool more = r && pg_int(r, 0, 0) > 0;
-        w->purge_block = r ? pg_int(r, 0, 1) : 0;
-        w->due_purge_us = now_us + (more ? 0 : PURGE_US);
-        pg_free(r);
     }
     if (w->due_changes_us <= now_us) {
         w->due_changes_us = now_us + (note_purge(w, now_us) ? 0 : CHANGES_US);

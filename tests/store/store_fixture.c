@@ -2,6 +2,7 @@
 #include "store_fixture.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ struct waiter_state {
 };
 
 static char uri[1024];
+static char sql_uri[sizeof uri]; /* what sql_conn is connected to */
+static PGconn *sql_conn;
 static int n_databases;
 static struct arena texts; /* zeroed: an arena without a first buffer */
 
@@ -87,6 +90,8 @@ int store_group_teardown(void **state)
 {
     (void)state;
     arena_done(&texts);
+    PQfinish(sql_conn);
+    sql_conn = NULL;
     pg_fixture_stop(); /* nothing when it was not started */
     return 0;
 }
@@ -126,17 +131,38 @@ const char *store_uri(void)
     return uri;
 }
 
+/* A connection that ended while nothing was asked of it is readable. */
+static bool alive(PGconn *c)
+{
+    struct pollfd fd = {.fd = PQsocket(c), .events = POLLIN};
+
+    return PQstatus(c) == CONNECTION_OK && poll(&fd, 1, 0) == 0;
+}
+
+/* To the database of the moment; kept, since to make one takes PostgreSQL longer than most statements. */
+static PGconn *own_connection(void)
+{
+    if (sql_conn && (strcmp(sql_uri, uri) != 0 || !alive(sql_conn))) {
+        PQfinish(sql_conn);
+        sql_conn = NULL;
+    }
+    if (!sql_conn) {
+        sql_conn = PQconnectdb(uri);
+        snprintf(sql_uri, sizeof sql_uri, "%s", uri);
+    }
+    return sql_conn;
+}
+
 const char *sql_value(const char *sql)
 {
     static char value[4096];
-    PGconn *c = PQconnectdb(uri);
+    PGconn *c = own_connection();
     PGresult *r = PQexec(c, sql);
 
     if (PQresultStatus(r) != PGRES_TUPLES_OK && PQresultStatus(r) != PGRES_COMMAND_OK)
         fail_msg("%s: %s", sql, PQerrorMessage(c));
     snprintf(value, sizeof value, "%s", PQntuples(r) ? PQgetvalue(r, 0, 0) : "");
     PQclear(r);
-    PQfinish(c);
     return value;
 }
 

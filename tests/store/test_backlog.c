@@ -25,15 +25,16 @@ static void put_waiting(const char *queue, long from, long n)
 {
     char sql[1500];
 
-    snprintf(sql, sizeof sql,
-             "insert into joblog.lane (queue, job_name) values ('%s', 'mail') on conflict do nothing;"
-             "create temporary table more as select joblog.id_floor(current_date::timestamptz) + g as id from"
-             " generate_series(%ld, %ld) g;"
-             "insert into joblog.job (id, run_time, lane_id, max_attempts, priority, payload)"
-             " select id, now(), lane_id, 1, 0, '{}' from more, joblog.lane where queue = '%s';"
-             "insert into joblog.waiting (lane_id, neg_priority, has_state, id)"
-             " select lane_id, 0, false, id from more, joblog.lane where queue = '%s'",
-             queue, from, from + n - 1, queue, queue);
+    snprintf(
+        sql, sizeof sql,
+        "insert into joblog.lane (queue, job_name) values ('%s', 'mail') on conflict do nothing;"
+        "create temporary table more on commit drop as select joblog.id_floor(current_date::timestamptz) + g as id from"
+        " generate_series(%ld, %ld) g;"
+        "insert into joblog.job (id, run_time, lane_id, max_attempts, priority, payload)"
+        " select id, now(), lane_id, 1, 0, '{}' from more, joblog.lane where queue = '%s';"
+        "insert into joblog.waiting (lane_id, neg_priority, has_state, id)"
+        " select lane_id, 0, false, id from more, joblog.lane where queue = '%s'",
+        queue, from, from + n - 1, queue, queue);
     sql_value(sql);
 }
 

@@ -11,6 +11,8 @@
 #include <ftw.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 enum { IN_FLIGHT = 64, TOTAL = 6000 };
 
 /* A cluster of its own, since it is stopped and started: by the account postgres when the test runs as root. */
@@ -217,6 +219,30 @@ static void test_leases_survive_a_restart(void **state)
     store_close(s);
 }
 
+/* Chunks do not wait for the disk; the answer does. */
+static void test_what_was_deleted_stays_away(void **state)
+{
+    struct store *s = fresh();
+    struct worker w = worker_open(s, "w1", "q");
+    struct store_cleanup c = {.cmd.op = STORE_CLEANUP,
+                              .status_mask = 1u << JOB_COMPLETED,
+                              .before_us = clock_wall_us() + 60 * INT64_C(1000000),
+                              .limit = 1000};
+    int64_t token, id;
+
+    (void)state;
+    worker_credit(&w, 1);
+    id = dispatch_ok(s, a_job("mail"));
+    worker_lease(&w, &token);
+    assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+    assert_int_equal(run_cmd(s, &c.cmd), 0);
+    shell("pg_ctl -D pg -l pg.log -m immediate -w restart");
+    assert_int_equal(c.counts[JOB_COMPLETED], 1);
+    assert_int_equal(sql_int("select count(*) from joblog.job"), 0);
+    worker_close(&w, false);
+    store_close(s);
+}
+
 static void test_the_end_does_not_wait_for_the_database(void **state)
 {
     struct store *s = fresh();
@@ -283,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_connection_is_cut_again_and_again),
         cmocka_unit_test(test_postgres_restarts),
         cmocka_unit_test(test_leases_survive_a_restart),
+        cmocka_unit_test(test_what_was_deleted_stays_away),
         cmocka_unit_test(test_the_end_does_not_wait_for_the_database),
         cmocka_unit_test(test_database_stays_away),
     };
