@@ -347,7 +347,8 @@ static bool has_unproven(const struct joblog_dispatcher *d)
 
 static void send_waiting(struct joblog_dispatcher *d, int64_t now)
 {
-    if (now < d->pause_until_ms || !any_waits(d))
+    /* timed_out: the stream was cancelled, and what is written to it now would end with it. */
+    if (now < d->pause_until_ms || d->timed_out || !any_waits(d))
         return;
     if (!d->stream)
         open_stream(d);
