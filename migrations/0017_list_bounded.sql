@@ -4,12 +4,14 @@
 CREATE INDEX scheduled_id ON joblog.scheduled (id);
 
 -- Which pages hold which ids: with the index on labels it gives the jobs with a label within a range of ids, and no others. Some
--- kilobytes a month. On an expression, so that nothing else takes it for an index on the id; the planner has to know its spread.
-CREATE INDEX job_place ON joblog.job USING brin ((id + 0)) WITH (pages_per_range = 32);
-ANALYZE joblog.job;
+-- kilobytes a month. On an expression, so that nothing else takes it for an index on the id. It remembers up to 16 values of each 32
+-- pages and not their least and greatest alone: later rows fill holes of earlier pages, and one would make these pages a part of every
+-- range.
+CREATE INDEX job_place ON joblog.job USING brin ((id + 0) int8_minmax_multi_ops (values_per_range = 16)) WITH (pages_per_range = 32);
 
--- As it was in 0014, but that the index on labels is asked for a part of a month at a time, as wide as the share of jobs with the
--- labels among those that were looked at one by one suggests; each part is twice as wide as the one before.
+-- As it was in 0014, but that the index on labels is asked for a part of a month at a time. The first part is as wide as the share of
+-- labels among the jobs that were looked at one by one suggests, each next one as the one before suggests; of labels that none of the
+-- first jobs has, the first is the 256th part of what is left of the month.
 CREATE OR REPLACE FUNCTION joblog.ids_by_labels(below bigint, from_id bigint, n int, statuses int, lanes int[], owner text,
                                                 source_type text, source_id text, batch text, labels jsonb, reserved int[], own text,
                                                 owners text[], direction text)
@@ -34,8 +36,8 @@ DECLARE
         min(j.id), max(j.id)
         FROM (SELECT * FROM joblog.%1$I k WHERE k.id < $1 AND k.id >= $2 ORDER BY k.id %3$s LIMIT $14) j $q$;
     up    constant boolean := direction = ' ASC';
-    looks int := 500;
-    width bigint; -- of a part, in ids; null: all of a month
+    looks int := 200;
+    width bigint; -- of a part, in ids
     month text;
     lo    bigint;
     hi    bigint;
@@ -43,6 +45,7 @@ DECLARE
     b     bigint;
     found bigint[];
     seen  int;
+    got   int;
     first bigint;
     last  bigint;
 BEGIN
@@ -67,13 +70,13 @@ BEGIN
                 ELSE
                     hi := first;
                 END IF;
-                IF cardinality(found) > 0 THEN
-                    width := greatest((last - first) / cardinality(found) * (n + 16), 1);
-                END IF;
+                width := greatest(CASE WHEN cardinality(found) > 0 THEN (last - first) / cardinality(found) * (n + 16)
+                                       ELSE (hi - lo) / 256 END, 1);
             END IF;
             WHILE n > 0 AND lo < hi LOOP
-                a := CASE WHEN up OR width IS NULL OR width >= hi - lo THEN lo ELSE hi - width END;
-                b := CASE WHEN NOT up OR width IS NULL OR width >= hi - lo THEN hi ELSE lo + width END;
+                a := CASE WHEN up OR width >= hi - lo THEN lo ELSE hi - width END;
+                b := CASE WHEN NOT up OR width >= hi - lo THEN hi ELSE lo + width END;
+                got := n;
                 FOR last IN EXECUTE format(asked, 'job_' || month, 'job_state_' || month, direction)
                     USING b, a, n, statuses, lanes, owner, source_type, source_id, batch, labels, reserved, own, owners LOOP
                     RETURN NEXT last;
@@ -84,7 +87,9 @@ BEGIN
                 ELSE
                     hi := a;
                 END IF;
-                width := CASE WHEN width < 1::bigint << 60 THEN width * 2 ELSE width END;
+                got := got - n;
+                width := CASE WHEN width >= 1::bigint << 56 THEN width WHEN got = 0 THEN width * 4
+                              ELSE width * least((n + 8) / got + 1, 8) END;
             END LOOP;
         EXCEPTION WHEN undefined_table THEN
             NULL; -- the month has just been forgotten

@@ -114,27 +114,32 @@ static bool warm_statistics(struct janitor *j)
     return false;
 }
 
-/* Changes that no watch will ask for any more; those of a busy replica have gone sooner (note_purge). */
+/* Changes that no watch will ask for any more; those of a busy replica have gone sooner (note_purge). What comes to be
+ * old meanwhile is left for the next round. */
 static void purge_changes(struct janitor *j)
 {
-    while (run_before(j, SQL_CHANGE_PURGE, clock_wall_us() - CHANGES_KEPT_US, true) > 0)
+    int64_t before_us = clock_wall_us() - CHANGES_KEPT_US;
+
+    while (run_before(j, SQL_CHANGE_PURGE, before_us, true) > 0)
         if (rest(j, PAUSE_MS))
             return;
 }
 
-/* Request ids that nobody will repeat any more. A part of the table in a round; where there is one there are more. */
+/* Request ids that nobody will repeat any more, from where the round before stopped: a part of the table, and where
+ * there is one there are more, to the end of the table at most. */
 static void purge_requests(struct janitor *j)
 {
+    int64_t before_us = clock_wall_us() - j->store->options.request_ttl_ms * 1000;
     bool more;
 
     do {
         struct err err;
         pg_params_clear(&j->params);
-        pg_add_time(&j->params, clock_wall_us() - j->store->options.request_ttl_ms * 1000);
+        pg_add_time(&j->params, before_us);
         pg_add_int8(&j->params, j->block);
         struct pg_result *r = pg_run(j->pg, sql_name(SQL_REQUEST_PURGE), &j->params, &err);
-        more = r && pg_int(r, 0, 0) > 0;
         j->block = r ? pg_int(r, 0, 1) : 0;
+        more = r && pg_int(r, 0, 0) > 0 && j->block > 0;
         pg_free(r);
     } while (more && !rest(j, PAUSE_MS));
 }

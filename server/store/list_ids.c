@@ -233,9 +233,9 @@ static struct pg_result *run(struct reader *r, const struct list_walk *w, enum s
 static int32_t looks_each(const struct list_walk *w, enum sql_id key, const struct job_filter *f,
                           const struct lane_set *lanes)
 {
-    size_t n = key == SQL_LIST_KEY_LANE && lanes->rows ? (size_t)pg_rows(lanes->rows)
-               : key == SQL_LIST_KEY_OWNER             ? f->scope.n_owners
-                                                       : 1;
+    size_t n = key == SQL_LIST_KEY_LANE && lanes->rows      ? (size_t)pg_rows(lanes->rows)
+               : key == SQL_LIST_KEY_OWNER && !f->owner.len ? f->scope.n_owners
+                                                            : 1;
     int32_t looks = n > 1 ? (int32_t)((size_t)w->looks / n) : w->looks;
 
     return looks < LANE_LOOKS_MIN ? LANE_LOOKS_MIN : looks;

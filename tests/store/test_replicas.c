@@ -312,6 +312,25 @@ static void test_old_request_ids_are_purged(void **state)
     store_close(s);
 }
 
+/* Changes that come to be old while old ones are deleted hold up nothing else that the janitor does. */
+static void test_what_grows_old_meanwhile_can_wait(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t until = clock_mono_ms() + 25000;
+
+    (void)state;
+    store_close(s);
+    sql_value(
+        "insert into joblog.change select 100, g, now() - interval '15 minutes' + g * interval '5 milliseconds', '' "
+        "from generate_series(1, 12000) g");
+    sql_value("insert into joblog.request values ('old', 1, '', now() - interval '25 hours')");
+    s = store_again(NULL);
+    while (sql_int("select count(*) from joblog.request, pg_sleep(0.05)") > 0)
+        assert_true(clock_mono_ms() < until);
+    assert_true(sql_int("select count(*) from joblog.change where replica = 100") > 0);
+    store_close(s);
+}
+
 static atomic_int refuse_deliveries;
 
 static bool refuse_delivery(size_t size)
@@ -356,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_end_knows_the_progress),
         cmocka_unit_test(test_start_replayed_after_a_restart),
         cmocka_unit_test(test_old_request_ids_are_purged),
+        cmocka_unit_test(test_what_grows_old_meanwhile_can_wait),
         cmocka_unit_test(test_delivery_without_memory),
     };
 
