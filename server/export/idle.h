@@ -1,6 +1,6 @@
 /* Connections that nobody uses at present: those that write files, and those that read rows. A new process of
  * PostgreSQL takes a page fault for each page of shared memory that it touches, which was a fifth of what it took to
- * store the chunks of a file; and to connect, and to fill its caches, takes some 30 ms. Any thread. */
+ * store the chunks of a file; and to connect, and to fill its caches, takes some 40 ms. Any thread. */
 #ifndef EXPORT_IDLE_H
 #define EXPORT_IDLE_H
 

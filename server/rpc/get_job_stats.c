@@ -59,13 +59,13 @@ static int check_range(const Joblog__V1__GetJobStatsRequest *request, struct sto
     int64_t step_us = stats->bucket_us ? stats->bucket_us : range_us < FINE_US ? MINUTE_US : HOUR_US;
     stats->from_us = stats->to_us - range_us;
     stats->from_us -= stats->from_us % step_us;
-    /* Where minutes are no longer kept the range ends with a whole hour, too. */
-    if (step_us > MINUTE_US && stats->to_us < now_us - MINUTES_KEPT_US)
-        stats->to_us += (HOUR_US - stats->to_us % HOUR_US) % HOUR_US;
     if (stats->bucket_us && (stats->to_us - stats->from_us) / stats->bucket_us >= BUCKETS_MAX)
         return err_field(ret_err, "bucket", "range must have at most %d parts of this length", BUCKETS_MAX);
     if (step_us == MINUTE_US && stats->from_us < now_us - MINUTES_KEPT_US)
         return err_field(ret_err, "bucket", "a range that begins more than two days ago cannot be told in minutes");
+    /* Where minutes are no longer kept the range ends with a whole hour, too. */
+    if (step_us > MINUTE_US && stats->to_us < now_us - MINUTES_KEPT_US)
+        stats->to_us += (HOUR_US - stats->to_us % HOUR_US) % HOUR_US;
     return 0;
 }
 

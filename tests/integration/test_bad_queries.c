@@ -117,7 +117,19 @@ static void statistics_must_make_sense(void **state)
     assert_int_equal(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err),
                      -ERR_INVALID_ARGUMENT);
     expect(&err, ERR_INVALID_ARGUMENT, "bucket");
+    request.bucket =
+        JOBLOG__V1__STATS_BUCKET__STATS_BUCKET_HOUR; /* 1500 parts, the first and the last of them cut; 1501 */
+    range.seconds = INT64_C(1499) * 3600;
+    assert_int_equal(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err), 0);
+    assert_int_equal(stats->n_buckets, 1500);
+    crpc_message_free(&stats->base);
+    stats = NULL;
+    range.seconds = INT64_C(1500) * 3600;
+    assert_int_equal(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err),
+                     -ERR_INVALID_ARGUMENT);
+    expect(&err, ERR_INVALID_ARGUMENT, "bucket");
     request.bucket = JOBLOG__V1__STATS_BUCKET__STATS_BUCKET_UNSPECIFIED;
+    range.seconds = 3600;
     end.nanos = -1;
     assert_int_equal(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err),
                      -ERR_INVALID_ARGUMENT);
