@@ -30,6 +30,7 @@ class Load:
         self.next_number = 0
         self.stopping = threading.Event()
         self.threads = []
+        self.away = {}  # thread: the last answer for which it asked again
 
     def start(self, threads, per_second):
         """A quarter of the threads dispatches many a message; one more retries."""
@@ -52,7 +53,7 @@ class Load:
         self.stopping.set()
         for thread in self.threads:
             thread.join(limit_s)
-            assert not thread.is_alive(), "a dispatch was not acknowledged"
+            assert not thread.is_alive(), f"a call was not answered for good; last: {self.away.get(thread)}"
 
     def number(self):
         with self.lock:
@@ -112,6 +113,7 @@ class Load:
                 if error.code().name not in AWAY:
                     self.unexpected.append(f"DispatchJobs: {error.code().name} {error.details()}")
                     return
+                self.away[threading.current_thread()] = f"DispatchJobs: {error.code().name} {error.details()}"
                 time.sleep(0.02)
             if len(answers) > len(left):
                 self.unexpected.append(f"DispatchJobs: {len(answers)} outcomes for {len(left)} jobs")
@@ -125,6 +127,7 @@ class Load:
                 self.acked[json.loads(request.job.payload)["n"]] = outcome.id
                 self.bulk += 1
             elif names[outcome.code] in AWAY:
+                self.away[threading.current_thread()] = f"outcome: {names[outcome.code]} {outcome.message}"
                 left.append(request)
             else:
                 self.unexpected.append(f"DispatchJobs: {names[outcome.code]} {outcome.message}")
@@ -183,4 +186,5 @@ class Load:
                 if error.code().name not in AWAY:
                     self.unexpected.append(f"{name}: {error.code().name} {error.details()}")
                     return None
+                self.away[threading.current_thread()] = f"{name}: {error.code().name} {error.details()}"
                 time.sleep(0.02)
