@@ -5,8 +5,9 @@
 
 #include <cmocka.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "echo_server.h"
 #include "raw_peer.h"
@@ -99,6 +100,18 @@ static void test_bytes_that_nobody_reads(void **state)
     crpc_stream_free(s);
 }
 
+/* Returns when nothing has come into the socket for 100 ms, and something before: that it stands nobody tells but time.
+ */
+static void await_stillness(int fd)
+{
+    int unread = 0, ep = epoll_create1(0);
+    struct epoll_event arrived = {.events = EPOLLIN | EPOLLET};
+    assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &arrived), 0);
+    while (epoll_wait(ep, &arrived, 1, 100) != 0 || unread <= 1000)
+        assert_int_equal(ioctl(fd, FIONREAD, &unread), 0);
+    close(ep);
+}
+
 /* Opens Count on a connection whose socket is not read any more, with windows as wide as HTTP/2 knows them; returns
  * when nothing more comes into the socket. */
 static void be_deaf(struct echo *e, struct raw_peer *p, count_request *q)
@@ -112,11 +125,7 @@ static void be_deaf(struct echo *e, struct raw_peer *p, count_request *q)
     size_t len = protobuf_c_message_pack(&q->base, wire);
     assert_true(raw_message(p, 1, (uint32_t)len, wire, len, RAW_END_STREAM));
     echo_wait_tags(e, 1);
-    for (int unread = 0, before = 0, same = 0; same < 100; before = unread) {
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        assert_int_equal(ioctl(p->fd, FIONREAD, &unread), 0);
-        same = unread > 1000 && unread == before ? same + 1 : 0;
-    }
+    await_stillness(p->fd);
 }
 
 /* Others may have calls on the connection, which live on when it has not stood still for long. */

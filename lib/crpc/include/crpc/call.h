@@ -68,8 +68,8 @@ enum crpc_next crpc_finish(struct crpc_call *call, const struct err *err);
 /* As crpc_finish, from a second chain while the first one stands in a send that does not get through: what is on its
  * way is given up, and the client is told code and message, though not reason, field and delay. The send then ends with
  * false. err: not OK. A client that has not even read from its socket for still_ms loses its connection instead, with
- * all other calls on it, since what was given to that is kept until it is read. On a unix socket, where nobody tells
- * for how long, it does not. */
+ * all other calls on it, since what was given to that is kept until it is read; with still_ms 0 it does even if it
+ * reads. On a unix socket, where nobody tells for how long, it does not. */
 enum crpc_next crpc_cut(struct crpc_call *call, const struct err *err, int64_t still_ms);
 
 /* Ends this chain, not the call (another chain will). */
