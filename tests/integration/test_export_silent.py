@@ -10,6 +10,12 @@ from cut_proxy import CutProxy
 from export_fixture import (BIG, PEOPLE, SCHEMA, SLOW, SLOW_FILE, Fixture, Gate, begin, check, has, remains, rows_of, show, until)
 
 SILENCE_MS = 500  # the fixture's lease time-out is 2 s
+SILENT = "the database answers nothing any more"
+
+
+def log_of(fx):
+    with open(fx.dir + "/log") as f:
+        return f.read()
 
 
 def status(fx, export):
@@ -94,8 +100,7 @@ def the_server_ends(fx):
     check("end of the server", 0, fx.end())
     proxy.flows.set()
     proxy.end()
-    with open(fx.dir + "/log") as f:
-        has("log", "export released", f.read())
+    has("log", "export released", log_of(fx))
 
 
 def main():
@@ -110,12 +115,14 @@ def main():
         proxy.end()
         if sys.argv[2:] == ["process"]:
             a_process_that_stands_still(fx)
+            check("places where its server was taken for silent", 0, log_of(fx).count(SILENT))
+            for end, n in (("completed", 2), ("cancelled", 1)):
+                check("exports " + end, n, log_of(fx).count("export %s job=" % end))
             fx.gate.end()
             return
         it_is_tried_again(fx)
         a_cancel_is_seen(fx)
-        with open(fx.dir + "/log") as f:
-            has("log", "the database answers nothing any more", f.read())
+        has("log", SILENT, log_of(fx))
         fx.gate.end()
         the_server_ends(fx)
 
