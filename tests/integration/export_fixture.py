@@ -1,5 +1,6 @@
 """A joblogd with its own PostgreSQL and a file of export types, and the command line to reach it. For the tests of exports
 that are written in Python."""
+import contextlib
 import json
 import os
 import re
@@ -151,6 +152,18 @@ class Gate:
     def end(self):
         self.psql.stdin.close()
         self.psql.wait()
+
+
+@contextlib.contextmanager
+def gated(programs):
+    """A fixture with all that the tests export, and the gate that stands open."""
+    with Fixture(programs, "--export-owner-running=0", "--export-workers=4") as fx:
+        fx.sql(SCHEMA)
+        fx.gate = Gate(fx)
+        fx.write_types([PEOPLE, SLOW, BIG])
+        fx.reload("export types loaded types=4")
+        yield fx
+        fx.gate.end()
 
 
 def until(what, true):

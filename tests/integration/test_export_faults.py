@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from cut_proxy import CutProxy
-from export_fixture import (BIG, PEOPLE, SCHEMA, SLOW, SLOW_FILE, Fixture, Gate, begin, check, has, has_begun, remains, rows_of,
-                            show, until)
+from export_fixture import (BIG, Gate, PEOPLE, SLOW, SLOW_FILE, begin, check, gated, has, has_begun, remains, rows_of, show,
+                            until)
 
 
 def cut(fx):
@@ -117,18 +117,12 @@ def a_source_that_is_cut(fx):
 
 
 def main():
-    fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
-    with fx:
-        fx.sql(SCHEMA)
-        fx.gate = Gate(fx)
-        fx.write_types([PEOPLE, SLOW, BIG])
-        fx.reload("export types loaded types=4")
+    with gated(sys.argv[1]) as fx:
         a_failed_attempt(fx)
         every_connection_is_cut(fx)
         postgres_crashes(fx)
         the_server_is_killed(fx)
         a_source_that_is_cut(fx)
-        fx.gate.end()
 
 
 main()

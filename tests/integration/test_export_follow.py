@@ -5,8 +5,7 @@ test_export_follow.py DIRECTORY-OF-PROGRAMS"""
 import json
 import sys
 
-from export_fixture import (BIG, PEOPLE, SCHEMA, SLOW, SLOW_FILE, Fixture, Gate, begin, check, has, remains, rows_of, show,
-                            until)
+from export_fixture import BIG, PEOPLE, SLOW, SLOW_FILE, begin, check, gated, has, remains, rows_of, show, until
 
 
 def following(fx):
@@ -113,18 +112,12 @@ def words_and_the_built_in_type(fx):
 
 
 def main():
-    fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
-    with fx:
-        fx.sql(SCHEMA)
-        fx.gate = Gate(fx)
-        fx.write_types([PEOPLE, SLOW, BIG])
-        fx.reload("export types loaded types=4")
+    with gated(sys.argv[1]) as fx:
         a_source_that_is_away(fx)
         a_big_table_is_not_counted(fx)
         following(fx)
         deletion(fx, the_client_goes_away(fx))
         words_and_the_built_in_type(fx)
-        fx.gate.end()
 
 
 main()

@@ -4,9 +4,7 @@ that change.
 test_export_whole.py DIRECTORY-OF-PROGRAMS"""
 import sys
 
-from export_fixture import BIG, PEOPLE, SCHEMA, SLOW, Fixture, Gate, begin, check, has, rows_of, until
-
-
+from export_fixture import BIG, PEOPLE, SLOW, begin, check, gated, has, rows_of, until
 def operators(fx):
     for args, want in ((["-f", "words=fox AND jumping"], ["1000,the quick brown foxes jumped"]),
                        (["-f", "words=-fox quick"], []),
@@ -106,19 +104,13 @@ def reload_of_types(fx):
 
 
 def main():
-    fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
-    with fx:
-        fx.sql(SCHEMA)
-        fx.gate = Gate(fx)
-        fx.write_types([PEOPLE, SLOW, BIG])
-        fx.reload("export types loaded types=4")
+    with gated(sys.argv[1]) as fx:
         operators(fx)
         rows_of_an_owner(fx)
         with_the_role_exporter(fx)
         an_owner_column_that_came_later(fx)
         a_name_that_is_an_option(fx)
         reload_of_types(fx)
-        fx.gate.end()
 
 
 main()
