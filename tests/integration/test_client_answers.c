@@ -27,24 +27,6 @@ static struct joblog_client *client_of(const struct joblog_options *options)
     return c;
 }
 
-static struct joblog_dispatcher *dispatcher_of(struct joblog_client *of)
-{
-    struct joblog_dispatcher *d = joblog_dispatcher_new(of, 0, &error);
-    if (!d)
-        fail_msg("%s", error.message);
-    return d;
-}
-
-static int64_t n_waiting(const char *queue)
-{
-    struct joblog_queue *queues = NULL;
-    size_t n_queues = 0;
-    assert_ok(joblog_list_queues(client, &queue, 1, &queues, &n_queues, &error));
-    int64_t n = n_queues == 1 ? queues[0].waiting : 0;
-    joblog_queues_free(queues);
-    return n;
-}
-
 /* ---- small messages ---- */
 
 struct answers {
@@ -75,14 +57,14 @@ static void test_a_dispatcher_makes_messages_as_small_as_the_server_takes(void *
     (void)state;
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         struct joblog_client *c = client_of(&kinds[k]);
-        struct joblog_dispatcher *d = dispatcher_of(c);
+        struct joblog_dispatcher *d = client_fixture_dispatcher(c, 0);
         struct joblog_spec spec = {.job_name = "small", .queue = k ? "small-once" : "small"};
         struct answers answers = {.ok = 0};
         for (int i = 0; i < JOBS; i++)
             assert_ok(joblog_dispatcher_add(d, &spec, count, &answers, &error));
         joblog_dispatcher_free(d);
         assert_int_equal(answers.ok, JOBS);
-        assert_int_equal(n_waiting(spec.queue), JOBS);
+        assert_int_equal(client_fixture_waiting(spec.queue), JOBS);
         joblog_close(c);
     }
 }
@@ -92,7 +74,7 @@ static void test_a_job_that_is_too_large_is_refused_alone(void **state)
     (void)state;
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         struct joblog_client *c = client_of(&kinds[k]);
-        struct joblog_dispatcher *d = dispatcher_of(c);
+        struct joblog_dispatcher *d = client_fixture_dispatcher(c, 0);
         struct joblog_spec spec = {.job_name = "large", .queue = k ? "large-once" : "large"}, large = spec;
         struct answers answers = {.ok = 0};
         large.payload = large_payload();
@@ -101,7 +83,7 @@ static void test_a_job_that_is_too_large_is_refused_alone(void **state)
         joblog_dispatcher_flush(d);
         assert_int_equal(answers.ok, JOBS - 3);
         assert_int_equal(answers.too_large, 3);
-        assert_int_equal(n_waiting(spec.queue), JOBS - 3);
+        assert_int_equal(client_fixture_waiting(spec.queue), JOBS - 3);
         assert_int_equal(joblog_dispatcher_dispatch(d, &large, NULL, &error), -JOBLOG_RESOURCE_EXHAUSTED);
         assert_string_not_equal(error.message, "");
         assert_ok(joblog_dispatcher_dispatch(d, &spec, NULL, &error));
@@ -123,13 +105,13 @@ static void test_many_go_in_messages_as_small_as_the_server_takes(void **state)
     for (int i = 0; i < JOBS; i++)
         assert_int_equal(outcomes[i].code, JOBLOG_OK);
     joblog_outcomes_free(outcomes);
-    assert_int_equal(n_waiting("small-many"), JOBS);
+    assert_int_equal(client_fixture_waiting("small-many"), JOBS);
 
     specs[JOBS / 2].payload = large_payload();
     assert_int_equal(joblog_dispatch_many(client, specs, JOBS, &outcomes, &n, &error), -JOBLOG_RESOURCE_EXHAUSTED);
     assert_int_equal(n, JOBS / 2); /* those before it are answered, and none behind it was sent */
     joblog_outcomes_free(outcomes);
-    assert_int_equal(n_waiting("small-many"), JOBS + JOBS / 2);
+    assert_int_equal(client_fixture_waiting("small-many"), JOBS + JOBS / 2);
 }
 
 /* ---- time ---- */
@@ -163,7 +145,7 @@ static void test_a_job_without_tries_times_out_alone(void **state)
     struct joblog_options options = {.timeout_ms = TIMEOUT_MS, .no_retry = true}, less = options;
     less.timeout_ms = APART_MS;
     struct joblog_client *c = client_of(&options), *meanwhile = client_of(&less);
-    struct joblog_dispatcher *d = dispatcher_of(c);
+    struct joblog_dispatcher *d = client_fixture_dispatcher(c, 0);
     struct joblog_spec spec = {.job_name = "late", .queue = "late"};
     struct waiter first, second;
     sem_init(&first.told, 0, 0);
@@ -182,8 +164,8 @@ static void test_a_job_without_tries_times_out_alone(void **state)
     sem_wait(&second.told);
     assert_int_equal(second.code, JOBLOG_OK);
     joblog_dispatcher_flush(d);
-    assert_int_equal(sem_trywait(&first.told), -1); /* its answer came too late to be told */
-    assert_int_equal(n_waiting("late"), 4);         /* what became of it is unknown to its caller only */
+    assert_int_equal(sem_trywait(&first.told), -1);      /* its answer came too late to be told */
+    assert_int_equal(client_fixture_waiting("late"), 4); /* what became of it is unknown to its caller only */
     /* Nobody waits on the stream any more, which still gives no answer: the next has another. */
     run(conn, "BEGIN");
     run(conn, "LOCK TABLE joblog.waiting IN EXCLUSIVE MODE");

@@ -20,26 +20,6 @@
 
 #include "support/client_fixture.h"
 
-static struct joblog_dispatcher *dispatcher_of(struct joblog_client *of, size_t max_open)
-{
-    struct joblog_dispatcher *d = joblog_dispatcher_new(of, max_open, &error);
-    if (!d)
-        fail_msg("%s", error.message);
-    return d;
-}
-
-/* Jobs of the queue; 0 while the server cannot say. */
-static int64_t n_waiting(const char *queue)
-{
-    struct joblog_queue *queues = NULL;
-    size_t n_queues = 0;
-    int64_t n = 0;
-    if (joblog_list_queues(client, &queue, 1, &queues, &n_queues, NULL) >= 0 && n_queues == 1)
-        n = queues[0].waiting;
-    joblog_queues_free(queues);
-    return n;
-}
-
 /* ---- outcomes ---- */
 
 struct answer {
@@ -61,7 +41,7 @@ static void keep(void *user, const struct joblog_outcome *outcome)
 static void test_each_job_has_its_answer(void **state)
 {
     (void)state;
-    struct joblog_dispatcher *d = dispatcher_of(client, 0);
+    struct joblog_dispatcher *d = client_fixture_dispatcher(client, 0);
     struct joblog_label label = {"tenant", "acme"};
     struct joblog_spec specs[] = {
         {.job_name = "one", .queue = "each", .request_id = "each-1", .labels = &label, .n_labels = 1},
@@ -140,7 +120,7 @@ static int compare(const void *a, const void *b)
 static void test_threads_share_a_stream(void **state)
 {
     (void)state;
-    struct joblog_dispatcher *d = dispatcher_of(client, 5); /* most of them wait for room */
+    struct joblog_dispatcher *d = client_fixture_dispatcher(client, 5); /* most of them wait for room */
     static struct thread threads[THREADS];
     static int64_t ids[THREADS][JOBS];
     for (int i = 0; i < THREADS; i++) {
@@ -156,7 +136,7 @@ static void test_threads_share_a_stream(void **state)
     qsort(all, sizeof ids / sizeof *all, sizeof *all, compare);
     for (size_t i = 1; i < sizeof ids / sizeof *all; i++)
         assert_true(all[i - 1] < all[i]);
-    assert_int_equal(n_waiting("threads"), THREADS * JOBS);
+    assert_int_equal(client_fixture_waiting("threads"), THREADS * JOBS);
     joblog_dispatcher_free(d);
 }
 
@@ -185,7 +165,7 @@ static void go_on(void *user, const struct joblog_outcome *outcome)
 static void test_callbacks_add(void **state)
 {
     (void)state;
-    struct chain c = {.dispatcher = dispatcher_of(client, 1)};
+    struct chain c = {.dispatcher = client_fixture_dispatcher(client, 1)};
     struct joblog_spec spec = {.job_name = "chain", .queue = "chain"};
     sem_init(&c.over, 0, 0);
     assert_int_equal(joblog_dispatcher_add(c.dispatcher, &spec, go_on, &c, &error), 0);
@@ -195,7 +175,7 @@ static void test_callbacks_add(void **state)
     assert_int_equal(c.n_failed, 0);
     assert_int_equal(c.n, CHAIN);
     assert_int_equal(c.refused, CHAIN - 1);
-    assert_int_equal(n_waiting("chain"), CHAIN);
+    assert_int_equal(client_fixture_waiting("chain"), CHAIN);
 }
 
 /* ---- what goes wrong ---- */
@@ -230,16 +210,16 @@ static void test_nothing_is_lost_or_twice_over_a_cut(void **state)
 {
     (void)state;
     static struct thread t;
-    t.dispatcher = dispatcher_of(client, 1000);
+    t.dispatcher = client_fixture_dispatcher(client, 1000);
     assert_int_equal(pthread_create(&t.thread, NULL, add_many, &t), 0);
-    for (int i = 0; n_waiting("cut") == 0 && i < 6000; i++)
+    for (int i = 0; client_fixture_waiting("cut") == 0 && i < 6000; i++)
         usleep(10 * 1000);
     server_fixture_kill(server);
     assert_true(server_fixture_restart(server));
     pthread_join(t.thread, NULL);
     assert_int_equal(t.n_failed, 0);
     assert_int_equal(t.ids[0], MANY);
-    assert_int_equal(n_waiting("cut"), MANY);
+    assert_int_equal(client_fixture_waiting("cut"), MANY);
     joblog_dispatcher_free(t.dispatcher);
 }
 
@@ -247,7 +227,7 @@ static void test_nothing_is_lost_or_twice_over_a_cut(void **state)
 static void test_a_job_that_spoils_no_others(void **state)
 {
     (void)state;
-    struct joblog_dispatcher *d = dispatcher_of(client, 0);
+    struct joblog_dispatcher *d = client_fixture_dispatcher(client, 0);
     struct joblog_label label = {"tenant", "\xc3("};
     struct joblog_spec good = {.job_name = "good", .queue = "spoilt"}, bad = good, big = good, labelled = good;
     static char payload[5 << 20];
@@ -300,7 +280,7 @@ static void test_the_wait_for_room_costs_no_time(void **state)
     server_fixture_kill(server);
     struct joblog_client *c = joblog_connect(server_fixture_address(server), &options, &error);
     assert_non_null(c);
-    struct joblog_dispatcher *d = dispatcher_of(c, 1);
+    struct joblog_dispatcher *d = client_fixture_dispatcher(c, 1);
     assert_int_equal(joblog_dispatcher_add(d, &spec, note_time, &first, &error), 0);
     assert_int_equal(joblog_dispatcher_add(d, &spec, note_time, &second, &error), 0); /* after the first has failed */
     joblog_dispatcher_free(d);
@@ -313,7 +293,7 @@ static void assert_all_fail(const char *address, const struct joblog_options *op
 {
     struct joblog_client *c = joblog_connect(address, options, &error);
     assert_non_null(c);
-    struct joblog_dispatcher *d = dispatcher_of(c, 0);
+    struct joblog_dispatcher *d = client_fixture_dispatcher(c, 0);
     struct joblog_spec spec = {.job_name = "one", .queue = "fails"};
     struct answer answers[3] = {{.n = 0}};
     for (int i = 0; i < 3; i++)

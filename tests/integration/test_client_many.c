@@ -70,18 +70,6 @@ static int compare(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-/* Jobs of the queue; 0 while the server cannot say. */
-static int64_t n_waiting(const char *queue)
-{
-    struct joblog_queue *queues = NULL;
-    size_t n_queues = 0;
-    int64_t n = 0;
-    if (joblog_list_queues(client, &queue, 1, &queues, &n_queues, NULL) >= 0 && n_queues == 1)
-        n = queues[0].waiting;
-    joblog_queues_free(queues);
-    return n;
-}
-
 /* The server dies under the stream and comes back: every job is there, and once. */
 static void test_nothing_is_lost_or_twice_over_a_cut(void **state)
 {
@@ -92,7 +80,7 @@ static void test_nothing_is_lost_or_twice_over_a_cut(void **state)
     for (int i = 0; i < MANY; i++)
         m.specs[i] = (struct joblog_spec){.job_name = "cut", .queue = "cut"};
     assert_int_equal(pthread_create(&thread, NULL, dispatch, &m), 0);
-    for (int i = 0; n_waiting("cut") == 0 && i < 6000; i++)
+    for (int i = 0; client_fixture_waiting("cut") == 0 && i < 6000; i++)
         usleep(10 * 1000);
     server_fixture_kill(server);
     assert_true(server_fixture_restart(server));
@@ -105,7 +93,7 @@ static void test_nothing_is_lost_or_twice_over_a_cut(void **state)
     qsort(m.outcomes, MANY, sizeof *m.outcomes, compare);
     for (int i = 1; i < MANY; i++)
         assert_true(m.outcomes[i - 1].id < m.outcomes[i].id);
-    assert_int_equal(n_waiting("cut"), MANY);
+    assert_int_equal(client_fixture_waiting("cut"), MANY);
     joblog_outcomes_free(m.outcomes);
     free(m.specs);
 }

@@ -1,6 +1,12 @@
 /* See client_fixture.h. */
 #include "support/client_fixture.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 #include <libpq-fe.h>
 #include <stdio.h>
 
@@ -41,6 +47,25 @@ int client_fixture_setup(void **state)
 {
     (void)state;
     return client_fixture_start(NULL);
+}
+
+struct joblog_dispatcher *client_fixture_dispatcher(struct joblog_client *of, size_t max_open)
+{
+    struct joblog_dispatcher *d = joblog_dispatcher_new(of, max_open, &error);
+    if (!d)
+        fail_msg("%s", error.message);
+    return d;
+}
+
+int64_t client_fixture_waiting(const char *queue)
+{
+    struct joblog_queue *queues = NULL;
+    size_t n_queues = 0;
+    int64_t n = 0;
+    if (joblog_list_queues(client, &queue, 1, &queues, &n_queues, NULL) >= 0 && n_queues == 1)
+        n = queues[0].waiting;
+    joblog_queues_free(queues);
+    return n;
 }
 
 int client_fixture_teardown(void **state)

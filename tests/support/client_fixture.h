@@ -31,6 +31,10 @@ int client_fixture_start(const char *const *args);
 const char *client_fixture_database(void);
 /* Runs SQL on it that gives no rows. False after a line to stderr. */
 bool client_fixture_sql(const char *sql);
+/* A dispatcher of `of`; fails the test when there is none. */
+struct joblog_dispatcher *client_fixture_dispatcher(struct joblog_client *of, size_t max_open);
+/* How many jobs wait in the queue; 0 while the server cannot say. */
+int64_t client_fixture_waiting(const char *queue);
 /* Fails when joblogd ends with another code than 0. */
 int client_fixture_teardown(void **state);
 
