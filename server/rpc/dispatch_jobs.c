@@ -160,20 +160,14 @@ static enum crpc_next dispatch_jobs_write(struct crpc_call *call)
 {
     struct dispatch_jobs *d = crpc_call_state(call);
     struct slot *slot = &d->slots[d->oldest];
-    struct err err = ERR_NONE;
+    enum crpc_next end;
     if (crpc_call_cancelled(call))
         return crpc_finish(call, NULL);
     if (d->n_used > 0)
         return slot->submitted ? crpc_await(call, &slot->stored, &STORED) : crpc_goto(call, &STORED);
     if (d->read_all)
         return crpc_finish(call, d->err.code == ERR_OK ? NULL : &d->err);
-    if (drain_begun(&service_of(call)->drain)) {
-        drain_error(&err);
-        return crpc_finish(call, &err);
-    }
-    if (caller_check(call, &err) != 0)
-        return crpc_finish(call, &err);
-    return caller_await(call, &d->work, &WRITE);
+    return service_stops(call, &end) ? end : caller_await(call, &d->work, &WRITE);
 }
 
 static bool outcome_error(struct arena *arena, const struct err *err, Joblog__V1__DispatchOutcome *outcome)

@@ -101,17 +101,11 @@ static bool take_all(struct get_job_log *g, struct hub *hub)
 static enum crpc_next get_job_log_read(struct crpc_call *call)
 {
     struct get_job_log *g = crpc_call_state(call);
-    struct service *service = service_of(call);
     struct err err = ERR_NONE;
-    if (crpc_call_cancelled(call))
-        return crpc_finish(call, NULL);
-    if (drain_begun(&service->drain)) {
-        drain_error(&err);
-        return crpc_finish(call, &err);
-    }
-    if (caller_check(call, &err) != 0)
-        return crpc_finish(call, &err);
-    if (!take_all(g, service->hub)) {
+    enum crpc_next end;
+    if (service_stops(call, &end))
+        return end;
+    if (!take_all(g, service_of(call)->hub)) {
         err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this reader: call again");
         return crpc_finish(call, &err);
     }

@@ -19,6 +19,20 @@ enum crpc_next service_submit(struct crpc_call *call, struct store_cmd *cmd, str
     return crpc_await(call, event, next);
 }
 
+bool service_stops(struct crpc_call *call, enum crpc_next *ret_next)
+{
+    struct err err = ERR_NONE;
+    bool gone = crpc_call_cancelled(call);
+    if (!gone && drain_begun(&service_of(call)->drain))
+        drain_error(&err);
+    else if (!gone)
+        caller_check(call, &err);
+    if (!gone && err.code == ERR_OK)
+        return false;
+    *ret_next = crpc_finish(call, gone ? NULL : &err);
+    return true;
+}
+
 enum crpc_next service_no_memory(struct crpc_call *call)
 {
     struct err err;

@@ -50,6 +50,10 @@ struct store_observer service_observer(struct hub *hub);
 enum crpc_next service_submit(struct crpc_call *call, struct store_cmd *cmd, struct crpc_event *event,
                               const struct crpc_step *next);
 
+/* What a call that lasts looks at before each wait: is the client gone, does the server go down (UNAVAILABLE), have the
+ * caller's credentials ended (UNAUTHENTICATED)? Then true: the call is ended, and the step returns *ret_next. */
+bool service_stops(struct crpc_call *call, enum crpc_next *ret_next);
+
 /* Ends the call: out of memory. */
 enum crpc_next service_no_memory(struct crpc_call *call);
 

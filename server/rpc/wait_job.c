@@ -110,15 +110,10 @@ static enum crpc_next wait_job_changed(struct crpc_call *call)
 {
     struct wait_job *w = crpc_call_state(call);
     struct err err = ERR_NONE;
+    enum crpc_next end;
     bool cut = false;
-    if (crpc_call_cancelled(call))
-        return crpc_finish(call, NULL);
-    if (drain_begun(&service_of(call)->drain)) {
-        drain_error(&err);
-        return crpc_finish(call, &err);
-    }
-    if (caller_check(call, &err) != 0)
-        return crpc_finish(call, &err);
+    if (service_stops(call, &end))
+        return end;
     int64_t left_ms = w->until_ms - clock_mono_ms();
     bool is_final = wait_job_take(call, &cut);
     if (cut) {

@@ -127,23 +127,6 @@ static enum crpc_next watch_jobs_start(struct crpc_call *call)
     return crpc_goto(call, &PAGE);
 }
 
-/* Ends the call if it must end; else *ret_ended is false. */
-static enum crpc_next watch_jobs_end(struct crpc_call *call, bool *ret_ended)
-{
-    struct err err = ERR_NONE;
-    *ret_ended = true;
-    if (crpc_call_cancelled(call))
-        return crpc_finish(call, NULL);
-    if (drain_begun(&service_of(call)->drain)) {
-        drain_error(&err);
-        return crpc_finish(call, &err);
-    }
-    if (caller_check(call, &err) != 0)
-        return crpc_finish(call, &err);
-    *ret_ended = false;
-    return CRPC_MORE;
-}
-
 static void reading_end(struct watch_jobs *w)
 {
     if (w->reading)
@@ -183,10 +166,9 @@ static enum crpc_next watch_jobs_idle(struct crpc_call *call, char *point)
 static enum crpc_next watch_jobs_page(struct crpc_call *call)
 {
     struct watch_jobs *w = crpc_call_state(call);
-    bool ended = false;
-    enum crpc_next next = watch_jobs_end(call, &ended);
-    if (ended)
-        return next;
+    enum crpc_next end;
+    if (service_stops(call, &end))
+        return end;
     arena_reset(&w->reading->page);
     if (w->reading->list.more)
         return service_submit(call, &w->reading->list.cmd, &w->stored, &LOADED);
@@ -360,9 +342,9 @@ static enum crpc_next watch_jobs_next(struct crpc_call *call)
 {
     struct watch_jobs *w = crpc_call_state(call);
     struct err err = ERR_NONE;
-    bool cut = false, ended = false, asks = false;
-    enum crpc_next next = watch_jobs_end(call, &ended);
-    if (ended)
+    enum crpc_next next;
+    bool cut = false, asks = false;
+    if (service_stops(call, &next))
         return next;
     struct buf point = BUF_INIT;
     struct job_snapshot *snapshot = watch_jobs_take(call, &point, &cut, &asks);

@@ -20,16 +20,11 @@ enum crpc_next watch_one_next(struct crpc_call *call, struct watch_one *one, con
 {
     struct service *service = service_of(call);
     struct err err = ERR_NONE;
+    enum crpc_next end;
     bool cut = false;
     *ret = NULL;
-    if (crpc_call_cancelled(call))
-        return crpc_finish(call, NULL);
-    if (drain_begun(&service->drain)) {
-        drain_error(&err);
-        return crpc_finish(call, &err);
-    }
-    if (caller_check(call, &err) != 0)
-        return crpc_finish(call, &err);
+    if (service_stops(call, &end))
+        return end;
     struct job_snapshot *snapshot = hub_next(service->hub, one->watch, &cut);
     if (cut) {
         err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "too many changes wait for this watcher: call again");
