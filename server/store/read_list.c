@@ -6,8 +6,6 @@
 
 #include "store/list_ids.h"
 
-/* With the part that is under way then less than 10 ms. */
-enum { LIST_US = 4000 };
 /* Pages that were written lately are in memory anyway; and few of them are as quickly read one by one. */
 #define RECENT_US (INT64_C(6) * 3600 * 1000000)
 enum { FEW = 8 };

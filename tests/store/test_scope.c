@@ -7,10 +7,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "store/list_ids.h"
 
 enum { N_JOBS = 160, N_ROUNDS = 1500, PICKS_MAX = 3 };
-/* Less than a list looks on before it gives what it has found (read_list.c). */
-enum { LIST_US = 4000 };
 
 static struct arena arena;
 static unsigned seed;
