@@ -9,7 +9,7 @@
 #include "store/engine.h"
 #include "store/stats_warm.h"
 
-enum { REST_MS = 10000, PAUSE_MS = 20, CLEANUP_MS = 60000, DETACH_TRIES = 50, DETACH_PAUSE_MS = 100 };
+enum { REST_MS = 10000, PAUSE_MS = 20, IDLE_PARTS = 10, CLEANUP_MS = 60000, DETACH_TRIES = 50, DETACH_PAUSE_MS = 100 };
 /* When an hour is summed up no batch of it may be under way any more; the clocks of replicas may differ by this too. */
 #define ROLLUP_DELAY_US (INT64_C(15) * 60 * 1000000)
 #define CHANGES_KEPT_US (INT64_C(15) * 60 * 1000000)
@@ -125,12 +125,12 @@ static void purge_changes(struct janitor *j)
             return;
 }
 
-/* Request ids that nobody will repeat any more, from where the round before stopped: a part of the table, and where
- * there is one there are more, to the end of the table at most. */
+/* Request ids that nobody will repeat any more, from where the round before stopped: parts of the table until
+ * IDLE_PARTS of them have had none, for where there is one there are more; to the end of the table at most. */
 static void purge_requests(struct janitor *j)
 {
     int64_t before_us = clock_wall_us() - j->store->options.request_ttl_ms * 1000;
-    bool more;
+    int64_t n, n_idle = 0;
 
     do {
         struct err err;
@@ -138,10 +138,11 @@ static void purge_requests(struct janitor *j)
         pg_add_time(&j->params, before_us);
         pg_add_int8(&j->params, j->block);
         struct pg_result *r = pg_run(j->pg, sql_name(SQL_REQUEST_PURGE), &j->params, &err);
+        n = r ? pg_int(r, 0, 0) : 0;
         j->block = r ? pg_int(r, 0, 1) : 0;
-        more = r && pg_int(r, 0, 0) > 0 && j->block > 0;
         pg_free(r);
-    } while (more && !rest(j, PAUSE_MS));
+        n_idle = n > 0 ? 0 : n_idle + 1;
+    } while (j->block > 0 && n_idle < IDLE_PARTS && !rest(j, n > 0 ? PAUSE_MS : 0));
 }
 
 /* ---- what has been kept for long enough ---- */
