@@ -82,9 +82,33 @@ static void every_length(void **state)
             assert_int_equal(crc32c((uint32_t)len, data + from, len), crc32c_portable((uint32_t)len, data + from, len));
 }
 
+/* Of 34304 bytes on a part is folded and the rest goes to the instruction at the same time. */
+static void woven_runs(void **state)
+{
+    enum { WOVEN = 86 * 256 + 3 * 4096 };
+    static unsigned char data[3 * WOVEN + 300];
+    uint32_t x = 999;
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++) {
+        x = x * 1103515245 + 12345;
+        data[i] = (unsigned char)(x >> 16);
+    }
+    for (size_t blocks = 1; blocks <= 3; blocks++)
+        for (size_t len = blocks * WOVEN - 9; len <= blocks * WOVEN + 265; len += len % 16 < 9 ? 1 : 7)
+            assert_int_equal(crc32c((uint32_t)len, data + len % 5, len),
+                             crc32c_portable((uint32_t)len, data + len % 5, len));
+    uint32_t right = crc32c(0, data, WOVEN);
+    for (size_t at = 0; at < WOVEN; at += 257) {
+        data[at] ^= 16;
+        assert_int_not_equal(crc32c(0, data, WOVEN), right);
+        data[at] ^= 16;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(rfc_3720_vectors), cmocka_unit_test(pieces_and_offsets),
-                                       cmocka_unit_test(long_runs), cmocka_unit_test(every_length)};
+                                       cmocka_unit_test(long_runs), cmocka_unit_test(every_length),
+                                       cmocka_unit_test(woven_runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
