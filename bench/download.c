@@ -1,6 +1,6 @@
 /* bench_download: reads the file of an export as bench_raw_stream reads its stream, on gRPC core alone, without looking
  * at what comes, again and again; so what is measured is the server. Prints `figure download <rate> MB/s`, of bytes of
- * the file; with `packed` they come as the server keeps them, and are not unpacked here.
+ * the file; with `packed` they come as the server keeps them, and are not unpacked and not checked here.
  *
  *     bench_download ADDRESS TOKEN-FILE EXPORT SECONDS [packed] */
 #include <inttypes.h>

@@ -38,7 +38,7 @@ struct export_ask_chunk {
     struct export_ask ask;
     struct export_file file; /* job_id, token, storage, chunk_bytes, state: THERE: seq is within its size */
     int32_t seq;
-    bool packed_too; /* the chunk may come packed; then whoever unpacks it holds it against its checksum */
+    bool as_kept; /* the chunk may come packed, and not held against its checksum: whoever gets it does that */
     enum export_room_turn turn;
     int *hold;               /* where a descriptor is left for export_chunk_now, or -1; NULL: none is wanted */
     struct chunk_data chunk; /* out; chunk_data_done, also before the next question */
@@ -67,8 +67,9 @@ int export_ask(struct exports *exports, struct export_ask *ask, struct err *ret_
 bool export_room_wanted(struct exports *exports);
 
 /* A chunk of a file that is whole, at once and without waiting for anything: from a descriptor that a question has left
- * (close). True and *ret (chunk_data_done), which has been held against its checksum. False: ask. Any thread. */
-bool export_chunk_now(struct exports *exports, const struct export_file *file, int held_fd, int32_t seq,
+ * (close). True and *ret (chunk_data_done), which has been held against its checksum unless it is wanted as it is kept.
+ * False: ask. Any thread. */
+bool export_chunk_now(struct exports *exports, const struct export_file *file, int held_fd, int32_t seq, bool as_kept,
                       struct chunk_data *ret);
 
 #endif

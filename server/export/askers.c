@@ -126,13 +126,14 @@ static const struct chunk_store *store_of(const struct asker *a, const struct ex
     return &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
 }
 
-/* What was read becomes what was asked for. Room was taken for a whole chunk then; a packed one needs less. */
+/* What was read becomes what was asked for. Room was taken for a whole chunk then; one that is kept packed needs less.
+ */
 static int give_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
 {
     struct export_room *room = a->all->room;
     struct chunk_data *chunk = &ask->chunk;
     int64_t taken = ask->file.chunk_bytes, bytes = taken;
-    if (chunk->unpacked_bytes > 0 && ask->packed_too) {
+    if (ask->as_kept) {
         bytes = (int64_t)chunk->data.len < taken ? (int64_t)chunk->data.len : taken;
     } else {
         if (chunk_data_unpack(chunk, ask->seq, err) != 0)
@@ -435,13 +436,13 @@ bool export_askers_room_wanted(struct export_askers *all)
 }
 
 bool export_askers_chunk_now(struct export_askers *all, const struct export_file *file, int held_fd, int32_t seq,
-                             struct chunk_data *ret)
+                             bool as_kept, struct chunk_data *ret)
 {
     const struct chunk_store *store = &all->stores[file->storage == EXPORT_IN_DIRECTORY];
     if (held_fd < 0 || !store->read_now || !export_room_take(all->room, file->chunk_bytes, ROOM_AHEAD, clock_mono_ms()))
         return false; /* where there is little room it is asked for, and takes its turn */
     struct chunk_data chunk = {0};
-    if (store->read_now(held_fd, seq, file->chunk_bytes, &chunk) == 1 &&
+    if (store->read_now(held_fd, seq, file->chunk_bytes, as_kept, &chunk) == 1 &&
         export_room_hang(all->room, file->chunk_bytes, &chunk)) {
         *ret = chunk;
         return true;

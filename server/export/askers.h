@@ -17,6 +17,6 @@ int export_askers_put(struct export_askers *askers, struct export_ask *ask, stru
 bool export_askers_room_wanted(struct export_askers *askers);
 /* As export_chunk_now. */
 bool export_askers_chunk_now(struct export_askers *askers, const struct export_file *file, int held_fd, int32_t seq,
-                             struct chunk_data *ret);
+                             bool as_kept, struct chunk_data *ret);
 
 #endif

@@ -78,10 +78,11 @@ struct chunk_store {
     void (*read_begin)(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner, int32_t seq);
     int (*read_end)(struct pg_conn *pg, int32_t seq, int32_t chunk_bytes, struct chunk_data *ret, struct err *ret_err);
     /* For whoever reads many chunks of a file that is whole, and must not wait; NULL: there is no such way. hold: gives
-     * a descriptor (close), or -1. read_now: 1 and *ret as read; 0: the chunk is not in memory, or not as it should be,
-     * or the file has been removed: read tells. */
+     * a descriptor (close), or -1. read_now: 1 and *ret, held against its checksum unless it is wanted as it is kept;
+     * 0: the chunk is not in memory, or not as it should be, or the file has been removed, which is looked at every few
+     * chunks: read tells. */
     int (*hold)(const struct chunk_store *store, const struct chunk_owner *owner);
-    int (*read_now)(int held_fd, int32_t seq, int32_t chunk_bytes, struct chunk_data *ret);
+    int (*read_now)(int held_fd, int32_t seq, int32_t chunk_bytes, bool as_kept, struct chunk_data *ret);
     /* The file of this attempt is gone by the books: gives its room back, and no other attempt's. May be repeated. */
     int (*remove)(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
                   struct err *ret_err);

@@ -137,10 +137,10 @@ bool export_room_wanted(struct exports *exports)
     return export_askers_room_wanted(exports->askers);
 }
 
-bool export_chunk_now(struct exports *exports, const struct export_file *file, int held_fd, int32_t seq,
+bool export_chunk_now(struct exports *exports, const struct export_file *file, int held_fd, int32_t seq, bool as_kept,
                       struct chunk_data *ret)
 {
-    return export_askers_chunk_now(exports->askers, file, held_fd, seq, ret);
+    return export_askers_chunk_now(exports->askers, file, held_fd, seq, as_kept, ret);
 }
 
 /* ---- start and stop ---- */

@@ -204,7 +204,7 @@ static enum crpc_next download_export_found(struct crpc_call *call)
 
 /* ---- chunks ---- */
 
-/* Its bytes have been held against its checksum, unless it is packed: then the caller does that. */
+/* Its bytes have been held against its checksum, unless it comes as it is kept: then the caller does that. */
 static int check_chunk(const struct download_export *d, const struct export_ask_chunk *ask, struct err *err)
 {
     int64_t len = chunk_data_bytes(&ask->chunk);

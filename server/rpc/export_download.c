@@ -20,6 +20,12 @@ struct chunk_slot *download_slot(struct download_export *d)
     return slot_of(d, d->offset / d->file.chunk_bytes);
 }
 
+/* Who begins in the middle of a chunk gets the rest of it with a checksum of its own. */
+static bool as_kept(const struct download_export *d, int64_t seq)
+{
+    return d->packed && seq * d->file.chunk_bytes >= d->offset;
+}
+
 static bool ask(struct crpc_call *call, int64_t seq, enum export_room_turn turn, struct err *err)
 {
     struct download_export *d = crpc_call_state(call);
@@ -27,8 +33,7 @@ static bool ask(struct crpc_call *call, int64_t seq, enum export_room_turn turn,
     chunk_data_done(&slot->ask.chunk);
     slot->ask =
         (struct export_ask_chunk){.ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = (int32_t)seq, .turn = turn};
-    /* Who begins in the middle of a chunk gets the rest of it as it is. */
-    slot->ask.packed_too = d->packed && seq * d->file.chunk_bytes >= d->offset;
+    slot->ask.as_kept = as_kept(d, seq);
     slot->ask.ask.done = &slot->answered.tag;
     bool hold = turn != ROOM_AHEAD && d->file.state == EXPORT_FILE_THERE && !d->holds;
     if (hold) {
@@ -77,7 +82,7 @@ static bool have_now(struct crpc_call *call)
         return false;
     chunk_data_done(&slot->ask.chunk);
     slot->ask = (struct export_ask_chunk){.ask = {.op = EXPORT_ASK_CHUNK}, .file = d->file, .seq = seq};
-    if (export_chunk_now(service_of(call)->exports, &d->file, d->held_fd, seq, &slot->ask.chunk))
+    if (export_chunk_now(service_of(call)->exports, &d->file, d->held_fd, seq, as_kept(d, seq), &slot->ask.chunk))
         return true;
     d->n_cold = DOWNLOAD_COLD;
     return false;

@@ -23,7 +23,7 @@ struct download_export {
     struct export_load load;
     int64_t offset; /* next byte to send */
     int64_t wanted; /* attempt that the caller has bytes of; 0: none */
-    bool packed;    /* the caller can unpack */
+    bool packed;    /* the caller can unpack, and checks */
 
     /* following */
     bool follows;

@@ -160,7 +160,31 @@ def from_a_directory(fx, whole):
     pieces = caller.download(export)
     check("of a directory", True, joined(pieces) == whole)
     check("as they lie there", {0}, {piece.unpacked_size for piece in pieces})
+    check("and not packed", True, joined(caller.download(export, packed=False)) == whole)
+    harmed_in_the_directory(fx, caller, export, place)
     caller.channel.close()
+
+
+def harmed_in_the_directory(fx, caller, export, place):
+    """Who checks gets what lies there, with the sum of what was written; who does not is told by the server, and so is who
+    begins in the middle of a chunk."""
+    path = os.path.join(place, [name for name in os.listdir(place) if name.startswith(export + "-")][0])
+    with open(path, "r+b") as f:
+        f.seek(2 * (16 + CHUNK) + 16 + 5)
+        kept = f.read(1)
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([kept[0] ^ 1]))
+    sums = [crc32c(piece.data) == piece.crc for piece in caller.download(export)[:4]]
+    check("sums of the first pieces", [True, True, False, True], sums)
+    for offset, packed in ((0, False), (2 * CHUNK + 1, True)):
+        try:
+            caller.download(export, offset, packed)
+            sys.exit("a damaged chunk was sent as a good one")
+        except grpc.RpcError as e:
+            check("from %d" % offset, grpc.StatusCode.DATA_LOSS, e.code())
+    done = fx.joblog("export", "download", export, "--output", "-")
+    check("what came before", 2 * CHUNK, len(done.stdout))
+    has("the command line", "chunk 2 of the file is damaged", done.stderr.decode())
 
 
 # ---- a server that lies ----

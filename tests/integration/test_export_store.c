@@ -343,26 +343,32 @@ static void a_file_that_is_held(void **state)
         close(fd);
         skip(); /* this file system cannot tell what is in memory */
     }
-    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 1);
+    assert_int_equal(store->read_now(fd, 0, 3, false, &chunk), 1);
     assert_int_equal(chunk.data.len, 3);
     assert_memory_equal(chunk.data.data, bytes, 3);
     chunk_data_done(&chunk);
-    assert_int_equal(store->read_now(fd, 1, 3, &chunk), 1);
+    assert_int_equal(store->read_now(fd, 1, 3, false, &chunk), 1);
     assert_int_equal(chunk.data.len, 1);
     chunk_data_done(&chunk);
-    assert_int_equal(store->read_now(fd, 2, 3, &chunk), 0); /* behind the end */
+    assert_int_equal(store->read_now(fd, 2, 3, false, &chunk), 0); /* behind the end */
     turn_byte(path, 16);
-    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, false, &chunk), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, true, &chunk), 1); /* with the sum of what was written */
+    assert_int_equal(chunk.crc32c, crc32c(0, bytes, 3));
+    assert_memory_not_equal(chunk.data.data, bytes, 3);
+    chunk_data_done(&chunk);
     turn_byte(path, 16);
     turn_byte(path, 4); /* another chunk's head */
-    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, false, &chunk), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, true, &chunk), 0);
     turn_byte(path, 4);
-    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 1);
+    assert_int_equal(store->read_now(fd, 0, 3, false, &chunk), 1);
     chunk_data_done(&chunk);
     assert_int_equal(truncate(path, 16 + 2), 0);
-    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, false, &chunk), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, true, &chunk), 0);
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(store->read_now(fd, 0, 3, &chunk), 0);
+    assert_int_equal(store->read_now(fd, 0, 3, false, &chunk), 0);
     assert_int_equal(store->hold(store, &owner), -1);
     close(fd);
 }
