@@ -9,6 +9,9 @@
 enum { LOOKS_MIN = 16, LOOKS_FIRST = 64, LOOKS_GROW = 4, LOOKS_MAX = 2000, SIFT_MAX = 500, LANE_LOOKS_MIN = 10 };
 /* Of each place where jobs wait or run, when these are tried before an index that knows nothing of them. */
 enum { LIVE_LOOKS = 20 };
+/* So many jobs may have a source type for all their ids to be read: a millisecond, and a type that more have is met
+ * soon enough on the way. */
+enum { TYPE_MAX = 2000 };
 enum {
     FINISHED_WELL = 1u << JOB_COMPLETED,
     LIVE = 1u << JOB_PENDING | 1u << JOB_RUNNING,
@@ -45,6 +48,11 @@ static bool has_statuses(const struct job_filter *f)
     return f->status_mask && (f->status_mask & ANY_STATUS) != ANY_STATUS;
 }
 
+static bool finds_few(const struct list_walk *w)
+{
+    return w->n_found * 100 < w->n_looked;
+}
+
 /* Completed jobs have no index by lane: those of a busy lane are among the newest of all, whatever waits in it; those
  * of another are found by the lane. Likewise labels: what hardly any job has is left to their index. */
 static bool by_status(const struct list_walk *w, const struct job_filter *f, bool lanes)
@@ -53,7 +61,7 @@ static bool by_status(const struct list_walk *w, const struct job_filter *f, boo
         return false;
     if (w->n_parts > 0 && lanes && f->status_mask & FINISHED_WELL)
         return false;
-    return !f->n_labels || !(f->status_mask & FINISHED) || w->n_parts == 0 || w->n_found * 100 >= w->n_looked;
+    return !f->n_labels || !(f->status_mask & FINISHED) || w->n_parts == 0 || !finds_few(w);
 }
 
 /* Jobs that wait or run may be few, whatever the history holds: then a look at all of them is the answer. */
@@ -220,6 +228,10 @@ static void add_key(struct pg_params *p, enum sql_id key, const struct job_filte
         pg_add_text(p, f->source_type);
         pg_add_text(p, f->source_id);
         break;
+    case SQL_LIST_KEY_TYPE:
+        pg_add_text(p, f->source_type);
+        pg_add_int4(p, TYPE_MAX);
+        break;
     default:
         break;
     }
@@ -366,6 +378,65 @@ static struct pg_result *run_part(struct reader *r, const struct list_walk *w, c
     return run_filter(r, w, id, f, lanes, part, want, ret_err);
 }
 
+/* The index by object has the jobs of a source type by their objects, not by their ids: all must be read, and are when
+ * the first part of the list has met next to none. */
+static bool type_is_tried(const struct list_walk *w, const struct job_filter *f)
+{
+    if (!f->source_type.len || f->source_id.len || f->batch.len || f->n_ids || w->type_is_common)
+        return false;
+    return w->type_is_rare || (w->n_parts > 0 && finds_few(w));
+}
+
+bool list_tries_type(const struct list_walk *w, const struct job_filter *f)
+{
+    return !w->type_is_rare && type_is_tried(w, f);
+}
+
+/* Of the part's ids those that the rest of the filter lets through. */
+static int filter_ids(struct reader *r, const struct list_walk *w, const struct job_filter *f,
+                      const struct lane_set *lanes, struct list_part *part, struct err *ret_err)
+{
+    struct job_filter of = *f;
+    struct pg_result *rows;
+
+    of.ids = part->ids;
+    of.n_ids = (size_t)part->n;
+    rows = run_filter(r, w, SQL_LIST_BY_IDS, &of, lanes, part, part->n, ret_err);
+    if (!rows)
+        return -(int)ret_err->code;
+    part->n = 0;
+    take_ids(part, rows, SQL_LIST_BY_IDS, SIFT_MAX);
+    pg_free(rows);
+    return 0;
+}
+
+/* The next jobs of the filter's source type, or w->type_is_common. 0 or -code. */
+static int read_type(struct reader *r, struct list_walk *w, const struct job_filter *f, const struct lane_set *lanes,
+                     int want, struct list_part *part, struct err *ret_err)
+{
+    bool alone = (parts_of(f, lanes) & ~(unsigned)(PART_SOURCE | PART_STATUS)) == 0;
+    int32_t n = alone ? want : SIFT_MAX;
+    struct pg_result *rows = run_key(r, w, SQL_LIST_KEY_TYPE, f, lanes, part, n + 1, 0, ret_err);
+
+    if (!rows)
+        return -(int)ret_err->code;
+    w->type_is_common = pg_rows(rows) == 1 && pg_int(rows, 0, 0) == 0;
+    w->type_is_rare = !w->type_is_common;
+    if (w->type_is_rare) {
+        part->statuses = has_statuses(f) ? f->status_mask : 0;
+        take_ids(part, rows, SQL_LIST_KEY_TYPE, n);
+    }
+    pg_free(rows);
+    return alone || part->n == 0 ? 0 : filter_ids(r, w, f, lanes, part, ret_err);
+}
+
+static void note_part(struct list_walk *w, const struct list_part *part)
+{
+    w->n_parts++;
+    w->n_looked += w->looks;
+    w->n_found += part->n;
+}
+
 int list_read_part(struct reader *r, struct list_walk *w, const struct job_filter *f, const struct lane_set *lanes,
                    int want, struct list_part *part, struct err *ret_err)
 {
@@ -373,21 +444,26 @@ int list_read_part(struct reader *r, struct list_walk *w, const struct job_filte
     struct pg_result *rows;
 
     (void)known_to(id, &key);
-    if (w->sifts || (key != SQL_COUNT && has_statuses(f)))
+    if (w->sifts || ((key != SQL_COUNT || type_is_tried(w, f)) && has_statuses(f)))
         want = w->looks < SIFT_MAX ? w->looks : SIFT_MAX;
     part->lo = w->lo;
     part->hi = w->hi;
     part->n = 0;
     part->whole = true;
     part->statuses = 0;
+    if (type_is_tried(w, f)) {
+        int rc = read_type(r, w, f, lanes, want, part, ret_err);
+        if (rc == 0 && w->type_is_rare)
+            note_part(w, part);
+        if (rc < 0 || w->type_is_rare)
+            return rc;
+    }
     rows = run_part(r, w, f, lanes, id, want, part, ret_err);
     if (!rows)
         return -(int)ret_err->code;
     take_ids(part, rows, id, want);
     pg_free(rows);
-    w->n_parts++;
-    w->n_looked += w->looks;
-    w->n_found += part->n;
+    note_part(w, part);
     return 0;
 }
 

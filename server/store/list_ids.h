@@ -15,6 +15,8 @@ struct list_walk {
     int64_t lo, hi; /* the ids that are left: from lo to below hi */
     bool oldest_first;
     bool sifts;                /* what is found is looked through by list_sift*.sql */
+    bool type_is_rare;         /* the jobs of the source type that is asked for are so few that their index is read */
+    bool type_is_common;       /* or so many that they are met on the way */
     int32_t looks;             /* at so many jobs in the next part, when they have to be looked at one by one */
     int n_parts;               /* that have been read */
     int64_t n_looked, n_found; /* in them, about */
@@ -25,6 +27,9 @@ void list_walk_init(struct list_walk *w, const struct store_list *cmd, const str
 void list_walk_go(struct list_walk *w, int64_t edge);
 /* The last part took so long, and so much time is left: how much to look at in the next one. */
 void list_walk_pace(struct list_walk *w, int64_t took_us, int64_t left_us);
+
+/* Is the next part the first that reads all jobs of the filter's source type? It is short, and often the last. */
+bool list_tries_type(const struct list_walk *w, const struct job_filter *f);
 
 struct list_part {
     int64_t ids[LIST_PART_MAX]; /* in order */

@@ -178,7 +178,7 @@ static int read_parts(struct reader *r, struct store_list *cmd, const struct job
         list_walk_go(&walk, part->edge);
         now_us = clock_mono_us();
         list_walk_pace(&walk, now_us - start_us, until_us - now_us);
-    } while (now_us < until_us || f->n_ids); /* ids are few */
+    } while (now_us < until_us || f->n_ids || list_tries_type(&walk, f)); /* ids are few */
     return 0;
 }
 

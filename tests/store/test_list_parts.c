@@ -35,7 +35,8 @@ static const char *const some_jobs[] = {
     " as status from generate_series(1, 1200) i",
     "insert into joblog.job (id, run_time, lane_id, max_attempts, priority, owner, source_type, source_id, batch, "
     "labels,"
-    " payload) select id, now(), lane_id, 1, i % 3, 'o' || i % 3, case when i % 4 > 0 then 't' || i % 2 end,"
+    " payload) select id, now(), lane_id, 1, i % 3, 'o' || i % 3, case when i % 150 = 77 then 'rare' when i % 4 > 0 "
+    "then 't' || i % 2 end,"
     " case when i % 4 > 0 then (i % 6)::text end, case when i % 5 > 0 then 'b' || i % 2 end,"
     " case when i % 2 = 0 then '{\"half\": \"1\"}'::jsonb else '{}' end ||"
     " case when i % 150 = 3 then '{\"rare\": \"1\"}'::jsonb else '{}' end, jsonb_build_object('n', i % 10) from made",
@@ -73,6 +74,8 @@ static const struct {
     {{.owner = {"o1", 2}}, "owner = 'o1'"},
     {{.owner = {"nobody", 6}}, "owner = 'nobody'"},
     {{.source_type = {"t1", 2}}, "source_type = 't1'"},
+    {{.source_type = {"rare", 4}}, "source_type = 'rare'"},
+    {{.source_type = {"typo", 4}}, "source_type = 'typo'"},
     {{.source_type = {"t1", 2}, .source_id = {"3", 1}}, "source_type = 't1' and source_id = '3'"},
     {{.batch = {"b1", 2}}, "batch = 'b1'"},
     {{.labels = half, .n_labels = 1}, "labels @> '{\"half\": \"1\"}'"},
@@ -222,8 +225,57 @@ static void test_a_backlog_is_not_in_the_way(void **state)
             newest = sql_int("select max(id) from joblog.job");
     assert_int_equal(first_of(s, (struct job_filter){.status_mask = 1u << JOB_COMPLETED}), completed);
     assert_int_equal(first_of(s, (struct job_filter){.status_mask = 1u << JOB_PENDING}), newest);
+    assert_int_equal(first_of(s, (struct job_filter){.source_type = {"t1", 2}}),
+                     sql_int("select max(id) from public.now where source_type = 't1'"));
     struct job_filter lane = {.status_mask = 1u << JOB_COMPLETED, .queues = q0, .n_queues = 1};
     assert_int_equal(first_of(s, lane), sql_int("select max(id) from public.now where status = 3 and queue = 'q0'"));
+    store_close(s);
+}
+
+/* How many there are, which at most so many calls have to find. */
+static size_t found_by(int calls, struct store *s, struct job_filter f)
+{
+    struct store_list list = {.cmd.op = STORE_LIST, .filter = f, .limit = 50, .arena = &arena};
+    size_t n = 0;
+
+    do {
+        if (calls-- == 0)
+            fail_msg("%zu jobs were found, and more may come", n);
+        if (run_cmd(s, &list.cmd) < 0)
+            fail_msg("list: %s", list.cmd.err.msg);
+        n += list.n_jobs;
+        list.before_id = list.next_before_id;
+        arena_reset(&arena);
+    } while (list.more);
+    return n;
+}
+
+/* Among 100 000 jobs: a type that none has, one that a few have, and one that too many have for all of them to be read.
+ */
+static void test_types_that_hardly_any_job_has(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct job_filter none = {.source_type = {"Oder", 4}}, few = {.source_type = {"Few", 3}}, failed_few = few,
+                      mine = few, many = {.source_type = {"Order", 5}};
+
+    (void)state;
+    sql_value("select joblog.ensure_partitions(current_date - 90, current_date)");
+    sql_value("insert into joblog.lane (queue, job_name) values ('q', 'n')");
+    sql_value("insert into joblog.job (id, run_time, lane_id, max_attempts, priority, owner, source_type, source_id,"
+              " payload) select joblog.id_floor(now() - i * interval '1 min') + i, now(), 1, 1, 0, 'o' || i % 2,"
+              " case when i % 2000 = 1999 then 'Few' when i between 1000 and 8000 then 'Order' else 'Other' end, i,"
+              " '{}' from generate_series(1, 100000) i");
+    sql_value("insert into joblog.job_state (id, revision, last_token, run_time, lane_id, attempt, attempts_left,"
+              " status) select id, 3 << 20, id, now(), 1, 1, 0, case when source_id = '1999' then 4 else 3 end from"
+              " joblog.job");
+    sql_value("vacuum analyze joblog.job");
+    assert_int_equal(found_by(1, s, none), 0);
+    assert_int_equal(found_by(1, s, few), 50);
+    failed_few.status_mask = 1u << JOB_FAILED;
+    assert_int_equal(found_by(5, s, failed_few), 1); /* it may be slow to look at the states of 50 */
+    mine.owner = SPAN_LIT("o0");                     /* they all are the other's */
+    assert_int_equal(found_by(1, s, mine), 0);
+    assert_int_equal(first_of(s, many), sql_int("select max(id) from joblog.job where source_type = 'Order'"));
     store_close(s);
 }
 
@@ -232,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filters_combined_find_what_there_is),
         cmocka_unit_test(test_a_backlog_is_not_in_the_way),
+        cmocka_unit_test(test_types_that_hardly_any_job_has),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
