@@ -339,6 +339,13 @@ static bool any_waits(struct joblog_dispatcher *d)
     return any;
 }
 
+/* Has the first message had all its time on this stream without an answer? While others under way still wait for theirs
+ * (expire_sent), what is added waits for the answer or for another stream. */
+static bool stands_still(const struct joblog_dispatcher *d)
+{
+    return d->n_messages > 0 && d->messages[d->oldest].ends_ms == INT64_MAX;
+}
+
 /* Is one under way that the server may refuse for its size? It is alone, then. */
 static bool has_unproven(const struct joblog_dispatcher *d)
 {
@@ -348,7 +355,7 @@ static bool has_unproven(const struct joblog_dispatcher *d)
 static void send_waiting(struct joblog_dispatcher *d, int64_t now)
 {
     /* timed_out: the stream was cancelled, and what is written to it now would end with it. */
-    if (now < d->pause_until_ms || d->timed_out || !any_waits(d))
+    if (now < d->pause_until_ms || d->timed_out || stands_still(d) || !any_waits(d))
         return;
     if (!d->stream)
         open_stream(d);
