@@ -46,7 +46,9 @@ class Load:
         self.threads.append(thread)
 
     def _channel(self, n):
-        return self.grpc.insecure_channel(self.addresses[n % len(self.addresses)], [("grpc.max_reconnect_backoff_ms", 200)])
+        """Without gRPC's own retries, which leave a stream hanging now and then, whatever its deadline (docs/interop.md)."""
+        options = [("grpc.max_reconnect_backoff_ms", 200), ("grpc.enable_retries", 0)]
+        return self.grpc.insecure_channel(self.addresses[n % len(self.addresses)], options)
 
     def stop(self, limit_s):
         """Waits until whatever was begun has been acknowledged."""

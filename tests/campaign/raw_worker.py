@@ -24,7 +24,7 @@ from joblog.v1 import job_pb2, worker_pb2, worker_pb2_grpc  # noqa: E402
 
 SLOTS = 6
 NO_END = ("progress", "log")  # kinds of writes after which the attempt goes on
-OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100),
+OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), ("grpc.initial_reconnect_backoff_ms", 100),
            ("grpc.min_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 300)]
 
 

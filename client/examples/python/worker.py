@@ -28,6 +28,8 @@ from joblog.v1 import job_pb2, worker_pb2, worker_pb2_grpc
 
 # The server is away, or has cut the stream off: come again.
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+# A stream that gRPC tries again by itself may hang for ever (docs/interop.md).
+OPTIONS = [("grpc.enable_retries", 0)]
 
 
 class Cancelled(Exception):
@@ -118,13 +120,13 @@ class Worker:
         with concurrent.futures.ThreadPoolExecutor(self._concurrency) as self._pool:
             while not (self._draining and not self._jobs and not self._ends):
                 try:
-                    with grpc.insecure_channel(self._server) as channel:
+                    with grpc.insecure_channel(self._server, OPTIONS) as channel:
                         self._serve(worker_pb2_grpc.WorkerServiceStub(channel))
                 except grpc.RpcError as error:
                     if error.code() not in AWAY:
                         raise
                     print(f"connection lost, trying again: {error.details()}", file=sys.stderr)
-                    time.sleep(0.2)
+                    time.sleep(0.2)  # between two tries, so as not to knock all the time
 
     # ---- the stream ----
 
@@ -241,7 +243,7 @@ def main() -> None:
         images = job.payload["images"]
         job.log(f"attempt {job.attempt}: {images} images")
         for n in range(job.payload.get("resized", 0), images):
-            job.sleep(job.payload.get("ms", 10) / 1000)
+            job.sleep(job.payload.get("ms", 10) / 1000)  # stands for the work
             job.merge_payload(resized=n + 1)
             job.progress(n + 1, images, "images", step="resizing")
         return {"images": images}

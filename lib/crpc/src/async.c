@@ -251,6 +251,8 @@ static struct crpc_async *new_stream(struct crpc_loop *loop, const struct crpc_m
 static void start_all(struct crpc_async *s, const struct crpc_call_options *options, struct crpc_call_metadata *md,
                       const ProtobufCMessage *request)
 {
+    /* The status in a batch of its own: together with the first metadata core may give it and leave the reads lying
+     * (docs/interop.md). */
     grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
                       .data.recv_status_on_client = {
                           .trailing_metadata = &s->trailing, .status = &s->code, .status_details = &s->msg}};

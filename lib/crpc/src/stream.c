@@ -69,6 +69,7 @@ struct crpc_stream *crpc_stream_open(struct crpc_channel *channel, const struct 
     pthread_mutex_init(&s->mu, NULL);
     pthread_mutex_init(&s->mu_initial, NULL);
     s->core = channel_call(channel, method, options, queue->cq);
+    /* In a batch of its own, as in async.c. */
     grpc_op status = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
                       .data.recv_status_on_client = {
                           .trailing_metadata = &s->trailing, .status = &s->code, .status_details = &s->msg}};
