@@ -212,8 +212,7 @@ static void test_nothing_is_lost_or_twice_over_a_cut(void **state)
     static struct thread t;
     t.dispatcher = client_fixture_dispatcher(client, 1000);
     assert_int_equal(pthread_create(&t.thread, NULL, add_many, &t), 0);
-    for (int i = 0; client_fixture_waiting("cut") == 0 && i < 6000; i++)
-        usleep(10 * 1000);
+    client_fixture_await_job("cut");
     server_fixture_kill(server);
     assert_true(server_fixture_restart(server));
     pthread_join(t.thread, NULL);

@@ -280,16 +280,14 @@ static void test_drains(void **state)
 
 static void until_status(int64_t id, enum joblog_status status)
 {
-    for (int i = 0;; i++) {
-        struct joblog_job *job = NULL;
-        assert_ok(joblog_get(client, id, &job, &error));
-        enum joblog_status is = job->status;
-        joblog_job_free(job);
-        if (is == status)
-            return;
-        assert_true(i < PATIENCE_MS / 20);
-        usleep(20 * 1000);
-    }
+    struct joblog_watch *watch = joblog_watch_job(client, id, 0, &error);
+    const struct joblog_job *job = NULL;
+    assert_non_null(watch);
+    do {
+        if (joblog_watch_next(watch, &job, &error) != 1)
+            fail_msg("%s", error.message);
+    } while (job->status != status);
+    joblog_watch_free(watch);
 }
 
 /* Paused: what has not started is given back, what is in hand goes on; resumed: it comes again. */

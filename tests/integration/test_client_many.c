@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "support/client_fixture.h"
 
@@ -80,8 +79,7 @@ static void test_nothing_is_lost_or_twice_over_a_cut(void **state)
     for (int i = 0; i < MANY; i++)
         m.specs[i] = (struct joblog_spec){.job_name = "cut", .queue = "cut"};
     assert_int_equal(pthread_create(&thread, NULL, dispatch, &m), 0);
-    for (int i = 0; client_fixture_waiting("cut") == 0 && i < 6000; i++)
-        usleep(10 * 1000);
+    client_fixture_await_job("cut");
     server_fixture_kill(server);
     assert_true(server_fixture_restart(server));
     pthread_join(thread, NULL);

@@ -171,6 +171,16 @@ int64_t sql_int(const char *sql)
     return strtoll(sql_value(sql), NULL, 10);
 }
 
+void await_sql(const char *sql)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (sql_int(sql) == 1)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    fail_msg("did not come true: %s", sql);
+}
+
 int run_cmd(struct store *s, struct store_cmd *cmd)
 {
     struct waiter *w = waiter_new();

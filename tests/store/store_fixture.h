@@ -36,6 +36,8 @@ int store_group_teardown(void **state);
 /* SQL on a connection of the test's own; one value as text, "" for none. In a static buffer. */
 const char *sql_value(const char *sql);
 int64_t sql_int(const char *sql);
+/* Waits until the statement gives 1: for what a thread of the store does by itself and tells nobody. */
+void await_sql(const char *sql);
 
 /* Submits and waits. 0 or -code. */
 int run_cmd(struct store *s, struct store_cmd *cmd);

@@ -6,7 +6,6 @@
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "core/id.h"
@@ -14,16 +13,6 @@
 #define DAY_US (INT64_C(24) * 3600 * 1000000)
 
 enum { COMPLETED, FAILED, CANCELLED, PENDING, SCHEDULED, RUNNING, KINDS };
-
-static void await_sql(const char *sql)
-{
-    for (int i = 0; i < 2000; i++) {
-        if (sql_int(sql) == 1)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    }
-    fail_msg("did not come true: %s", sql);
-}
 
 static void run_sql(const char *fmt, int64_t id)
 {

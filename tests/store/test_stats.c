@@ -6,7 +6,6 @@
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "store/stats_cache.h"
@@ -32,17 +31,6 @@ static int teardown(void **state)
 {
     arena_done(&arena);
     return store_group_teardown(state);
-}
-
-/* Waits until the statement gives 1. */
-static void await_sql(const char *sql)
-{
-    for (int i = 0; i < 2000; i++) {
-        if (sql_int(sql) == 1)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    }
-    fail_msg("did not come true: %s", sql);
 }
 
 /* Two lanes, a row every seven minutes for twenty days, none summed up yet; as if two replicas had written them. */

@@ -68,6 +68,16 @@ int64_t client_fixture_waiting(const char *queue)
     return n;
 }
 
+void client_fixture_await_job(const char *queue)
+{
+    const struct joblog_filter filter = {.queues = &queue, .n_queues = 1};
+    struct joblog_watch *watch = joblog_watch_jobs(client, &filter, false, &error);
+    const struct joblog_job *job = NULL;
+    if (!watch || joblog_watch_next(watch, &job, &error) != 1)
+        fail_msg("%s", error.message);
+    joblog_watch_free(watch);
+}
+
 int client_fixture_teardown(void **state)
 {
     (void)state;

@@ -35,6 +35,8 @@ bool client_fixture_sql(const char *sql);
 struct joblog_dispatcher *client_fixture_dispatcher(struct joblog_client *of, size_t max_open);
 /* How many jobs wait in the queue; 0 while the server cannot say. */
 int64_t client_fixture_waiting(const char *queue);
+/* Returns once a job has been dispatched into the queue. */
+void client_fixture_await_job(const char *queue);
 /* Fails when joblogd ends with another code than 0. */
 int client_fixture_teardown(void **state);
 
