@@ -20,17 +20,23 @@ struct hub_watch *watch_new(const struct job_filter *filter, struct tag *wake)
     struct hub_watch *w = mem_zalloc(sizeof *w);
     if (!w)
         return NULL;
-    arena_init(&w->arena, NULL, 0, 0);
-    if (!job_filter_copy(&w->arena, filter, &w->filter)) {
-        watch_free(w);
-        return NULL;
+    arena_init(&w->arena, w->room, sizeof w->room, 0);
+    if (!job_filter_copy(&w->arena, filter, &w->filter))
+        goto no_memory;
+    if (job_filter_is_fickle(&w->filter)) {
+        w->now = arena_alloc(&w->arena, sizeof *w->now);
+        if (!w->now)
+            goto no_memory;
+        *w->now = w->filter;
     }
-    w->now = w->filter;
-    w->fickle = job_filter_is_fickle(&w->filter);
     job_filter_forget_now(&w->filter);
-    w->wide = w->fickle;
+    w->wide = w->now != NULL;
     w->wake = wake;
     return w;
+
+no_memory:
+    watch_free(w);
+    return NULL;
 }
 
 static void watch_clear(struct hub_watch *w)
@@ -142,7 +148,7 @@ static struct hub_shown_job *find_shown(struct hub_watch *w, int64_t job_id)
 
 void watch_remember(struct hub_watch *w, int64_t job_id)
 {
-    if (!w->fickle || HASH_COUNT(w->shown) >= HUB_SHOWN_MAX || find_shown(w, job_id))
+    if (!w->now || HASH_COUNT(w->shown) >= HUB_SHOWN_MAX || find_shown(w, job_id))
         return;
     struct hub_shown_job *shown = mem_zalloc(sizeof *shown);
     if (!shown)
@@ -166,7 +172,7 @@ bool watch_forget(struct hub_watch *w, int64_t job_id)
 /* Keeps the set of shown jobs; is this change to be sent? */
 static bool watch_wants(struct hub_watch *w, const struct job *job)
 {
-    if (job_filter_matches_now(&w->now, job)) {
+    if (job_filter_matches_now(w->now, job)) {
         /* A completed job stays one for ever. */
         if (job->status != JOB_COMPLETED)
             watch_remember(w, job->id);
@@ -177,7 +183,7 @@ static bool watch_wants(struct hub_watch *w, const struct job *job)
 
 void watch_publish(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition)
 {
-    bool all = w->wide || !w->fickle;
+    bool all = w->wide || !w->now;
     if (!w->cut && watch_concerns(w, &snapshot->job) && (all || watch_wants(w, &snapshot->job)))
         watch_queue(w, snapshot, is_transition);
 }

@@ -16,9 +16,9 @@ struct hub_shown_job;
 
 struct hub_watch {
     struct arena arena;       /* of the filter */
+    char room[128];           /* its beginning, enough for most: thousands of watches keep one */
     struct job_filter filter; /* without the parts that a job may cease to fit, which are here: */
-    struct job_filter now;    /* job_filter_matches_now only; shares its texts with the filter's copy */
-    bool fickle;              /* it has such parts */
+    struct job_filter *now;   /* job_filter_matches_now only; shares its texts with the filter; NULL: none */
     struct tag *wake;
     int64_t begin_us;                /* monotonic; what happened before may have gone past it */
     bool wide;                       /* every status is queued: the watcher still reads the store */

@@ -37,8 +37,10 @@ enum {
 /* Apart, so that the thousands of watches on which nothing happens do not keep it. */
 struct reading {
     struct arena page; /* of the list, or of the changes */
-    struct store_list list;
-    struct store_changes changes;
+    union {
+        struct store_list list;
+        struct store_changes changes; /* once the list has no more */
+    };
     size_t row;
     size_t asked; /* the payloads of the changes before this one have been asked about */
 };

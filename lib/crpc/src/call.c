@@ -17,7 +17,7 @@
 
 /* Behind each call object, for request, response and the handler's state; more comes from the heap. A stream that
  * receives splits its part in two. */
-static const size_t call_memory[CALL_CLASSES] = {[CALL_SHORT] = 4096, [CALL_LONG] = 1536};
+static const size_t call_memory[CALL_CLASSES] = {[CALL_SHORT] = 4096, [CALL_LONG] = 1280};
 /* Objects at rest kept for reuse, per worker and class; beyond that a burst gives its memory back. */
 enum { CALL_IDLE_MAX = 1024, LIVED_US = 1000000 /* a call that did is no reset */ };
 
