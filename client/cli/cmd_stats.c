@@ -114,15 +114,16 @@ static void print_parts(struct cli *cli, const struct joblog_stats *stats)
 
 static void print_stats(struct cli *cli, const struct joblog_stats *stats)
 {
-    char range[UNITS_TEXT], workers[UNITS_TEXT];
+    char range[UNITS_TEXT], rate[UNITS_TEXT], workers[UNITS_TEXT];
     struct table *table = table_new(columns, N_COLUMNS);
     int64_t now_us = units_now_us();
     for (size_t i = 0; i < stats->n_rows; i++)
         add_row(table, &stats->rows[i], stats->rows[i].job_name, NULL, now_us);
     add_row(table, &stats->total, "all", "bold", now_us);
-    printf("Left of |: jobs now. Right: in %s. %.3g jobs/s completed, %.1f%% failed. Workers: %s.\n",
-           units_duration(range, stats->range_end_us - stats->range_start_us), stats->total.throughput,
-           stats->total.failure_rate * 100, units_count(workers, stats->workers));
+    printf("Left of |: jobs now. Right: in %s. Completed: %s, failed: %.1f%%. Workers: %s.\n",
+           units_duration(range, stats->range_end_us - stats->range_start_us),
+           units_rate(rate, stats->total.throughput), stats->total.failure_rate * 100,
+           units_count(workers, stats->workers));
     table_print(table, &cli->term);
     table_free(table);
     if (stats->n_buckets == 0)

@@ -248,3 +248,22 @@ char *units_count(char buf[UNITS_TEXT], int64_t n)
     buf[at] = '\0';
     return buf;
 }
+
+char *units_rate(char buf[UNITS_TEXT], double per_second)
+{
+    static const struct {
+        double seconds;
+        const char *name;
+    } units[] = {{1, "s"}, {60, "min"}, {3600, "h"}, {86400, "day"}};
+    char number[UNITS_TEXT];
+    size_t i = 0;
+    while (per_second > 0 && per_second * units[i].seconds < 1 && i + 1 < sizeof units / sizeof units[0])
+        i++;
+    double n = per_second * units[i].seconds;
+    if (n >= 100)
+        units_count(number, n < 1e18 ? (int64_t)(n + 0.5) : INT64_MAX);
+    else
+        snprintf(number, sizeof number, n >= 10 || n == 0 ? "%.0f" : "%.1f", n);
+    snprintf(buf, UNITS_TEXT, "%.*s/%s", UNITS_TEXT - 5, number, units[i].name);
+    return buf;
+}

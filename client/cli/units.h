@@ -31,6 +31,8 @@ char *units_seconds(char buf[UNITS_TEXT], int64_t us);
 char *units_size(char buf[UNITS_TEXT], double bytes);
 /* "1 234 567". Returns buf. */
 char *units_count(char buf[UNITS_TEXT], int64_t n);
+/* "1 234/s", "5.92/day": of s, min, h and day the first of which there is one at least. */
+char *units_rate(char buf[UNITS_TEXT], double per_second);
 
 int64_t units_now_us(void);
 

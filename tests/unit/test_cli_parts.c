@@ -85,6 +85,14 @@ static void values_are_shown(void **state)
     assert_string_equal(units_size(buf, 1536), "1.5 KiB");
     assert_string_equal(units_count(buf, 1234567), "1 234 567");
     assert_string_equal(units_count(buf, -999), "-999");
+    assert_string_equal(units_rate(buf, 0), "0/s");
+    assert_string_equal(units_rate(buf, 1234.4), "1 234/s");
+    assert_string_equal(units_rate(buf, 1), "1.0/s");
+    assert_string_equal(units_rate(buf, 0.5), "30/min");
+    assert_string_equal(units_rate(buf, 0.001), "3.6/h");
+    assert_string_equal(units_rate(buf, 6.85e-05), "5.9/day");
+    assert_string_equal(units_rate(buf, 1e-9), "0.0/day");
+    assert_string_equal(units_rate(buf, 1e300), "9 223 372 036 854 775 807/s");
     assert_string_equal(units_count(buf, INT64_MIN), "-9 223 372 036 854 775 808");
     assert_string_equal(units_relative(buf, 1000000, 181000000), "3m00s ago");
     assert_string_equal(units_relative(buf, 11000000, 1000000), "in 10s");
