@@ -46,8 +46,9 @@ class Load:
         self.threads.append(thread)
 
     def _channel(self, n):
-        """Without gRPC's own retries, which leave a stream hanging now and then, whatever its deadline (docs/interop.md)."""
-        options = [("grpc.max_reconnect_backoff_ms", 200), ("grpc.enable_retries", 0)]
+        """Without gRPC's own retries, which leave a stream hanging now and then, whatever its deadline, and back soon after a fault
+        (docs/interop.md)."""
+        options = [("grpc.min_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 200), ("grpc.enable_retries", 0)]
         return self.grpc.insecure_channel(self.addresses[n % len(self.addresses)], options)
 
     def stop(self, limit_s):

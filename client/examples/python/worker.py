@@ -28,8 +28,9 @@ from joblog.v1 import job_pb2, worker_pb2, worker_pb2_grpc
 
 # The server is away, or has cut the stream off: come again.
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED)
-# A stream that gRPC tries again by itself may hang for ever (docs/interop.md).
-OPTIONS = [("grpc.enable_retries", 0)]
+# A stream that gRPC tries again by itself may hang for ever, and without bounds it may take minutes until gRPC looks again for
+# a server that was away (docs/interop.md).
+OPTIONS = [("grpc.enable_retries", 0), ("grpc.min_reconnect_backoff_ms", 5000), ("grpc.max_reconnect_backoff_ms", 5000)]
 
 
 class Cancelled(Exception):
