@@ -126,8 +126,7 @@ static const struct chunk_store *store_of(const struct asker *a, const struct ex
     return &a->all->stores[ask->file.storage == EXPORT_IN_DIRECTORY];
 }
 
-/* What was read becomes what was asked for. Room was taken for a whole chunk then; one that is kept packed needs less.
- */
+/* What was read becomes what was asked for. Room was taken for a whole chunk; one that is kept packed needs less. */
 static int give_chunk(struct asker *a, struct export_ask_chunk *ask, struct err *err)
 {
     struct export_room *room = a->all->room;

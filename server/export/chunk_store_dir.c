@@ -267,8 +267,7 @@ static int hold(const struct chunk_store *store, const struct chunk_owner *owner
     return fd;
 }
 
-/* A file that has been removed is still all there for who holds it; its removal is seen after so many chunks at most.
- */
+/* A file that has been removed is still all there for who holds it; its removal is seen after so many chunks. */
 static bool is_removed(int held_fd, int32_t seq)
 {
     struct stat st;

@@ -379,10 +379,10 @@ static struct pg_result *run_part(struct reader *r, const struct list_walk *w, c
 }
 
 /* The index by object has the jobs of a source type by their objects, not by their ids: all must be read, and are when
- * the first part of the list has met next to none. */
+ * the first part of the list has met next to none. Not with an error's type, which has an index in the order of ids. */
 static bool type_is_tried(const struct list_walk *w, const struct job_filter *f)
 {
-    if (!f->source_type.len || f->source_id.len || f->batch.len || f->n_ids || w->type_is_common)
+    if (!f->source_type.len || f->source_id.len || f->batch.len || f->n_ids || f->n_error_types || w->type_is_common)
         return false;
     return w->type_is_rare || (w->n_parts > 0 && finds_few(w));
 }

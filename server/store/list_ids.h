@@ -7,7 +7,7 @@
 
 enum { LIST_PART_MAX = 1001 };
 /* So long a list looks for a page before it gives what it has found; with the part that is under way then less than
- * 10 ms. */
+ * 10 ms, unless that meets many jobs that have just been deleted. */
 enum { LIST_US = 4000 };
 
 /* How far a list has come. */

@@ -35,7 +35,7 @@ class Story:
         self.env = dict(self.server.env, PYTHONPATH=stubs)
         token = open(self.env["JOBLOG_TOKEN_FILE"], encoding="ascii").read().strip()
         self.who = [("authorization", "Bearer " + token)]
-        self.channel = grpc.insecure_channel(self.server.address)
+        self.channel = grpc.insecure_channel(self.server.address, [("grpc.enable_retries", 0)])
         self.stub = job_log_pb2_grpc.JobLogServiceStub(self.channel)
 
     def start_worker(self):

@@ -285,7 +285,7 @@ static void until_status(int64_t id, enum joblog_status status)
     assert_non_null(watch);
     do {
         if (joblog_watch_next(watch, &job, &error) != 1)
-            fail_msg("%s", error.message);
+            fail_msg("the watch ended before status %d", (int)status);
     } while (job->status != status);
     joblog_watch_free(watch);
 }

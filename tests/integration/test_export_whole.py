@@ -5,6 +5,8 @@ test_export_whole.py DIRECTORY-OF-PROGRAMS"""
 import sys
 
 from export_fixture import BIG, PEOPLE, SLOW, begin, check, gated, has, rows_of, until
+
+
 def operators(fx):
     for args, want in ((["-f", "words=fox AND jumping"], ["1000,the quick brown foxes jumped"]),
                        (["-f", "words=-fox quick"], []),

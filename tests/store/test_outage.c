@@ -220,6 +220,23 @@ static void test_leases_survive_a_restart(void **state)
     store_close(s);
 }
 
+/* Stops the process that takes the log to the disk by itself some time later; while it sleeps, so that it holds no lock
+ * that a commit waits for. */
+static pid_t stop_flusher(void)
+{
+    static const char asleep[] = "select count(*) from pg_stat_activity"
+                                 " where backend_type = 'walwriter' and wait_event = 'WalWriterMain'";
+    pid_t flusher = (pid_t)sql_int("select pid from pg_stat_activity where backend_type = 'walwriter'");
+
+    assert_true(flusher > 1);
+    for (;;) {
+        assert_int_equal(kill(flusher, SIGSTOP), 0);
+        if (sql_int(asleep) == 1)
+            return flusher;
+        assert_int_equal(kill(flusher, SIGCONT), 0);
+    }
+}
+
 /* Chunks do not wait for the disk; the answer does. */
 static void test_what_was_deleted_stays_away(void **state)
 {
@@ -230,17 +247,18 @@ static void test_what_was_deleted_stays_away(void **state)
                               .before_us = clock_wall_us() + 60 * INT64_C(1000000),
                               .limit = 1000};
     int64_t token, id;
-    pid_t flusher; /* by itself it would take the log to the disk some time later: it stands until it is killed */
+    pid_t flusher;
+    int rc;
 
     (void)state;
     worker_credit(&w, 1);
     id = dispatch_ok(s, a_job("mail"));
     worker_lease(&w, &token);
     assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
-    flusher = (pid_t)sql_int("select pid from pg_stat_activity where backend_type = 'walwriter'");
-    assert_int_equal(kill(flusher, SIGSTOP), 0);
-    assert_int_equal(run_cmd(s, &c.cmd), 0);
+    flusher = stop_flusher();
+    rc = run_cmd(s, &c.cmd);
     assert_int_equal(kill(flusher, SIGKILL), 0);
+    assert_int_equal(rc, 0);
     shell("pg_ctl -D pg -l pg.log -m immediate -w restart");
     assert_int_equal(c.counts[JOB_COMPLETED], 1);
     assert_int_equal(sql_int("select count(*) from joblog.job"), 0);

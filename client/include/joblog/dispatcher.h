@@ -25,8 +25,9 @@ JOBLOG_API struct joblog_dispatcher *joblog_dispatcher_new(struct joblog_client 
  * UTF-8, or a job of more than 1 MiB, INVALID_ARGUMENT. Copies spec. Blocks while max_open jobs are without an answer,
  * but not within a joblog_dispatched. A connection that is cut is made anew, and what has no answer sent again under
  * its request id, until the client's timeout_ms has passed since the job had room; with its no_retry set the outcome
- * is UNAVAILABLE, or DEADLINE_EXCEEDED when the server did not answer in time, and what became of the job unknown. A
- * server that takes smaller messages (max-message-bytes) gets such; a job that alone is larger has the outcome
+ * is UNAVAILABLE, or DEADLINE_EXCEEDED when the server did not answer in time, and what became of the job unknown; a
+ * job that is added while the stream stands still waits for the end of the jobs on it, within its own time. A server
+ * that takes smaller messages (max-message-bytes) gets such; a job that alone is larger has the outcome
  * RESOURCE_EXHAUSTED. Any thread. */
 JOBLOG_API int joblog_dispatcher_add(struct joblog_dispatcher *dispatcher, const struct joblog_spec *spec,
                                      joblog_dispatched *done, void *user, struct joblog_error *error);
