@@ -31,7 +31,7 @@ char *units_seconds(char buf[UNITS_TEXT], int64_t us);
 char *units_size(char buf[UNITS_TEXT], double bytes);
 /* "1 234 567". Returns buf. */
 char *units_count(char buf[UNITS_TEXT], int64_t n);
-/* "1 234/s", "5.92/day": of s, min, h and day the first of which there is one at least. */
+/* "1 234/s", "5.9/day": by the shortest of s, min, h and day in which one comes at least. Returns buf. */
 char *units_rate(char buf[UNITS_TEXT], double per_second);
 
 int64_t units_now_us(void);

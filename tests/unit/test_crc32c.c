@@ -49,17 +49,21 @@ static void pieces_and_offsets(void **state)
     }
 }
 
+static void fill(unsigned char *data, size_t len, uint32_t x)
+{
+    for (size_t i = 0; i < len; i++) {
+        x = x * 1103515245 + 12345;
+        data[i] = (unsigned char)(x >> 16);
+    }
+}
+
 /* Long runs are taken in three parts at once where the processor has the instruction. */
 static void long_runs(void **state)
 {
     enum { BLOCK = 3 * 4096 };
     static unsigned char data[3 * BLOCK + 100];
-    uint32_t x = 12345;
     (void)state;
-    for (size_t i = 0; i < sizeof data; i++) {
-        x = x * 1103515245 + 12345;
-        data[i] = (unsigned char)(x >> 16);
-    }
+    fill(data, sizeof data, 12345);
     for (size_t blocks = 1; blocks <= 3; blocks++)
         for (size_t len = blocks * BLOCK - 9; len <= blocks * BLOCK + 9; len++)
             for (size_t from = 0; from < 9; from += 4)
@@ -71,12 +75,8 @@ static void long_runs(void **state)
 static void every_length(void **state)
 {
     static unsigned char data[2100];
-    uint32_t x = 54321;
     (void)state;
-    for (size_t i = 0; i < sizeof data; i++) {
-        x = x * 1103515245 + 12345;
-        data[i] = (unsigned char)(x >> 16);
-    }
+    fill(data, sizeof data, 54321);
     for (size_t len = 0; len <= 2048; len++)
         for (size_t from = 0; from < 3; from++)
             assert_int_equal(crc32c((uint32_t)len, data + from, len), crc32c_portable((uint32_t)len, data + from, len));
@@ -87,12 +87,8 @@ static void woven_runs(void **state)
 {
     enum { WOVEN = 86 * 256 + 3 * 4096 };
     static unsigned char data[3 * WOVEN + 300];
-    uint32_t x = 999;
     (void)state;
-    for (size_t i = 0; i < sizeof data; i++) {
-        x = x * 1103515245 + 12345;
-        data[i] = (unsigned char)(x >> 16);
-    }
+    fill(data, sizeof data, 999);
     for (size_t blocks = 1; blocks <= 3; blocks++)
         for (size_t len = blocks * WOVEN - 9; len <= blocks * WOVEN + 265; len += len % 16 < 9 ? 1 : 7)
             assert_int_equal(crc32c((uint32_t)len, data + len % 5, len),
