@@ -5,8 +5,33 @@
 
 #include "base/log.h"
 #include "store/engine.h"
+#include "store/point.h"
 
 enum { JOBS_A_QUERY = 1000 };
+
+bool changes_is_replica(const struct pg_result *log, int row)
+{
+    return pg_is_null(log, row, 2);
+}
+
+int64_t changes_batch(const struct pg_result *log, int replica)
+{
+    for (int i = 0; i < pg_rows(log); i++)
+        if (changes_is_replica(log, i) && pg_int(log, i, 0) == replica)
+            return pg_int(log, i, 1);
+    return 0;
+}
+
+bool changes_behind(const struct pg_result *log)
+{
+    int n[POINT_REPLICAS] = {0};
+    bool behind = false;
+
+    for (int i = 0; i < pg_rows(log); i++)
+        if (!changes_is_replica(log, i))
+            behind |= ++n[pg_int(log, i, 0)] == CHANGES_BATCHES_MAX;
+    return behind;
+}
 
 static bool may_concern(const struct store_observer *o, int64_t job_id)
 {

@@ -7,6 +7,22 @@
 #include "store/change.h"
 #include "store/store.h"
 
+enum {
+    CHANGES_BATCHES_MAX =
+        2000 /* of one replica at once: seconds of the highest load; who is further behind begins anew */
+};
+
+/* ---- rows of change_poll.sql ---- */
+
+/* This row says how far a replica is; the others, what was changed. */
+bool changes_is_replica(const struct pg_result *log, int row);
+/* The last batch of a replica; 0: there is no such one. */
+int64_t changes_batch(const struct pg_result *log, int replica);
+/* Has one replica more than is read at once? */
+bool changes_behind(const struct pg_result *log);
+
+/* ---- with the jobs ---- */
+
 struct changes {
     struct change *entries; /* by job and revision */
     bool *told;

@@ -190,6 +190,7 @@ int writer_connect(struct writer *w, bool keep_number, struct err *ret_err)
     pause_read(w);
     if ((rc = load_lanes(w, ret_err)) < 0 || (rc = counters_load(w, ret_err)) < 0)
         return rc;
+    w->hasty = false;
     w->due_sched_us = 0;
     w->due_tick_us = 0;
     w->due_partitions_us = 0;

@@ -309,7 +309,8 @@ struct writer {
     struct span *paused;     /* queues (pause.h) */
     size_t n_paused;
     bool asks_requests; /* this batch asks who holds its request ids instead of taking them for new */
-    bool final;         /* the last batch: only writes what waits in memory */
+    bool hasty;   /* a lock was waited for in vain: until the batch's units are done none is waited for as long again */
+    bool final;   /* the last batch: only writes what waits in memory */
     bool unknown; /* leases may stand that memory does not know: of a batch whose fate is unknown, or it ran out */
     struct pg_params params;
     struct buf changes; /* of the batch, for the log */

@@ -17,10 +17,10 @@
 #include "store/engine.h"
 #include "store/feed.h"
 #include "store/point.h"
+#include "store/silent.h"
 
 enum {
     ITEMS_MAX = 200000, /* that wait while the database is away; past it the watches are cut */
-    BATCHES_MAX = 2000, /* of one replica in a round: seconds of the highest load; who is further behind begins anew */
     POLL_MS = 200,      /* without a notification */
     ALONE_MS = 1000,    /* how soon a new replica is noticed */
     ROUND_MS = 2,       /* at least, from round to round */
@@ -43,7 +43,7 @@ struct feed {
     struct pg_conn *pg; /* NULL: to be opened */
     struct pg_params params;
     struct arena arena; /* of a round */
-    int64_t round_ms, notify_ms;
+    int64_t round_ms, notify_ms, silent_ms;
     int64_t notified; /* batch of ours that others were told of */
     pthread_mutex_t lock;
     pthread_cond_t more; /* applied has grown, or stopping */
@@ -165,7 +165,7 @@ static int put_cursor(struct feed *f)
     }
     int own = f->own;
     pthread_mutex_unlock(&f->lock);
-    pg_add_int4(&f->params, BATCHES_MAX);
+    pg_add_int4(&f->params, CHANGES_BATCHES_MAX);
     return own;
 }
 
@@ -195,11 +195,6 @@ static struct feed_item *take_items(struct feed *f, int own, int64_t batch)
     return taken;
 }
 
-static bool is_replica(const struct pg_result *log, int row)
-{
-    return pg_is_null(log, row, 2);
-}
-
 /* What the round found out, after it has been told. skip: nothing was. */
 static void note_round(struct feed *f, const struct pg_result *log, bool skip)
 {
@@ -211,7 +206,7 @@ static void note_round(struct feed *f, const struct pg_result *log, bool skip)
         int64_t *told = &f->told.batch[number];
         if (number == f->own)
             continue;
-        if (!is_replica(log, i)) {
+        if (!changes_is_replica(log, i)) {
             *told = *told > pg_int(log, i, 1) ? *told : pg_int(log, i, 1);
             continue;
         }
@@ -227,26 +222,6 @@ static void note_round(struct feed *f, const struct pg_result *log, bool skip)
     f->others = others || f->n_items > 0;
     f->cut |= skip;
     pthread_mutex_unlock(&f->lock);
-}
-
-static int64_t own_batch(const struct pg_result *log, int own)
-{
-    for (int i = 0; i < pg_rows(log); i++)
-        if (is_replica(log, i) && pg_int(log, i, 0) == own)
-            return pg_int(log, i, 1);
-    return 0;
-}
-
-/* Has one replica more than a round takes? */
-static bool is_behind(const struct pg_result *log)
-{
-    int n[POINT_REPLICAS] = {0};
-    bool behind = false;
-
-    for (int i = 0; i < pg_rows(log); i++)
-        if (!is_replica(log, i))
-            behind |= ++n[pg_int(log, i, 0)] == BATCHES_MAX;
-    return behind;
 }
 
 /* Jobs that wait and cancels are for the writer too. */
@@ -284,9 +259,9 @@ static bool round_run(struct feed *f)
     log = pg_run(f->pg, sql_name(SQL_CHANGE_POLL), &f->params, &err);
     if (!log)
         return false;
-    bool behind = is_behind(log);
+    bool behind = changes_behind(log);
     if (behind || changes_load(&others, f->pg, log, &f->store->options.observer, &f->arena, &err) == 0) {
-        tell_merged(f, take_items(f, own, own_batch(log, own)), &others);
+        tell_merged(f, take_items(f, own, changes_batch(log, own)), &others);
         note_round(f, log, behind);
         nudge_writer(f, log);
     }
@@ -373,6 +348,14 @@ static bool is_stopping(struct feed *f)
     return stopping;
 }
 
+static int own_number(struct feed *f)
+{
+    pthread_mutex_lock(&f->lock);
+    int own = f->own;
+    pthread_mutex_unlock(&f->lock);
+    return own;
+}
+
 /* Our own commits alone need a round only when somebody here watches; others are told of them in any case. */
 static bool round_due(struct feed *f, bool notified)
 {
@@ -404,6 +387,7 @@ static void *feed_main(void *arg)
                 ;
         }
         notify_others(f);
+        silent_end(f->pg, own_number(f), &f->silent_ms);
         rest(f);
     }
     return NULL;

@@ -44,6 +44,18 @@ static bool forget_stale(struct writer *w, const struct unit *u)
     return true;
 }
 
+/* Somebody holds what a command here needs: it was waited for once, and what is tried from here on to the end of the
+ * batch's units does not wait as long, or everybody else would. */
+static void note_lock(struct writer *w, const struct err *why)
+{
+    struct err err;
+
+    if (!w->hasty && why->code == ERR_ABORTED && strcmp(pg_sqlstate(w->pg), "55P03") == 0)
+        w->hasty = pg_exec(w->pg, "set lock_timeout = '1s'", &err) == 0;
+}
+
+static void try_units(struct writer *w, struct unit *units, size_t n, bool upkeep);
+
 static void process_one(struct writer *w, struct unit *u, struct err *err)
 {
     int tries = 0;
@@ -51,8 +63,8 @@ static void process_one(struct writer *w, struct unit *u, struct err *err)
     if (u->cmd->op == STORE_DISPATCH && u->hi - u->lo > 1) {
         struct unit low = *u, high = *u;
         low.hi = high.lo = u->lo + (u->hi - u->lo) / 2;
-        batch_process(w, &low, 1, false);
-        batch_process(w, &high, 1, false);
+        try_units(w, &low, 1, false);
+        try_units(w, &high, 1, false);
         return;
     }
     /* Collisions and lost connections go away by trying again; a row that is there already (23505) is a collision too.
@@ -68,7 +80,7 @@ static void process_one(struct writer *w, struct unit *u, struct err *err)
     fail_unit(w, u, err);
 }
 
-void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep)
+static void try_units(struct writer *w, struct unit *units, size_t n, bool upkeep)
 {
     struct err err = ERR_NONE;
     int rc, tries = 0;
@@ -82,6 +94,7 @@ void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep)
     } while (rc < 0 && strcmp(err.reason, "DATABASE_RECONNECTED") == 0 && tries++ < 5);
     if (rc == 0)
         return;
+    note_lock(w, &err);
     if (err.code == ERR_UNAVAILABLE) {
         for (size_t i = 0; i < n; i++) {
             units[i].deferred = false;
@@ -94,12 +107,22 @@ void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep)
             log_warning("upkeep failed, it rests for a second code=%s", err_code_name(err.code));
             w->not_before_us = clock_wall_us() + 1000000;
         } else {
-            batch_process(w, units, n, false);
+            try_units(w, units, n, false);
         }
     } else if (n == 1) {
         process_one(w, units, &err);
     } else {
-        batch_process(w, units, n / 2, false);
-        batch_process(w, units + n / 2, n - n / 2, false);
+        try_units(w, units, n / 2, false);
+        try_units(w, units + n / 2, n - n / 2, false);
     }
+}
+
+void batch_process(struct writer *w, struct unit *units, size_t n, bool upkeep)
+{
+    struct err err;
+
+    try_units(w, units, n, upkeep);
+    if (w->hasty)
+        pg_exec(w->pg, "set lock_timeout = '10s'", &err);
+    w->hasty = false;
 }
