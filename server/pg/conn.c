@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "pg/pg.h"
 #include "pg/sqlstate.h"
@@ -47,6 +49,26 @@ static void set_lost(struct pg_conn *pg, const char *doing)
     snprintf(pg->sqlstate, sizeof pg->sqlstate, "08006");
 }
 
+/* While the database is away many threads try many times: the same failure is told once in five seconds. */
+static void tell_refused(const char *text)
+{
+    enum { AGAIN_MS = 5000 };
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static uint32_t told_sum;
+    static int64_t told_ms;
+    uint32_t sum = crc32c(0, text, strlen(text));
+    int64_t now_ms = clock_mono_ms();
+
+    pthread_mutex_lock(&lock);
+    bool again = told_ms > 0 && sum == told_sum && now_ms - told_ms < AGAIN_MS;
+    if (!again) {
+        told_sum = sum;
+        told_ms = now_ms;
+    }
+    pthread_mutex_unlock(&lock);
+    log_write(again ? LOG_DEBUG : LOG_WARNING, "cannot connect to the database text=\"%s\"", text);
+}
+
 static void notice(void *user, const PGresult *r)
 {
     (void)user;
@@ -73,7 +95,7 @@ int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err 
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     pg->c = PQconnectdbParams(keys, values, 1);
     if (!pg->c || PQstatus(pg->c) != CONNECTION_OK) {
-        log_warning("cannot connect to the database text=\"%s\"", pg->c ? PQerrorMessage(pg->c) : "out of memory");
+        tell_refused(pg->c ? PQerrorMessage(pg->c) : "out of memory");
         pg_close(pg);
         return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
     }

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "pg/pg.h"
 
 enum { IN_FLIGHT = 64, TOTAL = 6000 };
 
@@ -326,6 +328,32 @@ static void test_database_stays_away(void **state)
     store_close(s);
 }
 
+/* Whoever is in want of the database tries many times a second. */
+static void test_what_cannot_be_reached_is_told_once(void **state)
+{
+    char uri[64], log[8192] = "";
+    struct pg_conn *pg;
+    struct err err = ERR_NONE;
+    int fds[2], lines = 0;
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    log_set_fd(fds[1]);
+    for (int i = 0; i < 20; i++) {
+        snprintf(uri, sizeof uri, "host=%s/nowhere%d dbname=x", dir, i < 10 ? 1 : 2);
+        assert_int_equal(pg_open(uri, "test", &pg, &err), -ERR_UNAVAILABLE);
+    }
+    log_set_fd(2);
+    close(fds[1]);
+    assert_true(read(fds[0], log, sizeof log - 1) > 0);
+    close(fds[0]);
+    for (const char *at = log; (at = strstr(at, "cannot connect")); at++)
+        lines++;
+    assert_int_equal(lines, 2);
+    assert_non_null(strstr(log, "nowhere1"));
+    assert_non_null(strstr(log, "nowhere2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -335,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_what_was_deleted_stays_away),
         cmocka_unit_test(test_the_end_does_not_wait_for_the_database),
         cmocka_unit_test(test_database_stays_away),
+        cmocka_unit_test(test_what_cannot_be_reached_is_told_once),
     };
 
     return cmocka_run_group_tests(tests, cluster_setup, cluster_teardown);
