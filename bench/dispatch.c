@@ -1,7 +1,9 @@
 /* How many durable DispatchJob calls a second, unary, N in flight on one channel and one thread, and how long each
- * takes. Every answer's status is read; a call that fails ends the run. One thread: the loop's.
+ * takes. Every answer's status is read; a call that fails ends the run. One thread: the loop's. The jobs have one name,
+ * or NAMES of them in turn.
  *
  *     bench_dispatch --server ADDR [--token-file FILE] [--ca FILE [--cert FILE --key FILE]] --in-flight N --seconds S
+ *                    [--names NAMES]
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -14,12 +16,14 @@
 #include "crpc/credentials.h"
 #include "joblog/v1/job_log.crpc.h"
 
-enum { LATENCIES_MAX = 4 * 1000 * 1000 };
+enum { LATENCIES_MAX = 4 * 1000 * 1000, NAMES_MAX = 1000 };
 
 struct load {
     struct crpc_channel *channel;
     struct crpc_loop *loop;
     Joblog__V1__DispatchJobRequest *request;
+    int n_names, next_name;
+    char names[NAMES_MAX][16];
     int64_t end_us; /* monotonic: start no more calls */
     uint64_t n_done, n_failed;
     uint32_t *latencies; /* microseconds, of the calls so far */
@@ -38,6 +42,8 @@ static void start(struct slot *slot)
     struct load *load = slot->load;
     struct err err = ERR_NONE;
 
+    load->request->job->job_name = load->names[load->next_name];
+    load->next_name = (load->next_name + 1) % load->n_names;
     slot->start_us = clock_mono_us();
     if (joblog_v1_job_log_service_dispatch_job_start(load->channel, load->loop, NULL, load->request, on_done, slot,
                                                      &err) < 0 &&
@@ -75,26 +81,30 @@ static void report(struct load *load, int in_flight, int64_t took_us)
     size_t n = load->n_done < LATENCIES_MAX ? load->n_done : LATENCIES_MAX;
 
     qsort(load->latencies, n, sizeof *load->latencies, by_value);
-    printf("figure dispatch_%d %.0f jobs/s\n", in_flight, (double)load->n_done * 1e6 / (double)took_us);
+    char name[48];
+    snprintf(name, sizeof name, load->n_names > 1 ? "dispatch_%d_of_%d_names" : "dispatch_%d", in_flight,
+             load->n_names);
+    printf("figure %s %.0f jobs/s\n", name, (double)load->n_done * 1e6 / (double)took_us);
     size_t half = n / 2, most = n - 1 - n / 100;
-    printf("figure dispatch_%d_p50 %.3f ms\n", in_flight, load->latencies[half] / 1e3);
-    printf("figure dispatch_%d_p99 %.3f ms\n", in_flight, load->latencies[most] / 1e3);
+    printf("figure %s_p50 %.3f ms\n", name, load->latencies[half] / 1e3);
+    printf("figure %s_p99 %.3f ms\n", name, load->latencies[most] / 1e3);
 }
 
 static int run(const char *server, const char *bearer, const struct crpc_tls_client_options *tls, int in_flight,
-               int seconds)
+               int seconds, int n_names)
 {
     Joblog__V1__Source source = JOBLOG__V1__SOURCE__INIT;
     Joblog__V1__JobSpec spec = JOBLOG__V1__JOB_SPEC__INIT;
     Joblog__V1__DispatchJobRequest request = JOBLOG__V1__DISPATCH_JOB_REQUEST__INIT;
-    struct load load = {.request = &request};
+    struct load load = {.request = &request, .n_names = n_names};
     struct slot *slots = calloc((size_t)in_flight, sizeof *slots);
     struct err err = ERR_NONE;
     int64_t began;
 
     source.type = (char *)"User";
     source.id = (char *)"42";
-    spec.job_name = (char *)"bench.noop";
+    for (int i = 0; i < n_names; i++)
+        snprintf(load.names[i], sizeof load.names[i], i ? "bench.noop%d" : "bench.noop", i);
     spec.queue = (char *)"bench";
     spec.owner = (char *)"bench";
     spec.source = &source;
@@ -148,15 +158,19 @@ static int read_token(const char *path, char *bearer, size_t size)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"server", required_argument, NULL, 's'},  {"token-file", required_argument, NULL, 'f'},
-        {"ca", required_argument, NULL, 'a'},      {"cert", required_argument, NULL, 'c'},
-        {"key", required_argument, NULL, 'k'},     {"in-flight", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 't'}, {0}};
+    static const struct option options[] = {{"server", required_argument, NULL, 's'},
+                                            {"token-file", required_argument, NULL, 'f'},
+                                            {"ca", required_argument, NULL, 'a'},
+                                            {"cert", required_argument, NULL, 'c'},
+                                            {"key", required_argument, NULL, 'k'},
+                                            {"in-flight", required_argument, NULL, 'n'},
+                                            {"seconds", required_argument, NULL, 't'},
+                                            {"names", required_argument, NULL, 'm'},
+                                            {0}};
     const char *server = "127.0.0.1:7420";
     char bearer[8300] = "";
     struct crpc_tls_client_options tls = {.server_name = "localhost"};
-    int in_flight = 64, seconds = 5, c;
+    int in_flight = 64, seconds = 5, n_names = 1, c;
 
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c == 's')
@@ -171,12 +185,14 @@ int main(int argc, char **argv)
             in_flight = atoi(optarg);
         else if (c == 't')
             seconds = atoi(optarg);
+        else if (c == 'm')
+            n_names = atoi(optarg);
         else if (c != 'f' || read_token(optarg, bearer, sizeof bearer) != 0)
             return 2;
     }
-    if (in_flight < 1 || in_flight > 100000 || seconds < 1) {
-        fprintf(stderr, "usage: bench_dispatch --server ADDR --in-flight N --seconds S\n");
+    if (in_flight < 1 || in_flight > 100000 || seconds < 1 || n_names < 1 || n_names > NAMES_MAX) {
+        fprintf(stderr, "usage: bench_dispatch --server ADDR --in-flight N --seconds S [--names NAMES]\n");
         return 2;
     }
-    return run(server, bearer, &tls, in_flight, seconds);
+    return run(server, bearer, &tls, in_flight, seconds, n_names);
 }

@@ -39,7 +39,6 @@ static struct pg_param *next(struct pg_params *p, enum pg_type type)
     buf_clear(&v->buf);
     v->type = type;
     v->n = 0;
-    v->first = 1;
     v->is_array = v->is_null = v->has_null = false;
     return v;
 }
@@ -233,8 +232,7 @@ void pg_params_finish(struct pg_params *p)
         struct pg_param *v = &p->v[i];
         if (!v->is_array || v->buf.failed)
             continue;
-        uint32_t header[5] = {htonl(v->n > 0), htonl(v->has_null), htonl(v->type), htonl((uint32_t)v->n),
-                              htonl((uint32_t)v->first)};
+        uint32_t header[5] = {htonl(v->n > 0), htonl(v->has_null), htonl(v->type), htonl((uint32_t)v->n), htonl(1)};
         memcpy(v->buf.data, header, sizeof header);
         if (v->n == 0)
             v->buf.len = 12; /* no dimension follows */

@@ -27,8 +27,7 @@ enum pg_type {
 struct pg_param {
     struct buf buf;
     enum pg_type type;
-    int32_t n;     /* elements */
-    int32_t first; /* subscript of the first element */
+    int32_t n; /* elements */
     bool is_array, is_null, has_null;
 };
 

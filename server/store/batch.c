@@ -93,8 +93,8 @@ void batch_done(struct batch *b)
     b->n_silent = 0;
     b->spoilt = false;
     b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = b->want_unique = false;
-    b->n_sent = b->n_minutes = 0;
-    b->sent_tally_set = b->sent_tally_put = b->by_place = false;
+    b->n_sent = 0;
+    b->sent_minute_set = b->sent_minute_put = b->sent_tally_set = b->sent_tally_put = b->by_place = false;
 }
 
 /* ---- effects ---- */

@@ -5,6 +5,7 @@
  * is held. Then each look at the index would pass all of them. So a row is written by where it lies, as the last write
  * of it told; by its key when that is not known, after a batch that failed or a reconnect. */
 #include <limits.h>
+#include <stdio.h>
 
 #include "store/engine.h"
 
@@ -67,50 +68,25 @@ static void add_counters(struct minute_counters *to, const struct minute_counter
     }
 }
 
-/* From the first bucket in use to the last; the array's lower bound says which the first is. */
-static void add_hist(struct pg_params *p, const int32_t *hist)
+/* An array of SQL as text, from the first bucket in use to the last; its lower bound says which the first is. */
+static void put_hist(struct pg_param *a, const int32_t *hist)
 {
-    struct pg_param *a = pg_add_array(p, PG_INT4);
+    char text[HISTOGRAM_BUCKETS * 12 + 32];
     int first = 0, last = HISTOGRAM_BUCKETS - 1;
 
-    while (first <= last && hist[first] == 0)
+    while (first < last && hist[first] == 0)
         first++;
     while (last > first && hist[last] == 0)
         last--;
-    a->first = first;
-    for (int i = first; i <= last; i++)
-        pg_put_int4(a, hist[i]);
-}
-
-static void send_minute(struct writer *w, const struct lane *lane, int64_t minute_us)
-{
-    struct minute_counters c = lane->more;
-    struct pg_params *p = &w->params;
-
-    if (lane->minute_us == minute_us)
-        add_counters(&c, &lane->now);
-    pg_params_clear(p);
-    pg_add_int4(p, w->replica);
-    pg_add_time(p, minute_us);
-    pg_add_int4(p, lane->id);
-    pg_add_int8(p, c.dispatched);
-    pg_add_int8(p, c.completed);
-    pg_add_int8(p, c.failed);
-    pg_add_int8(p, c.cancelled);
-    pg_add_int8(p, c.retried);
-    pg_add_int8(p, c.n_runs);
-    pg_add_int8(p, c.run_us_sum);
-    pg_add_int8(p, c.wait_us_sum);
-    add_hist(p, c.run_hist);
-    add_hist(p, c.wait_hist);
-    w->batch.n_minutes++;
-    if (lane->minute_us == minute_us && lane->minute_place) {
-        pg_add_place(p, lane->minute_place);
-        w->batch.by_place = true;
-        pg_send(w->pg, sql_name(SQL_MINUTE_SET), p);
-    } else {
-        pg_send(w->pg, sql_name(SQL_MINUTE_PUT), p);
+    if (hist[first] == 0) {
+        pg_put_text(a, SPAN_LIT("{}"));
+        return;
     }
+    int len = snprintf(text, sizeof text, "[%d:%d]=", first, last);
+    for (int i = first; i <= last; i++)
+        len += snprintf(text + len, sizeof text - (size_t)len, "%c%d", i > first ? ',' : '{', hist[i]);
+    text[len++] = '}';
+    pg_put_text(a, span_of(text, (size_t)len));
 }
 
 static int64_t minute_of(int64_t us)
@@ -122,6 +98,52 @@ static int64_t minute_of(int64_t us)
 static bool minute_touched(const struct minute_counters *c)
 {
     return c->dispatched || c->completed || c->failed || c->cancelled || c->retried || c->n_runs;
+}
+
+static void put_minute(struct pg_params *p, const struct lane *lane, int64_t minute_us)
+{
+    struct minute_counters c = lane->more;
+
+    if (lane->minute_us == minute_us)
+        add_counters(&c, &lane->now);
+    const int64_t values[] = {c.dispatched, c.completed, c.failed,     c.cancelled,
+                              c.retried,    c.n_runs,    c.run_us_sum, c.wait_us_sum};
+    struct pg_param *a = p->v;
+    pg_put_int4(a++, lane->id);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        pg_put_int8(a++, values[i]);
+    put_hist(a++, c.run_hist);
+    put_hist(a, c.wait_hist);
+}
+
+/* Those whose place is known, or the others. False: there are none. */
+static bool send_minutes(struct writer *w, bool known)
+{
+    static const enum pg_type types[] = {PG_INT4, PG_INT8, PG_INT8, PG_INT8, PG_INT8, PG_INT8,
+                                         PG_INT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT, PG_TID};
+    enum { PLACES = 11 };
+    int64_t minute_us = minute_of(w->batch.now_us);
+    struct pg_params *p = &w->params;
+
+    pg_params_clear(p);
+    pg_arrays(p, types, known ? PLACES + 1 : PLACES);
+    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
+        bool has_place = l->minute_us == minute_us && l->minute_place;
+        if (!minute_touched(&l->more) || has_place != known)
+            continue;
+        put_minute(p, l, minute_us);
+        if (known)
+            pg_put_place(&p->v[PLACES], l->minute_place);
+    }
+    int32_t n = p->v[0].n;
+    if (n == 0)
+        return false;
+    pg_add_int4(p, w->replica);
+    pg_add_time(p, minute_us);
+    if (known)
+        pg_add_int4(p, n);
+    pg_send(w->pg, sql_name(known ? SQL_MINUTE_SET : SQL_MINUTE_PUT), p);
+    return true;
 }
 
 /* Those whose place is known, or the others. False: there are none. */
@@ -160,15 +182,25 @@ void counters_send(struct writer *w)
 {
     struct batch *b = &w->batch;
 
-    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
-        if (minute_touched(&l->more))
-            send_minute(w, l, minute_of(b->now_us));
-    }
     if (!w->lanes.touched)
         return;
+    b->sent_minute_set = send_minutes(w, true);
+    b->sent_minute_put = send_minutes(w, false);
     b->sent_tally_set = send_tallies(w, true);
     b->sent_tally_put = send_tallies(w, false);
-    b->by_place |= b->sent_tally_set;
+    b->by_place |= b->sent_minute_set || b->sent_tally_set;
+}
+
+static void read_minutes(struct writer *w)
+{
+    struct pg_result *r = pg_read(w->pg);
+
+    for (int i = 0; r && i < pg_rows(r); i++) {
+        struct lane *l = lanes_by_id(&w->lanes, (int32_t)pg_int(r, i, 0));
+        if (l)
+            l->minute_place = pg_place(r, i, 1);
+    }
+    pg_free(r);
 }
 
 static void read_tallies(struct writer *w)
@@ -188,14 +220,11 @@ void counters_read(struct writer *w, int n_after)
 {
     struct batch *b = &w->batch;
 
-    pg_skip(w->pg, b->n_minutes + b->sent_tally_set + b->sent_tally_put + n_after);
-    for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
-        if (!minute_touched(&l->more))
-            continue;
-        struct pg_result *r = pg_read(w->pg);
-        l->minute_place = r && pg_rows(r) == 1 ? pg_place(r, 0, 0) : 0;
-        pg_free(r);
-    }
+    pg_skip(w->pg, b->sent_minute_set + b->sent_minute_put + b->sent_tally_set + b->sent_tally_put + n_after);
+    if (b->sent_minute_set)
+        read_minutes(w);
+    if (b->sent_minute_put)
+        read_minutes(w);
     if (b->sent_tally_set)
         read_tallies(w);
     if (b->sent_tally_put)
@@ -214,8 +243,11 @@ static void untouch(struct writer *w, bool commit)
 
     for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
         if (commit) {
-            if (l->minute_us != minute)
+            if (l->minute_us != minute) {
                 memset(&l->now, 0, sizeof l->now);
+                if (!minute_touched(&l->more))
+                    l->minute_place = 0; /* of the minute before */
+            }
             l->minute_us = minute;
             add_counters(&l->now, &l->more);
             for (int s = 1; s < JOB_STATUS_COUNT; s++)

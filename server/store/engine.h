@@ -243,8 +243,8 @@ struct batch {
     bool want_unique;          /* a dispatch has a unique key, or a job that has one is put back */
     struct unique_ask *unique; /* plan_unique.c */
     int n_sent;                /* statements that change something */
-    int n_minutes;             /* of its statements for counters; then, if sent_tally_set, … */
-    bool sent_tally_set, sent_tally_put;
+    /* Its statements for counters. */
+    bool sent_minute_set, sent_minute_put, sent_tally_set, sent_tally_put;
     bool by_place; /* some row was written by where it lies */
 };
 

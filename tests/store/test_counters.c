@@ -43,6 +43,43 @@ static void test_rows_that_moved_are_found(void **state)
     store_close(s);
 }
 
+/* One job of each name, in one batch. */
+static void dispatch_names(struct store *s, size_t n)
+{
+    struct dispatch_item items[40];
+    char names[40][8];
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = items, .n_items = n};
+
+    for (size_t i = 0; i < n; i++) {
+        snprintf(names[i], sizeof names[i], "n%zu", i);
+        items[i] = (struct dispatch_item){.job = a_job(names[i])};
+    }
+    assert_int_equal(run_cmd(s, &d.cmd), 0);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(items[i].err.code, ERR_OK);
+}
+
+/* A batch that is about many lanes, of which it knows the rows of some, and one whose rows have moved. */
+static void test_counters_of_many_lanes(void **state)
+{
+    struct store *s = store_fresh(NULL);
+
+    (void)state;
+    dispatch_names(s, 30);
+    dispatch_names(s, 30);
+    dispatch_names(s, 40);
+    assert_counters_exact();
+    sql_value("vacuum full joblog.minute");
+    dispatch_names(s, 40);
+    dispatch_names(s, 20);
+    assert_counters_exact();
+    assert_int_equal(sql_int("select count(*) from (select sum(dispatched) n from joblog.minute group by lane_id) m"
+                             " where n = 5"),
+                     20);
+    assert_int_equal(sql_int("select sum(dispatched) from joblog.minute"), 160);
+    store_close(s);
+}
+
 /* So does a failure, after which memory believes of no row where it lies. */
 static void test_a_batch_that_fails_changes_no_counter(void **state)
 {
@@ -138,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_that_moved_are_found),
+        cmocka_unit_test(test_counters_of_many_lanes),
         cmocka_unit_test(test_a_batch_that_fails_changes_no_counter),
         cmocka_unit_test(test_counters_are_exact_beside_an_old_snapshot),
         cmocka_unit_test(test_the_log_of_changes_is_kept_as_far_as_it_is_asked_for),
