@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -333,6 +334,55 @@ static int sweep(const struct chunk_store *store, struct pg_conn *pg, struct err
             rc = sweep_file(store, pg, &owner, ret_err);
     }
     closedir(dir);
+    return rc;
+}
+
+/* ---- whose directory it is ---- */
+
+enum { IDENTITY_BYTES = 64 };
+static const char MARK[] = "joblog-database";
+
+/* The file appears as a whole, and is the first one's. */
+static int put_mark(const char *mark, const char *dir, struct span id)
+{
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s/%s-XXXXXX", dir, MARK);
+    int fd = n > 0 && (size_t)n < sizeof path ? mkostemp(path, O_CLOEXEC) : -1;
+    if (fd < 0)
+        return -1;
+    bool ok = write_all(fd, id.data, id.len, 0) && fsync(fd) == 0 && (link(path, mark) == 0 || errno == EEXIST);
+    close(fd);
+    unlink(path);
+    return ok && sync_directory(dir) ? 0 : -1;
+}
+
+int chunk_store_dir_claim(const struct chunk_store *store, struct err *ret_err)
+{
+    char mark[PATH_BYTES], found[IDENTITY_BYTES];
+    struct pg_conn *pg;
+    int n = snprintf(mark, sizeof mark, "%s/%s", store->dir, MARK), rc;
+    if (n <= 0 || (size_t)n >= sizeof mark)
+        return err_set(ret_err, ERR_FAILED_PRECONDITION, "EXPORT_DIRECTORY", "the directory's name is too long");
+    if ((rc = chunk_book_open(store->uri, "joblogd export files", &pg, ret_err)) != 0)
+        return rc;
+    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_IDENTITY, NULL, ret_err);
+    struct span id = r && pg_rows(r) == 1 ? pg_text(r, 0, 0) : SPAN_LIT("");
+    if (!r) {
+        rc = -(int)ret_err->code;
+    } else {
+        int fd = access(mark, F_OK) == 0 || put_mark(mark, store->dir, id) == 0 ? open(mark, O_RDONLY | O_CLOEXEC) : -1;
+        ssize_t len = fd >= 0 ? read_all(fd, found, sizeof found, 0) : -1;
+        if (len < 0)
+            rc = file_error(ret_err, "marking");
+        else if (!span_eq(span_of(found, (size_t)len), id))
+            rc = err_set(ret_err, ERR_FAILED_PRECONDITION, "EXPORT_DIRECTORY",
+                         "the directory for exports, %.150s, is that of another database (%.*s in its file %s)",
+                         store->dir, (int)len, found, MARK);
+        if (fd >= 0)
+            close(fd);
+    }
+    pg_free(r);
+    pg_close(pg);
     return rc;
 }
 

@@ -172,7 +172,7 @@ static int choose_stores(struct exports *exports, struct err *err)
     exports->stores[EXPORT_IN_DIRECTORY] = chunk_store_dir(o->uri, o->directory);
     exports->stores[EXPORT_IN_DIRECTORY].idle = exports->files;
     exports->chunks = &exports->stores[EXPORT_IN_DIRECTORY];
-    return 0;
+    return chunk_store_dir_claim(exports->chunks, err);
 }
 
 int export_start(const struct export_options *options, struct exports **ret, struct err *ret_err)

@@ -233,6 +233,19 @@ def a_full_disk_of_the_database(fx):
             os.rmdir(disk.path)
 
 
+def the_directory_of_another_database(fx, export, data):
+    """Its files are nobody's by the books of a database that is pointed at it by mistake, which must not sweep them."""
+    before = sorted(os.listdir(fx.files))
+    other = subprocess.run([fx.bin + "/joblogd", "--embedded", fx.dir + "/other", "--listen", "127.0.0.1:0", "--export-directory",
+                            fx.files], env=fx.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    check("refused: " + other.stdout[-300:], True, other.returncode not in (0, -6, -11))
+    has("why", "is that of another database", other.stdout)
+    check("files beside it", before, sorted(os.listdir(fx.files)))
+    check("exit of joblogd", 0, fx.end())
+    fx.start(*fx.args)
+    check("the same again", data, fx.joblog("export", "download", export, "--output", "-").stdout)
+
+
 def main():
     args = ["--export-attempts=2", "--memory-mb=64", "--export-owner-running=0"]
     fx = Fixture(sys.argv[1], *args)
@@ -253,6 +266,7 @@ def main():
         fx.start(*fx.args)
         export, data = whole(fx)
         cuts(fx, export, data)
+        the_directory_of_another_database(fx, export, data)
         damage(fx, export, data)
         a_full_disk_in_the_directory(fx, disk)
     except SystemExit:

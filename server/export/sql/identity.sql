@@ -1,0 +1,2 @@
+-- Which database this is. Row: text of a UUID.
+SELECT id::text FROM joblog.identity
