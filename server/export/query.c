@@ -305,15 +305,29 @@ static void add_select(const struct export_query *query, enum export_query_kind 
     export_identifier(out, query->type->table);
 }
 
+/* Owners are equal byte for byte, whatever equality the column has (citext, char(n), a nondeterministic collation, and
+ * the type may be altered after it was checked). The column's own comes first, for an index on it: it takes in all that
+ * are equal. */
+static void add_owner(const struct export_filter_column *owner, struct span name, struct buf *out)
+{
+    if (owner->is_text) {
+        export_identifier(out, owner->name);
+        buf_add_str(out, " = ");
+        export_text_literal(out, name);
+        buf_add_str(out, " AND ");
+    }
+    export_identifier(out, owner->name);
+    buf_add_str(out, "::text COLLATE \"C\" = ");
+    export_text_literal(out, name);
+}
+
 static void add_conditions(const struct export_query *query, struct buf *out)
 {
     const struct export_filter_column *owner = &query->type->owner_column;
     const char *before = " WHERE (";
     if (owner->name && !query->request->all_rows) {
         buf_add_str(out, before);
-        export_identifier(out, owner->name);
-        buf_add_str(out, owner->is_text ? " = " : "::text = ");
-        export_text_literal(out, query->request->rows_of);
+        add_owner(owner, query->request->rows_of, out);
         buf_add_char(out, ')');
         before = " AND (";
     }

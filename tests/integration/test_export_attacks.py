@@ -23,6 +23,8 @@ PEOPLE = {"name": "people", "relation": "app.people", "owner_column": "boss", "o
                       {"field": "id", "type": "integer", "operators": ["equals", "between", "at_least", "greater", "less"]},
                       {"field": "words", "operators": ["search"], "columns": ["name"], "full_text": "english"},
                       {"field": "search", "operators": ["search"], "columns": ["name"]}]}
+# Columns to which other names equal "ann", too; each table has a row of ann's, one of bob's and one of ANN's.
+EQUALS = {"ci": "citext", "bp": "char(10)", "nd": "text COLLATE app.any_case", "na": "name", "no": "app.names"}
 TEXTS = ["'", "''", "\\", "\\'", "'; DROP TABLE app.people; --", "' OR '1'='1", "x' OR true --", "%' OR 1=1 --",
          "1; SELECT secret FROM app.people", "$1", "$$x$$", "E'\\\\'", "\\x27", "U&'\\0027'", "/*", "*/", "--", "%", "_",
          "') UNION SELECT secret, secret FROM app.people --", "COPY x TO PROGRAM 'id'", "\u02bc", "\uff07", "\x01",
@@ -40,7 +42,11 @@ def literal(value):
 def schema():
     rows = ", ".join("(%d, %s, %s, 'TOPSECRET %d')" % (i, literal(name), literal(boss), i) for i, name, boss in ROWS + OTHERS)
     return ("CREATE SCHEMA app; CREATE TABLE app.people (id int, name text, boss text, secret text);"
-            "SET standard_conforming_strings = on; INSERT INTO app.people VALUES %s;" % rows)
+            "SET standard_conforming_strings = on; INSERT INTO app.people VALUES %s;" % rows +
+            "CREATE EXTENSION citext; CREATE DOMAIN app.names AS citext;"
+            "CREATE COLLATION app.any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);" +
+            "".join("CREATE TABLE app.%s (id int, owner %s); INSERT INTO app.%s VALUES (1, 'ann'), (2, 'bob'), (3, 'ANN'),"
+                    " (4, repeat('l', %d));" % (name, kind, name, 10 if name == "bp" else 63) for name, kind in EQUALS.items()))
 
 
 def rows_of(out, delimiter=","):
@@ -118,6 +124,16 @@ def owners():
     yield Attack(["-f", "name=row of owner 0"], [])
 
 
+def equal_names(fx):
+    """Owners are other owners when a byte differs, whatever the column takes for equal."""
+    for table in EQUALS:
+        cases = {"ann": [b"1"], "ANN": [b"3"], "Ann": [], "ann ": [], "l" * 64: []}
+        children = [fx.popen("export", "start", table, "--actor", actor, "--output", "-") for actor in cases]
+        for actor, child in zip(cases, children):
+            out, err = child.communicate()
+            check("%s as %r: %s" % (table, actor, err.decode()), (0, [b"id"] + cases[actor]), (child.returncode, out.split()))
+
+
 def attempts(fx, attacks):
     attacks, answered = list(attacks), 0
     for i in range(0, len(attacks), 8):
@@ -145,12 +161,14 @@ def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=4")
     with fx:
         fx.sql(schema())
-        fx.write_types([PEOPLE])
-        fx.reload("export types loaded types=2")
+        fx.write_types([PEOPLE] + [{"name": name, "relation": "app." + name, "owner_column": "owner", "columns": [{"name": "id"}],
+                                    "order": {"column": "id"}} for name in EQUALS])
+        fx.reload("export types loaded types=%d" % (2 + len(EQUALS)))
         before = fx.sql("SELECT md5(string_agg(p::text, ',' ORDER BY id)) FROM app.people p;")
         for kind in (filters, names, owners):
             answered, n = attempts(fx, kind())
             check("some of %s are answered" % kind.__name__, True, 0 < answered <= n)
+        equal_names(fx)
         other_formats(fx)
         check("the table is as it was", before, fx.sql("SELECT md5(string_agg(p::text, ',' ORDER BY id)) FROM app.people p;"))
 

@@ -157,13 +157,18 @@ static void rows_of_an_owner(void **state)
     const struct export_type *type = export_types_find(owned, SPAN_LIT("o"));
     assert_int_equal(build_request(type, &request, EXPORT_QUERY_COUNT, &out, NULL), 0);
     assert_string_equal(out.data,
-                        "SELECT count(*) FROM \"app\".\"o\" WHERE (\"o\"\"w\"::text = 'ann'' OR true --') AND "
-                        "(\"id\"::text = '1')");
+                        "SELECT count(*) FROM \"app\".\"o\" WHERE (\"o\"\"w\"::text COLLATE \"C\" = 'ann'' OR true --')"
+                        " AND (\"id\"::text = '1')");
     buf_clear(&out);
     request.rows_of = (struct span){0}; /* a payload that says nothing shows nothing */
     request.n_filters = 0;
     assert_int_equal(build_request(type, &request, EXPORT_QUERY_COUNT, &out, NULL), 0);
-    assert_string_equal(out.data, "SELECT count(*) FROM \"app\".\"o\" WHERE (\"o\"\"w\"::text = '')");
+    assert_string_equal(out.data, "SELECT count(*) FROM \"app\".\"o\" WHERE (\"o\"\"w\"::text COLLATE \"C\" = '')");
+    buf_clear(&out);
+    ((struct export_type *)type)->owner_column.is_text = true; /* an index on the column serves */
+    assert_int_equal(build_request(type, &request, EXPORT_QUERY_COUNT, &out, NULL), 0);
+    assert_string_equal(out.data, "SELECT count(*) FROM \"app\".\"o\" WHERE (\"o\"\"w\" = '' AND "
+                                  "\"o\"\"w\"::text COLLATE \"C\" = '')");
     buf_clear(&out);
     request.all_rows = true;
     assert_int_equal(build_request(type, &request, EXPORT_QUERY_COUNT, &out, NULL), 0);
