@@ -30,15 +30,19 @@ static void ask_for(struct writer *w, int64_t job_id)
 }
 
 /* An end may be the repetition of one that was accepted. */
-static void ask_how_ended(struct writer *w, int64_t job_id, int64_t token)
+static void ask_how_ended(struct writer *w, const struct store_finish *f)
 {
-    static const enum pg_type types[] = {PG_INT8, PG_INT8};
+    static const enum pg_type types[] = {PG_INT8, PG_INT8, PG_INT2, PG_TEXT, PG_TEXT, PG_JSONB};
     struct pg_params *p = &w->batch.rows.ended;
 
     if (p->n == 0)
-        pg_arrays(p, types, 2);
-    pg_put_int8(&p->v[0], job_id);
-    pg_put_int8(&p->v[1], token);
+        pg_arrays(p, types, 6);
+    pg_put_int8(&p->v[0], f->job_id);
+    pg_put_int8(&p->v[1], f->token);
+    pg_put_int2(&p->v[2], (int16_t)f->outcome);
+    pg_put_text_or_null(&p->v[3], f->error.type);
+    pg_put_text_or_null(&p->v[4], f->error.message);
+    pg_put_jsonb(&p->v[5], f->result);
 }
 
 int loaded_row(const struct pg_result *r, int64_t job_id)
@@ -119,7 +123,7 @@ void finish_prepare(struct writer *w, struct unit *u)
     if (!asked && u->cmd->op == STORE_PROGRESS && progress_moves(w, lease, progress_of(u)))
         ask_for(w, id);
     if (asked && u->cmd->op == STORE_FINISH)
-        ask_how_ended(w, id, token);
+        ask_how_ended(w, finish_of(u));
 }
 
 bool lease_is_within(const struct lease *lease, const struct job_scope *scope)
@@ -212,7 +216,7 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
     return j->status;
 }
 
-/* Was the lease ended before, in the same way? Then the answer was lost, and is given again. */
+/* Was the lease ended before, by the same word? Then the answer was lost, and is given again. */
 static bool ended_before(struct writer *w, struct store_finish *f)
 {
     const struct pg_result *r = w->batch.ended;
@@ -223,9 +227,9 @@ static bool ended_before(struct writer *w, struct store_finish *f)
         (f->scope && !job_scope_holds(f->scope, job.queue, job.name, job.owner)))
         return false;
     for (int i = 0; r && i < pg_rows(r); i++) {
-        if (pg_int(r, i, 0) != f->job_id || pg_int(r, i, 1) != f->token || pg_int(r, i, 2) != (int64_t)f->outcome)
+        if (pg_int(r, i, 0) != f->job_id || pg_int(r, i, 1) != f->token)
             continue;
-        f->status = (enum job_status)pg_int(r, i, 3);
+        f->status = (enum job_status)pg_int(r, i, 2);
         return true;
     }
     return false;

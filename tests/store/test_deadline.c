@@ -137,6 +137,8 @@ static void test_an_attempt_that_takes_too_long_fails(void **state)
     assert_true(waiter_wait(ended));
     struct store_finish f = finish(s, id, token, ATTEMPT_COMPLETED);
     assert_string_equal(f.cmd.err.reason, "LEASE_LOST");
+    /* Nor did it fail by its worker's word. */
+    assert_string_equal(finish(s, id, token, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
     assert_int_equal(worker_lease(&w, &second), id);
     assert_true(waiter_wait(ended));
     got = get_ok(s, id);

@@ -51,10 +51,42 @@ static void test_repeated_end_is_answered_again(void **state)
     store_close(s);
 }
 
+/* What is said the second time must be what was said the first time: else something would be taken for kept. */
+static void test_another_end_is_no_repetition(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    int64_t token, id = start_ok(s, a_job("mail"), &token);
+    struct store_finish f = {.cmd.op = STORE_FINISH,
+                             .job_id = id,
+                             .token = token,
+                             .outcome = ATTEMPT_COMPLETED,
+                             .result = SPAN_LIT("{\"a\": 1, \"b\": 2}")};
+
+    (void)state;
+    assert_int_equal(run_cmd(s, &f.cmd), 0);
+    f.result = SPAN_LIT("{\"b\":2,\"a\":1}"); /* the same value */
+    assert_int_equal(run_cmd(s, &f.cmd), 0);
+    f.result = SPAN_LIT("2");
+    assert_int_equal(run_cmd(s, &f.cmd), -ERR_FAILED_PRECONDITION);
+    f.result = (struct span){NULL, 0};
+    assert_int_equal(run_cmd(s, &f.cmd), -ERR_FAILED_PRECONDITION);
+    f.job_id = start_ok(s, a_job("mail"), &f.token);
+    f.outcome = ATTEMPT_FAILED;
+    f.error = (struct job_error){.type = SPAN_LIT("Disk"), .message = SPAN_LIT("full")};
+    assert_int_equal(run_cmd(s, &f.cmd), 0);
+    assert_int_equal(run_cmd(s, &f.cmd), 0);
+    f.error.message = SPAN_LIT("gone");
+    assert_int_equal(run_cmd(s, &f.cmd), -ERR_FAILED_PRECONDITION);
+    f.error = (struct job_error){.type = SPAN_LIT("Net"), .message = SPAN_LIT("full")};
+    assert_int_equal(run_cmd(s, &f.cmd), -ERR_FAILED_PRECONDITION);
+    assert_true(span_eq(get_ok(s, f.job_id).error.type, SPAN_LIT("Disk")));
+    store_close(s);
+}
+
 /* It waits for its time, without losing an attempt; a cancel that was asked for ends it. */
 static void test_snoozed_job_waits(void **state)
 {
-    enum { DELAY_US = 300000 };
+    enum { DELAY_US = 2000000 };
     struct store *s = store_fresh(NULL);
     struct worker w = worker_open(s, "w1", "q");
     struct store_finish f = {
@@ -223,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_attempt_does_not_end_before_it_starts),
         cmocka_unit_test(test_repeated_end_is_answered_again),
+        cmocka_unit_test(test_another_end_is_no_repetition),
         cmocka_unit_test(test_ends_that_are_alike),
         cmocka_unit_test(test_ends_that_differ),
         cmocka_unit_test(test_snoozed_job_waits),

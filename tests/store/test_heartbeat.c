@@ -35,6 +35,7 @@ static void test_silent_attempt_fails_and_another_follows(void **state)
     delivery_free(d);
     assert_int_equal(worker_lease(&w, &again), id);
     assert_string_equal(finish(s, id, token, ATTEMPT_COMPLETED).cmd.err.reason, "LEASE_LOST");
+    assert_string_equal(finish(s, id, token, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
     j = get_ok(s, id);
     assert_int_equal(j.n_attempts, 2);
     assert_int_equal(j.attempts[0].outcome, ATTEMPT_FAILED);
@@ -93,6 +94,7 @@ static void test_lease_without_a_session_ends_by_it(void **state)
     assert_int_equal(get_ok(s, id).status, JOB_FAILED);
     assert_true(span_eq(get_ok(s, id).error.type, SPAN_LIT("HeartbeatTimeout")));
     assert_string_equal(finish(s, id, token, ATTEMPT_COMPLETED).cmd.err.reason, "LEASE_LOST");
+    assert_string_equal(finish(s, id, token, ATTEMPT_FAILED).cmd.err.reason, "LEASE_LOST");
     store_close(s);
 }
 
