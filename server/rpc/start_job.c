@@ -5,7 +5,8 @@
  *                                                           '--> load the job --store--> loaded --reply--> end
  *
  * A replay gives the lease again as long as the attempt runs, so that a caller whose answer was lost can go on: the
- * same caller. */
+ * same caller. It gets the job as a lease carries it both times; anybody else who comes with the request, the basic
+ * view. */
 #include "base/clock.h"
 #include "joblog/v1/worker.crpc.h"
 #include "rpc/body_hash.h"
@@ -62,12 +63,12 @@ static enum crpc_next start_job_start(struct crpc_call *call)
     return service_submit(call, &s->dispatch.cmd, &s->stored, &COMMITTED);
 }
 
-static enum crpc_next start_job_reply(struct crpc_call *call, const struct job *job)
+static enum crpc_next start_job_reply(struct crpc_call *call, const struct job *job, enum job_view view)
 {
     struct start_job *s = crpc_call_state(call);
     struct arena *arena = crpc_call_arena(call);
     Joblog__V1__StartJobResponse response = JOBLOG__V1__START_JOB_RESPONSE__INIT;
-    response.job = convert_job(arena, job, VIEW_BASIC, clock_wall_us());
+    response.job = convert_job(arena, job, view, clock_wall_us());
     response.lease_token = s->item.lease_token;
     response.lease_timeout =
         convert_duration(arena, job->heartbeat_timeout_us ? job->heartbeat_timeout_us
@@ -85,8 +86,9 @@ static enum crpc_next start_job_committed(struct crpc_call *call)
     if (s->item.err.code != ERR_OK)
         return crpc_finish(call, &s->item.err);
     if (!s->item.replayed)
-        return start_job_reply(call, &s->item.job);
-    s->get = (struct store_get){.cmd = {.op = STORE_GET}, .id = s->item.job.id, .arena = crpc_call_arena(call)};
+        return start_job_reply(call, &s->item.job, VIEW_LEASE);
+    s->get = (struct store_get){
+        .cmd = {.op = STORE_GET}, .id = s->item.job.id, .full = true, .arena = crpc_call_arena(call)};
     return service_submit(call, &s->get.cmd, &s->stored, &LOADED);
 }
 
@@ -97,9 +99,10 @@ static enum crpc_next start_job_loaded(struct crpc_call *call)
     if (caller_check_got(call, &s->get, &err) != 0)
         return crpc_finish(call, &err);
     /* The lease is for who began it, not for whoever comes with the same request. */
-    if (!span_eq(s->get.job.creator, caller_of(call)->actor))
+    bool began = span_eq(s->get.job.creator, caller_of(call)->actor);
+    if (!began)
         s->item.lease_token = 0;
-    return start_job_reply(call, &s->get.job);
+    return start_job_reply(call, &s->get.job, began ? VIEW_LEASE : VIEW_BASIC);
 }
 
 const struct crpc_handler start_job_handler = {

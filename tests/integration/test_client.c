@@ -279,6 +279,7 @@ static int logged_well(struct joblog_context *context, void *user)
 {
     const struct joblog_job *job = joblog_job_info(context);
     assert_int_equal(job->status, JOBLOG_RUNNING);
+    assert_string_equal(job->payload, "{\"herd\": 2}");
     *(int64_t *)user = job->id;
     joblog_job_set_step(context, "counting");
     joblog_job_set_progress(context, 30, 40, "sheep");

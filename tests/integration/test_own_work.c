@@ -45,6 +45,7 @@ static Joblog__V1__StartJobResponse *start_job(const char *name, const char *req
     Joblog__V1__StartJobRequest request = JOBLOG__V1__START_JOB_REQUEST__INIT;
     Joblog__V1__StartJobResponse *response = NULL;
     Joblog__V1__JobSpec spec = spec_of(name, name);
+    spec.payload = (char *)"{\"invoice\": 17}";
     request.job = &spec;
     request.worker = (char *)"billing-1";
     request.request_id = (char *)request_id;
@@ -135,6 +136,27 @@ static void a_repeated_start_gives_the_same_lease(void **state)
     assert_non_null(again);
     assert_int_equal(first->job->id, again->job->id);
     assert_int_equal(first->lease_token, again->lease_token);
+    /* With what a handler needs, as any lease, and without the history. */
+    assert_string_equal(first->job->payload, "{\"invoice\": 17}");
+    assert_string_equal(again->job->payload, "{\"invoice\": 17}");
+    assert_int_equal(again->job->n_attempts, 0);
+    assert_int_equal(again->job->n_transitions, 0);
+    crpc_message_free(&again->base);
+
+    Joblog__V1__CompleteJobRequest complete = JOBLOG__V1__COMPLETE_JOB_REQUEST__INIT;
+    Joblog__V1__CompleteWrite result = JOBLOG__V1__COMPLETE_WRITE__INIT;
+    Joblog__V1__Job *job = NULL;
+    result.result = (char *)"3";
+    complete.job_id = first->job->id;
+    complete.lease_token = first->lease_token;
+    complete.complete = &result;
+    assert_int_equal(joblog_v1_worker_service_complete_job(channel, NULL, &complete, &job, &err), 0);
+    job_free(job);
+    again = start_job("start_once", "start-1", &err);
+    assert_non_null(again);
+    assert_int_equal(again->job->status, COMPLETED);
+    assert_int_equal(again->lease_token, 0);
+    assert_string_equal(again->job->result, "3");
     crpc_message_free(&first->base);
     crpc_message_free(&again->base);
 }

@@ -408,6 +408,8 @@ static void request_ids_are_no_way_around(void **state)
     assert_int_equal(again->lease_token, first->lease_token);
     assert_int_equal(other->job->id, first->job->id);
     assert_int_equal(other->lease_token, 0);
+    assert_string_equal(again->job->payload, "{}");
+    assert_string_equal(other->job->payload, "");
     crpc_message_free(&first->base);
     crpc_message_free(&again->base);
     crpc_message_free(&other->base);

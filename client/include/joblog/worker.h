@@ -15,7 +15,7 @@ JOBLOG_BEGIN_DECLS
  * are too long for the server are cut; bytes that are no UTF-8 become "?". */
 struct joblog_context;
 
-/* The job as it was leased, FULL view. Borrowed from the context. */
+/* The job as it was leased, FULL view without attempts and transitions. Borrowed from the context. */
 JOBLOG_API const struct joblog_job *joblog_job_info(const struct joblog_context *context);
 JOBLOG_API void joblog_job_set_step(struct joblog_context *context, const char *step);
 /* total 0: unknown. unit may be NULL. */
