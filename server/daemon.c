@@ -240,9 +240,8 @@ void daemon_reload(struct daemon *d)
     struct err err = ERR_NONE;
     if (d->credentials && crpc_server_credentials_reload(d->credentials, &err) != 0)
         log_error("certificate not loaded, the old one stays in force error=\"%s\"", err.msg);
-    err = ERR_NONE;
-    if (d->cfg->export_types && export_reload(d->service.exports, &err) != 0)
-        log_error("export types not loaded, those of before stay error=\"%s\"", err.msg);
+    if (d->cfg->export_types)
+        export_reload(d->service.exports);
 }
 
 const char *daemon_addresses(const struct daemon *d)

@@ -4,13 +4,23 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "export/query.h"
 #include "export/sql_text.h"
 #include "pg/pg.h"
 
+/* How long a check waits for the lock of a relation, and for those after the first that took so long. */
+#define WAIT_SQL  "SET lock_timeout = '1s'; SET statement_timeout = '10s'"
+#define HURRY_SQL "SET lock_timeout = '100ms'"
+enum { CONNECT_MS = 5000 };
+
 struct checker {
+    const struct export_check *how;
+    bool hurries;     /* a lock has been waited for */
+    int64_t until_ms; /* connecting is tried */
     struct pg_conn *pg;
     struct pg_params params;
     struct err *err;
@@ -174,7 +184,7 @@ static int try_filter(struct checker *c, const struct export_type *type, const s
                                       .n_values = filter->ops[i] == EXPORT_OP_BETWEEN ? 2 : 1};
         struct export_request request = {.filters = &asked, .n_filters = 1, .all_rows = true};
         int rc = try_query(c, type, &request);
-        if (rc == -ERR_UNAVAILABLE || rc == -ERR_RESOURCE_EXHAUSTED)
+        if (export_check_is_temporary(rc))
             return rc;
         if (rc != 0)
             return refuse(c, type, "filter \"%.60s\": column \"%.60s\" cannot be compared as %s by %s", filter->field,
@@ -191,7 +201,7 @@ static int try_order(struct checker *c, const struct export_type *type, struct e
     if (!column->sortable || (column->actual != EXPORT_VALUE_JSON && column->actual != EXPORT_VALUE_TEXT))
         return 0;
     int rc = try_query(c, type, &request);
-    if (rc == -ERR_UNAVAILABLE || rc == -ERR_RESOURCE_EXHAUSTED)
+    if (export_check_is_temporary(rc))
         return rc;
     column->sortable = rc == 0;
     *c->err = ERR_NONE;
@@ -201,7 +211,7 @@ static int try_order(struct checker *c, const struct export_type *type, struct e
 static int try_queries(struct checker *c, const struct export_type *type)
 {
     int rc = try_query(c, type, &(struct export_request){.rows_of = SPAN_LIT("x")});
-    if (rc != 0 && rc != -ERR_UNAVAILABLE && rc != -ERR_RESOURCE_EXHAUSTED)
+    if (rc != 0 && !export_check_is_temporary(rc))
         return refuse(c, type, "the database refuses to read %.60s.%.60s%s: its words are in the log", type->schema,
                       type->table, type->n_order > 0 ? " in the order of \"order\"" : "");
     for (size_t i = 0; rc == 0 && i < type->n_filters; i++)
@@ -241,49 +251,132 @@ static int check_type(struct checker *c, const struct export_type *type)
     return rc == 0 ? try_queries(c, type) : rc;
 }
 
+/* ---- the whole ---- */
+
+void export_check_stop_init(struct export_check_stop *stop)
+{
+    *stop = (struct export_check_stop){.fd = -1};
+    pthread_mutex_init(&stop->lock, NULL);
+}
+
+/* Whoever waits for an answer finds the connection at its end. */
+void export_check_stop_now(struct export_check_stop *stop)
+{
+    pthread_mutex_lock(&stop->lock);
+    stop->stopped = true;
+    if (stop->fd >= 0)
+        shutdown(stop->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&stop->lock);
+}
+
+void export_check_stop_done(struct export_check_stop *stop)
+{
+    pthread_mutex_destroy(&stop->lock);
+}
+
+/* Takes note of the connection that is in use from now on. False: the check has been stopped. */
+static bool use(struct export_check_stop *stop, int fd)
+{
+    if (!stop)
+        return true;
+    pthread_mutex_lock(&stop->lock);
+    stop->fd = fd;
+    bool goes_on = !stop->stopped;
+    pthread_mutex_unlock(&stop->lock);
+    return goes_on;
+}
+
+/* Of who connects. A URI may say that connecting takes long. */
+static bool goes_on(void *user)
+{
+    struct checker *c = user;
+    return use(c->how->stop, -1) && clock_mono_ms() < c->until_ms;
+}
+
+static void disconnect(struct checker *c)
+{
+    use(c->how->stop, -1);
+    pg_close(c->pg);
+    c->pg = NULL;
+}
+
 /* The connection to the database of a type. */
-static int connect_for(struct checker *c, const struct export_type *type, const char *uri)
+static int connect_for(struct checker *c, const struct export_type *type)
 {
     static const enum export_sql_id ids[] = {EXPORT_SQL_RELATION_CHECK, EXPORT_SQL_COLUMN_CHECK,
                                              EXPORT_SQL_SEARCH_CHECK};
-    const char *wanted = type->database ? type->database : uri;
+    const char *wanted = type->database ? type->database : c->how->uri;
     if (c->pg && strcmp(c->uri, wanted) == 0)
         return 0;
     for (size_t i = 0; i < c->n_away; i++)
         if (strcmp(c->away[i], wanted) == 0)
             return err_set(c->err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
-    pg_close(c->pg);
-    c->pg = NULL;
+    disconnect(c);
     c->uri = wanted;
-    int rc = pg_open(wanted, "joblogd export types", &c->pg, c->err);
+    c->until_ms = clock_mono_ms() + CONNECT_MS;
+    int rc = pg_open_while(wanted, "joblogd export types", goes_on, c, &c->pg, c->err);
+    if (rc == -ERR_CANCELLED)
+        rc = err_set(c->err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database does not answer");
+    if (rc == 0 && !use(c->how->stop, pg_socket(c->pg))) /* the caller looks whether it was stopped */
+        return -ERR_CANCELLED;
+    if (rc == 0)
+        rc = pg_exec(c->pg, c->hurries ? WAIT_SQL ";" HURRY_SQL : WAIT_SQL, c->err);
     for (size_t i = 0; rc == 0 && i < sizeof ids / sizeof ids[0]; i++)
         rc = pg_prepare(c->pg, export_sql_texts[ids[i]].name, export_sql_texts[ids[i]].text, c->err);
     return rc;
 }
 
-int export_types_check(struct export_types *types, const char *uri, struct err *ret_err)
+bool export_check_is_temporary(int rc)
+{
+    return rc == -ERR_UNAVAILABLE || rc == -ERR_RESOURCE_EXHAUSTED || rc == -ERR_ABORTED ||
+           rc == -ERR_DEADLINE_EXCEEDED;
+}
+
+/* A database of another's that is away, or somebody's lock on a table, must not keep this server from its work: an
+ * export of the type fails until that is over, and PostgreSQL itself then says whether the columns are there. True: the
+ * type stays unchecked. */
+static bool let_pass(struct checker *c, const struct export_type *type, int rc)
+{
+    bool waited = rc == -ERR_ABORTED || rc == -ERR_DEADLINE_EXCEEDED;
+    if (!export_check_is_temporary(rc) || (!waited && !type->database))
+        return false;
+    log_write(c->how->again ? LOG_DEBUG : LOG_WARNING, "export type not checked yet type=%s why=\"%s\"", type->name,
+              c->err->msg);
+    if (waited) {
+        c->hurries = true;
+        waited = pg_exec(c->pg, HURRY_SQL, c->err) == 0;
+    }
+    if (!waited) {
+        disconnect(c);
+        if (type->database && c->n_away < sizeof c->away / sizeof c->away[0])
+            c->away[c->n_away++] = type->database;
+    }
+    *c->err = ERR_NONE;
+    return true;
+}
+
+int export_types_check(struct export_types *types, const struct export_check *check, size_t *ret_unchecked,
+                       struct err *ret_err)
 {
     struct err err = ERR_NONE;
-    struct checker c = {.err = ret_err ? ret_err : &err};
+    struct checker c = {.how = check, .err = ret_err ? ret_err : &err};
+    size_t n_unchecked = 0;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < export_types_count(types); i++) {
         const struct export_type *type = export_types_at(types, i);
-        rc = connect_for(&c, type, uri);
+        rc = connect_for(&c, type);
         if (rc == 0)
             rc = check_type(&c, type);
-        /* Another's database that is away must not keep this server from its work: such an export fails until it is
-         * back, and PostgreSQL itself then says whether the columns are there. */
-        if (rc == -ERR_UNAVAILABLE && type->database) {
-            log_warning("export type not checked, its database cannot be reached type=%s", type->name);
-            *c.err = ERR_NONE;
+        if (check->stop && !use(check->stop, c.pg ? pg_socket(c.pg) : -1))
+            rc = err_set(c.err, ERR_CANCELLED, NULL, "the check was given up");
+        if (let_pass(&c, type, rc)) {
+            n_unchecked++;
             rc = 0;
-            pg_close(c.pg);
-            c.pg = NULL;
-            if (c.n_away < sizeof c.away / sizeof c.away[0])
-                c.away[c.n_away++] = type->database;
         }
     }
     pg_params_done(&c.params);
-    pg_close(c.pg);
+    disconnect(&c);
+    if (rc == 0 && ret_unchecked)
+        *ret_unchecked = n_unchecked;
     return rc;
 }

@@ -27,31 +27,10 @@ struct export_types *export_types_of(struct exports *exports)
     return types;
 }
 
-static int reload(struct exports *exports, struct err *ret_err)
+void export_reload(struct exports *exports)
 {
-    struct export_types *types = NULL;
-    int rc = export_types_load(exports->options.types_path, &types, ret_err);
-    if (rc != 0)
-        return rc;
-    if ((rc = export_types_check(types, exports->options.uri, ret_err)) != 0) {
-        export_types_free(types);
-        return rc;
-    }
-    pthread_mutex_lock(&exports->lock);
-    struct export_types *old = exports->types;
-    exports->types = types;
-    pthread_mutex_unlock(&exports->lock);
-    export_types_free(old);
-    log_info("export types loaded types=%zu", export_types_count(types));
-    return 0;
-}
-
-int export_reload(struct exports *exports, struct err *ret_err)
-{
-    pthread_mutex_lock(&exports->reload_lock);
-    int rc = reload(exports, ret_err);
-    pthread_mutex_unlock(&exports->reload_lock);
-    return rc;
+    atomic_store(&exports->reload_wanted, true);
+    export_keeper_wake(exports);
 }
 
 int32_t export_attempts(const struct exports *exports)
@@ -184,9 +163,9 @@ int export_start(const struct export_options *options, struct exports **ret, str
     }
     exports->options = *options;
     exports->types = options->types;
-    exports->stop_fd = -1;
+    exports->keeper_fd = -1;
     pthread_mutex_init(&exports->lock, NULL);
-    pthread_mutex_init(&exports->reload_lock, NULL);
+    export_check_stop_init(&exports->check_stop);
     if (exports->options.n_workers == 0)
         exports->options.n_workers = WORKERS_DEFAULT;
     if (exports->options.n_attempts == 0)
@@ -195,7 +174,8 @@ int export_start(const struct export_options *options, struct exports **ret, str
         exports->options.ttl_ms = INT64_C(7) * 24 * 3600 * 1000;
     if (exports->options.download_bytes == 0)
         exports->options.download_bytes = INT64_C(64) << 20;
-    int rc = export_types_check(exports->types, options->uri, ret_err);
+    const struct export_check check = {.uri = options->uri, .stop = &exports->check_stop};
+    int rc = export_types_check(exports->types, &check, &exports->n_unchecked, ret_err);
     if (rc == 0)
         rc = choose_stores(exports, ret_err);
     exports->workers = mem_zalloc(exports->options.n_workers * sizeof *exports->workers);
@@ -233,7 +213,7 @@ void export_stop(struct exports *exports)
     export_idle_free(exports->files);
     export_idle_free(exports->sources);
     export_types_free(exports->types);
-    pthread_mutex_destroy(&exports->reload_lock);
+    export_check_stop_done(&exports->check_stop);
     pthread_mutex_destroy(&exports->lock);
     mem_free(exports->workers);
     mem_free(exports);

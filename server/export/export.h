@@ -44,9 +44,9 @@ void export_stop(struct exports *exports);
 struct export_types *export_types_of(struct exports *exports);
 /* How often an export is to be tried. Any thread. */
 int32_t export_attempts(const struct exports *exports);
-/* Reads the file of types again and holds it against the database; on success it is in force at once. On failure
- * everything stays as it was, and *ret_err has a text for the operator. Any thread; blocks. */
-int export_reload(struct exports *exports, struct err *ret_err);
+/* Has the file of types read again and held against the database, soon; then it is in force. On failure everything
+ * stays as it was. Either is logged. Any thread; does not block. */
+void export_reload(struct exports *exports);
 
 /* Limits of an owner hold within this process however its starts overtake each other: each start counts those that were
  * on their way when it began. First begin; then ask the books (EXPORT_ASK_USAGE) and check with what they say plus

@@ -1,18 +1,18 @@
-/* See keeper.h: removes files that have expired and remains of attempts that are over, and looks whether the file of
- * types has changed; closes connections that nobody has used for a while. On its own thread, with a connection only
+/* See keeper.h: removes files that have expired and remains of attempts that are over, and has an eye on the file of
+ * types (types_watch.h); closes connections that nobody has used for a while. On its own thread, with a connection only
  * while it sweeps. */
 #include "export/keeper.h"
 
 #include <inttypes.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "export/chunk_book.h"
 #include "export/idle.h"
+#include "export/types_watch.h"
 
 enum {
     SWEEP_MS = 60000, /* a file may outlive its time by this; it is not shown any more */
@@ -100,23 +100,6 @@ int export_sweep(const struct chunk_store *stores, const char *uri, int64_t now_
 
 /* ---- the thread ---- */
 
-static struct timespec changed(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){0};
-}
-
-static void look_at_types(struct exports *exports, struct timespec *seen)
-{
-    struct timespec now = changed(exports->options.types_path);
-    struct err err = ERR_NONE;
-    if (now.tv_sec == 0 || (now.tv_sec == seen->tv_sec && now.tv_nsec == seen->tv_nsec))
-        return;
-    *seen = now;
-    if (export_reload(exports, &err) != 0)
-        log_error("export types not loaded, those of before stay error=\"%s\"", err.msg);
-}
-
 static void sweep(struct exports *exports)
 {
     struct err err = ERR_NONE;
@@ -127,44 +110,58 @@ static void sweep(struct exports *exports)
         log_info("expired exports removed files=%" PRId64, n);
 }
 
+static void rest(struct exports *exports, int ms)
+{
+    struct pollfd p = {.fd = exports->keeper_fd, .events = POLLIN};
+    uint64_t n;
+    if (poll(&p, 1, ms) > 0) {
+        ssize_t len = read(exports->keeper_fd, &n, sizeof n);
+        (void)len;
+    }
+}
+
 static void *keeper_main(void *user)
 {
     struct exports *exports = user;
-    struct pollfd p = {.fd = exports->stop_fd, .events = POLLIN};
-    const char *path = exports->options.types_path;
-    struct timespec seen = path ? changed(path) : (struct timespec){0};
+    struct types_watch watch;
     int64_t swept_ms = clock_mono_ms() - SWEEP_MS;
+    types_watch_init(&watch, exports);
     while (!atomic_load(&exports->stopping)) {
         if (clock_mono_ms() - swept_ms >= SWEEP_MS) {
             swept_ms = clock_mono_ms();
             sweep(exports);
         }
-        if (path)
-            look_at_types(exports, &seen);
+        bool again = types_watch_look(&watch);
         export_idle_trim(exports->files, clock_mono_ms());
         export_idle_trim(exports->sources, clock_mono_ms());
-        poll(&p, 1, path ? LOOK_MS : SWEEP_MS);
+        rest(exports, again ? LOOK_MS : SWEEP_MS);
     }
     return NULL;
 }
 
 int export_keeper_start(struct exports *exports, struct err *ret_err)
 {
-    exports->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    exports->keeper_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     exports->keeper_started =
-        exports->stop_fd >= 0 && pthread_create(&exports->keeper, NULL, keeper_main, exports) == 0;
+        exports->keeper_fd >= 0 && pthread_create(&exports->keeper, NULL, keeper_main, exports) == 0;
     return exports->keeper_started ? 0
                                    : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "cannot start the export engine");
 }
 
-void export_keeper_stop(struct exports *exports)
+void export_keeper_wake(struct exports *exports)
 {
     uint64_t one = 1;
+    ssize_t n = write(exports->keeper_fd, &one, sizeof one);
+    (void)n;
+}
+
+void export_keeper_stop(struct exports *exports)
+{
     if (exports->keeper_started) {
-        ssize_t n = write(exports->stop_fd, &one, sizeof one);
-        (void)n;
+        export_check_stop_now(&exports->check_stop);
+        export_keeper_wake(exports);
         pthread_join(exports->keeper, NULL);
     }
-    if (exports->stop_fd >= 0)
-        close(exports->stop_fd);
+    if (exports->keeper_fd >= 0)
+        close(exports->keeper_fd);
 }

@@ -5,6 +5,9 @@
 #include "export/worker.h"
 
 int export_keeper_start(struct exports *exports, struct err *ret_err);
+/* Any thread; nothing once it has been stopped. */
+void export_keeper_wake(struct exports *exports);
+/* After exports->stopping was set. Does not wait for a check of types. */
 void export_keeper_stop(struct exports *exports);
 
 /* Takes away what has expired and what belongs to nobody. Gives how many files expired. Blocks. */

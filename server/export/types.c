@@ -2,6 +2,7 @@
 #include "export/types.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "export/types_priv.h"
@@ -98,16 +99,40 @@ int export_types_parse(struct span text, const char *name, struct export_types *
     return types_from_json(root, &fault, name, ret, ret_err);
 }
 
+bool export_stamp_of(const char *path, struct export_stamp *ret)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return false;
+    *ret = (struct export_stamp){(int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec, st.st_size, st.st_ino};
+    return true;
+}
+
+bool export_stamp_eq(const struct export_stamp *a, const struct export_stamp *b)
+{
+    return a->mtime_ns == b->mtime_ns && a->size == b->size && a->inode == b->inode;
+}
+
+struct export_stamp export_types_stamp(const struct export_types *types)
+{
+    return types->stamp;
+}
+
 int export_types_load(const char *path, struct export_types **ret, struct err *ret_err)
 {
     json_error_t fault = {0};
+    struct export_stamp stamp = {0};
     if (!path || !path[0])
         return export_types_parse(SPAN_LIT("{\"export_types\": []}"), "builtin", ret, ret_err);
+    export_stamp_of(path, &stamp);
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &fault);
     if (!root && fault.line < 0) /* not a fault of the text: the file cannot be read */
         return err_set(ret_err, ERR_FAILED_PRECONDITION, "EXPORT_TYPES_INVALID", "cannot read the export types: %s",
                        fault.text);
-    return types_from_json(root, &fault, path, ret, ret_err);
+    int rc = types_from_json(root, &fault, path, ret, ret_err);
+    if (rc == 0)
+        (*ret)->stamp = stamp;
+    return rc;
 }
 
 struct export_types *export_types_ref(struct export_types *types)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/span.h"
@@ -90,6 +91,17 @@ struct export_type {
 
 /* May a caller with these roles (mask of enum role) run it, or know of it? An administrator always. */
 bool export_type_allows(const struct export_type *type, unsigned roles);
+
+/* What tells one state of a file from another; all 0: there is none. */
+struct export_stamp {
+    int64_t mtime_ns, size;
+    uint64_t inode;
+};
+/* False: there is no such file. */
+bool export_stamp_of(const char *path, struct export_stamp *ret);
+bool export_stamp_eq(const struct export_stamp *a, const struct export_stamp *b);
+/* Of the file that these types were read from, before it was read: who finds another has not read what is there. */
+struct export_stamp export_types_stamp(const struct export_types *types);
 
 /* Reads the file; path NULL or empty: the built-in types only. Gives *ret (export_types_free). 0, or
  * -FAILED_PRECONDITION with a text for the operator that names the file and the place in it

@@ -12,6 +12,7 @@ struct export_types {
     struct arena arena;
     struct export_type *types; /* sorted by name */
     size_t n_types;
+    struct export_stamp stamp;
     atomic_int refs;
 };
 

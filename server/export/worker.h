@@ -7,14 +7,17 @@
 #include <stdbool.h>
 
 #include "export/askers.h"
+#include "export/check.h"
 #include "export/chunk_store.h"
 #include "export/export.h"
 
 struct exports {
     struct export_options options;
-    pthread_mutex_t lock;        /* of types and starts */
-    pthread_mutex_t reload_lock; /* held while types are read and checked: those of an older file never come last */
+    pthread_mutex_t lock; /* of types and starts */
     struct export_types *types;
+    size_t n_unchecked;        /* of these types; the keeper's once it runs */
+    atomic_bool reload_wanted; /* the keeper is to read the types again */
+    struct export_check_stop check_stop;
     struct export_start *starts;                     /* on their way */
     struct chunk_store stores[EXPORT_STORAGE_COUNT]; /* by enum export_storage; one without a uri is not there */
     const struct chunk_store *chunks;                /* where new files go */
@@ -24,7 +27,7 @@ struct exports {
     unsigned n_started;
     pthread_t keeper;
     bool keeper_started;
-    int stop_fd; /* eventfd for the keeper */
+    int keeper_fd; /* eventfd: wakes the keeper */
     atomic_bool stopping;
 };
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "pg/aside.h"
 #include "pg/pg.h"
 #include "pg/sqlstate.h"
 
@@ -75,7 +76,32 @@ static void notice(void *user, const PGresult *r)
     log_debug("notice from the database text=\"%s\"", PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
 }
 
-int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err)
+struct patience {
+    bool (*goes_on)(void *user); /* NULL: to the end */
+    void *user;
+};
+
+/* False: it goes on no more. */
+static bool connect_to(struct pg_conn *pg, const char *const *keys, const char *const *values,
+                       const struct patience *patience)
+{
+    enum { ASK_MS = 50 };
+    if (!patience->goes_on) {
+        pg->c = PQconnectdbParams(keys, values, 1);
+        return true;
+    }
+    struct pg_aside *aside = pg_aside_connect(keys, values);
+    bool goes_on = true;
+    while (aside && !pg_aside_wait(aside, ASK_MS) && goes_on)
+        goes_on = patience->goes_on(patience->user);
+    if (aside && goes_on)
+        pg->c = pg_aside_connection(aside);
+    pg_aside_drop(aside);
+    return goes_on;
+}
+
+static int open_conn(const char *uri, const char *name, const struct patience *patience, struct pg_conn **ret,
+                     struct err *ret_err)
 {
     /* Later keywords win over earlier ones, and dbname is expanded when it holds a URI or a keyword string. A host that
      * vanishes without a word is noticed within about 25 s, idle or not. */
@@ -93,7 +119,10 @@ int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err 
 
     if (!pg)
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-    pg->c = PQconnectdbParams(keys, values, 1);
+    if (!connect_to(pg, keys, values, patience)) {
+        pg_close(pg);
+        return err_set(ret_err, ERR_CANCELLED, NULL, "connecting was given up");
+    }
     if (!pg->c || PQstatus(pg->c) != CONNECTION_OK) {
         tell_refused(pg->c ? PQerrorMessage(pg->c) : "out of memory");
         pg_close(pg);
@@ -107,6 +136,17 @@ int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err 
     }
     *ret = pg;
     return 0;
+}
+
+int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err)
+{
+    return open_conn(uri, name, &(struct patience){NULL, NULL}, ret, ret_err);
+}
+
+int pg_open_while(const char *uri, const char *name, bool (*goes_on)(void *user), void *user, struct pg_conn **ret,
+                  struct err *ret_err)
+{
+    return open_conn(uri, name, &(struct patience){goes_on, user}, ret, ret_err);
 }
 
 void pg_close(struct pg_conn *pg)

@@ -22,6 +22,9 @@ struct pg_result;
 /* Connects (blocking) and enters pipeline mode. uri: libpq URI or keyword string (borrowed); name: application_name.
  * Gives *ret (pg_close). 0 or -UNAVAILABLE … */
 int pg_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err);
+/* The same for as long as goes_on(user) says so; it is asked some twenty times a second. -CANCELLED: it does not. */
+int pg_open_while(const char *uri, const char *name, bool (*goes_on)(void *user), void *user, struct pg_conn **ret,
+                  struct err *ret_err);
 void pg_close(struct pg_conn *pg); /* takes NULL */
 /* The connection is gone; open another. */
 bool pg_lost(const struct pg_conn *pg);

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "export/types.h"
 
@@ -145,10 +147,34 @@ static void no_file_and_missing_file(void **state)
     assert_non_null(strstr(err.msg, "/nowhere/types.json"));
 }
 
+/* Who changes the file while it is read, or before anybody looks at it again, is not overlooked. */
+static void a_file_that_changes(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/joblog-types.XXXXXX";
+    int fd = mkstemp(path);
+    struct export_types *types;
+    struct export_stamp was, now = {0};
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "{\"export_types\": []}", 20), 20);
+    assert_int_equal(export_types_load(path, &types, NULL), 0);
+    was = export_types_stamp(types);
+    export_types_free(types);
+    assert_true(export_stamp_of(path, &now));
+    assert_true(export_stamp_eq(&was, &now));
+    assert_int_equal(write(fd, " ", 1), 1);
+    assert_true(export_stamp_of(path, &now));
+    assert_false(export_stamp_eq(&was, &now));
+    close(fd);
+    unlink(path);
+    assert_false(export_stamp_of(path, &now));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(takes_a_whole_type), cmocka_unit_test(refuses_with_the_place),
                                        cmocka_unit_test(the_file_may_replace_the_built_in_type),
-                                       cmocka_unit_test(no_file_and_missing_file)};
+                                       cmocka_unit_test(no_file_and_missing_file),
+                                       cmocka_unit_test(a_file_that_changes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
