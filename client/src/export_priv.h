@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "client_priv.h"
+#include "export_place.h"
 #include "joblog/export.h"
 
 /* Names of the numbers on the wire. */
@@ -18,9 +19,10 @@ extern const char *const export_compressions[EXPORT_COMPRESSIONS];
 /* False when out of memory. */
 bool convert_export(struct arena *a, const Joblog__V1__Export *message, struct joblog_export *ret_export);
 struct joblog_export *convert_export_box(ProtobufCMessage *message, const Joblog__V1__Export *m, struct err *ret_err);
-/* A path that cannot become a file by renaming one to it is FAILED_PRECONDITION with reason FILE. 0, or -code. */
-int export_check_place(const char *path, struct err *ret_err);
 struct joblog_export *export_get(struct joblog_client *client, int64_t id, struct err *ret_err);
+/* Downloads into the place and gives the file its name. follow: it may still be written. 0, or -code and *ret_err. */
+int export_save(struct joblog_client *client, int64_t id, struct export_place *place, bool follow,
+                struct joblog_export **ret_export, struct err *ret_err);
 
 enum { SHA256_HEX_SIZE = 65 };
 /* Ends the digest and writes it as hex. False when OpenSSL refuses. */
@@ -36,8 +38,7 @@ struct download {
     int64_t attempt;    /* that the bytes before offset are of; 0: not known */
 };
 /* Downloads from download->offset to the end. 0, or -code and *ret_err: DATA_LOSS with reason WRONG_SUM when the whole
- * is not what the server has. */
-/* ABORTED with reason EXPORT_RESTARTED: what came is of an attempt that has failed. */
+ * is not what the server has; ABORTED with reason EXPORT_RESTARTED: what came is of an attempt that has failed. */
 int download_run(struct download *download, struct err *ret_err);
 
 #endif

@@ -1,6 +1,6 @@
 /* An export from its start to the file, in one call. Over the calls that are public; on the caller's thread.
  *
- *   start --> on_progress given? watch to its end, then save; else save while it is written
+ *   hold the place --> start --> on_progress given? watch to its end, then save; else save while it is written
  *         --> not completed: its error or its cancel is what the caller gets */
 #include <stdlib.h>
 
@@ -53,19 +53,18 @@ static int check_end(const struct joblog_job *job, struct joblog_error *error)
     return e.code != ERR_OK ? error_give(error, &e) : 0;
 }
 
-static int fetch(struct joblog_client *client, int64_t id, const char *path, bool follow,
+static int fetch(struct joblog_client *client, int64_t id, struct export_place *place, bool follow,
                  struct joblog_export **ret_export, struct joblog_error *error)
 {
     struct joblog_export *now = NULL;
-    int rc;
-    if (!follow) {
-        rc = joblog_export_get(client, id, &now, error);
-        if (rc == 0 && (rc = check_end(&now->job, error)) == 0)
-            rc = joblog_export_save(client, id, path, ret_export, error);
-    } else {
-        rc = joblog_export_save_following(client, id, path, ret_export, error);
+    struct err e = ERR_NONE;
+    int rc = 0;
+    if (!follow && (rc = joblog_export_get(client, id, &now, error)) == 0)
+        rc = check_end(&now->job, error);
+    if (rc == 0 && export_save(client, id, place, follow, ret_export, &e) < 0) {
+        rc = error_give(error, &e);
         /* Nothing to follow any more? Its record says why. */
-        if ((rc == -JOBLOG_FAILED_PRECONDITION || rc == -JOBLOG_ABORTED) &&
+        if (follow && (rc == -JOBLOG_FAILED_PRECONDITION || rc == -JOBLOG_ABORTED) &&
             joblog_export_get(client, id, &now, NULL) == 0) {
             int end = check_end(&now->job, error);
             rc = end < 0 ? end : rc;
@@ -75,6 +74,7 @@ static int fetch(struct joblog_client *client, int64_t id, const char *path, boo
     return rc;
 }
 
+/* The place is held from before the start on: so an export is not started for a file that cannot be written. */
 int joblog_export_to_file(struct joblog_client *client, const struct joblog_export_spec *spec, const char *path,
                           const struct joblog_export_options *options, struct joblog_export **ret_export,
                           struct joblog_error *error)
@@ -82,12 +82,16 @@ int joblog_export_to_file(struct joblog_client *client, const struct joblog_expo
     const struct joblog_export_options *o = options ? options : &silent;
     struct joblog_error own;
     struct err e = ERR_NONE;
+    struct export_place place;
     int64_t id = 0;
     error = error ? error : &own;
-    if (export_check_place(path, &e) < 0)
+    if (export_place_open(&place, path, &e) < 0)
         return error_give(error, &e);
     int rc = start(client, spec, o, &id, error);
     if (rc == 0 && o->on_progress)
         rc = watch(client, id, o, error);
-    return rc == 0 ? fetch(client, id, path, !o->on_progress, ret_export, error) : rc;
+    if (rc == 0)
+        rc = fetch(client, id, &place, !o->on_progress, ret_export, error);
+    export_place_close(&place);
+    return rc;
 }

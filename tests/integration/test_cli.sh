@@ -713,6 +713,13 @@ cmp "$dir/all.csv" "$dir/stream.csv" || fail "the download to standard output di
 (cd "$dir" && joblog export download "$id" 2>err)
 [ $? -eq 2 ] || fail "a download writes over what lies under the export's own name"
 grep -q "all.csv is there: --output FILE" "$dir/err" || fail "a download does not say what is there"
+exec 8>"$dir/held.csv.part" && flock -n 8 || fail "no lock"
+expect 5 joblog export download "$id" --output "$dir/held.csv"
+complains "another download writes $dir/held.csv.part (FAILED_PRECONDITION"
+[ ! -s "$dir/held.csv.part" ] && [ ! -e "$dir/held.csv" ] || fail "a download writes what another writes"
+exec 8>&-
+expect 0 joblog export download "$id" --output "$dir/held.csv"
+cmp "$dir/held.csv" "$dir/stream.csv" || fail "the download differs after the lock went"
 joblog export download "$id" --output - >/dev/full 2>"$dir/err"
 [ $? -eq 5 ] || fail "a full disk is an error"
 expect 0 joblog export start functions --filters '{"search": "json", "name": ["json_build_array", "jsonb_set", "now"]}' \

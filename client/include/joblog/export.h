@@ -139,9 +139,10 @@ JOBLOG_API int joblog_export_download(struct joblog_client *client, int64_t id, 
  * something has come: that is worth nothing, begin again. */
 JOBLOG_API int joblog_export_follow(struct joblog_client *client, int64_t id, joblog_download_sink *sink, void *user,
                                     struct joblog_export **ret_export, struct joblog_error *error);
-/* The same into a file: through PATH.part, which is resumed when it is there, and renamed when all is checked.
- * -JOBLOG_FAILED_PRECONDITION when PATH is something other than a regular file, such as a directory or a device,
- * or PATH.part is, or is a link. */
+/* The same into a file: through PATH.part, which is resumed when it is there, and renamed when all is checked. Only one
+ * download at a time writes it, of all processes (flock). -JOBLOG_FAILED_PRECONDITION, reason FILE, when that is another
+ * one, when PATH or PATH.part is something other than a regular file, such as a directory, a device or (PATH.part) a
+ * link, or when no file can be made there. */
 JOBLOG_API int joblog_export_save(struct joblog_client *client, int64_t id, const char *path,
                                   struct joblog_export **ret_export, struct joblog_error *error);
 
@@ -166,7 +167,8 @@ struct joblog_export_options {
  * Otherwise there is no new file at path:
  * -JOBLOG_FAILED_PRECONDITION, reason EXPORT_FAILED: the export failed, error->message says why.
  * -JOBLOG_CANCELLED, reason EXPORT_CANCELLED: somebody cancelled it, perhaps on_progress.
- * -JOBLOG_FAILED_PRECONDITION, reason FILE: path is no place for a file; nothing was started.
+ * -JOBLOG_FAILED_PRECONDITION, reason FILE: path is no place for a file, or another download has it; nothing was
+ * started, unless on_started was called: then the file could not be written.
  * What joblog_export_start, joblog_watch_next and joblog_export_save return else. The export is there, once on_started
  * has been called: joblog_export_save may fetch it later. */
 JOBLOG_API int joblog_export_to_file(struct joblog_client *client, const struct joblog_export_spec *spec,
