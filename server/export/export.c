@@ -40,21 +40,6 @@ int32_t export_attempts(const struct exports *exports)
 
 /* ---- limits ---- */
 
-struct export_start {
-    struct export_start *next;
-    int64_t n;
-    size_t len;
-    char owner[];
-};
-
-static struct export_start **find_start(struct exports *exports, struct span owner)
-{
-    struct export_start **at = &exports->starts;
-    while (*at && !span_eq(owner, span_of((*at)->owner, (*at)->len)))
-        at = &(*at)->next;
-    return at;
-}
-
 /* A limit that time lifts. After a while that no client waits by itself: a person is told at once. */
 static int refuse(struct err *err, int32_t retry_after_ms, const char *reason, const char *what, int64_t n)
 {
@@ -79,30 +64,32 @@ int export_start_check(struct exports *exports, int64_t n_running, int64_t n_tod
     return 0;
 }
 
-int export_start_begin(struct exports *exports, struct span owner, int64_t *ret_others, struct err *ret_err)
+bool export_turn_take(struct exports *exports, struct export_turn *turn)
 {
+    bool first = true;
+    turn->next = NULL;
     pthread_mutex_lock(&exports->lock);
-    struct export_start **at = find_start(exports, owner), *start = *at;
-    if (!start && (start = mem_zalloc(sizeof *start + owner.len + 1))) {
-        start->len = owner.len;
-        memcpy(start->owner, owner.data, owner.len);
-        *at = start;
-    }
-    if (start)
-        *ret_others = start->n++;
+    struct export_turn **at = &exports->turns;
+    for (; *at; at = &(*at)->next)
+        first = first && !span_eq((*at)->owner, turn->owner);
+    *at = turn;
     pthread_mutex_unlock(&exports->lock);
-    return start ? 0 : err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
+    return first;
 }
 
-void export_start_ended(struct exports *exports, struct span owner)
+void export_turn_end(struct exports *exports, struct export_turn *turn)
 {
     pthread_mutex_lock(&exports->lock);
-    struct export_start **at = find_start(exports, owner), *start = *at;
-    assert(start); /* it has begun */
-    if (--start->n == 0) {
-        *at = start->next;
-        mem_free(start);
-    }
+    struct export_turn **at = &exports->turns;
+    while (*at && *at != turn)
+        at = &(*at)->next;
+    assert(*at); /* it was taken */
+    *at = turn->next;
+    struct export_turn *next = turn->next;
+    while (next && !span_eq(next->owner, turn->owner))
+        next = next->next;
+    if (next) /* under the lock: its call waits for this, and so it lives */
+        tag_post(next->come, true);
     pthread_mutex_unlock(&exports->lock);
 }
 

@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/span.h"
+#include "base/tag.h"
 #include "export/types.h"
 #include "store/store.h"
 
@@ -48,11 +50,19 @@ int32_t export_attempts(const struct exports *exports);
  * stays as it was. Either is logged. Any thread; does not block. */
 void export_reload(struct exports *exports);
 
-/* Limits of an owner hold within this process however its starts overtake each other: each start counts those that were
- * on their way when it began. First begin; then ask the books (EXPORT_ASK_USAGE) and check with what they say plus
- * *ret_others; ended when the start has been committed or has failed. Any thread. 0 or -RESOURCE_EXHAUSTED. */
-int export_start_begin(struct exports *exports, struct span owner, int64_t *ret_others, struct err *ret_err);
+/* The turn of one start of an owner's. Until it is ended all further ones of the same owner wait, so that each counts
+ * those before it once: limits hold within this process, and refuse no start that they allow. No more wait than there
+ * may be calls (--max-calls). */
+struct export_turn {
+    struct export_turn *next;
+    struct span owner; /* kept */
+    struct tag *come;  /* kept; posted once when the turn has come, on any thread */
+};
+/* Any thread. True: it has come at once, and come is not posted. Then ask the books (EXPORT_ASK_USAGE), check, and
+ * start. */
+bool export_turn_take(struct exports *exports, struct export_turn *turn);
+/* When the start has been committed or has failed; only of one that has come. */
+void export_turn_end(struct exports *exports, struct export_turn *turn);
 int export_start_check(struct exports *exports, int64_t n_running, int64_t n_today, int64_t bytes, struct err *ret_err);
-void export_start_ended(struct exports *exports, struct span owner);
 
 #endif

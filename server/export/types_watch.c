@@ -17,7 +17,7 @@ enum {
 void types_watch_init(struct types_watch *watch, struct exports *exports)
 {
     *watch = (struct types_watch){
-        .exports = exports, .seen = export_types_stamp(exports->types), .pause_ms = 2 * FIRST_PAUSE_MS};
+        .exports = exports, .seen = export_types_stamp(exports->types), .pause_ms = INT64_C(2) * FIRST_PAUSE_MS};
     if (exports->n_unchecked > 0)
         watch->again_ms = clock_mono_ms() + FIRST_PAUSE_MS;
 }

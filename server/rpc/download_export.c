@@ -197,6 +197,12 @@ static enum crpc_next download_export_found(struct crpc_call *call)
                 (long long)d->offset, (long long)d->file.size);
         return crpc_finish(call, &err);
     }
+    if (d->offset / d->file.chunk_bytes >
+        INT32_MAX) { /* of a file that is written: beyond what chunks are numbered by */
+        err_set(&err, ERR_OUT_OF_RANGE, "OFFSET_PAST_END", "offset %lld is past the end of any file",
+                (long long)d->offset);
+        return crpc_finish(call, &err);
+    }
     if (!writing && d->offset == d->file.size)
         return download_send(call, NULL, 0, &LAST);
     return download_await_chunk(call, &CHUNK);

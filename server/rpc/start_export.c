@@ -1,7 +1,7 @@
 /* ExportService.StartExport. On the call's worker.
  *
- *   start: check all that the export will need --export--> counted: within the limits? ask the store --store-->
- *     committed --reply--> end
+ *   start: check all that the export will need --another start of the owner's--> turn: ask what the owner has
+ *     --export--> counted: within the limits? ask the store --store--> committed --reply--> end
  *     | request_id was used before
  *     '--> load the job --store--> loaded: its file --export--> found --reply--> end
  *
@@ -26,20 +26,22 @@ struct start_export {
     const struct export_type *type;
     struct export_request request;
     struct export_ask_usage usage;
-    bool begun;     /* counted among the starts of its owner */
-    int64_t others; /* of its owner's, when it began */
+    struct export_turn turn;
+    bool in_turn; /* it has come, or is waited for */
     struct store_dispatch dispatch;
     struct dispatch_item item;
     struct export_load replay;
 };
 
 static enum crpc_next start_export_start(struct crpc_call *call);
+static enum crpc_next start_export_turn(struct crpc_call *call);
 static enum crpc_next start_export_counted(struct crpc_call *call);
 static enum crpc_next start_export_committed(struct crpc_call *call);
 static enum crpc_next start_export_loaded(struct crpc_call *call);
 static enum crpc_next start_export_found(struct crpc_call *call);
 
 static const struct crpc_step START = {"start", start_export_start};
+static const struct crpc_step TURN = {"turn", start_export_turn};
 static const struct crpc_step COUNTED = {"counted", start_export_counted};
 static const struct crpc_step COMMITTED = {"committed", start_export_committed};
 static const struct crpc_step LOADED = {"loaded", start_export_loaded};
@@ -123,9 +125,18 @@ static enum crpc_next start_export_start(struct crpc_call *call)
     struct err err = ERR_NONE;
     if (check_request(call, s, &err) != 0 || fill_job(call, s, &err) != 0)
         return crpc_finish(call, &err);
-    if (export_start_begin(service_of(call)->exports, s->caller.owner, &s->others, &err) != 0)
-        return crpc_finish(call, &err);
-    s->begun = true;
+    s->turn = (struct export_turn){.owner = s->caller.owner, .come = &s->stored.tag};
+    s->in_turn = true;
+    crpc_event_arm(call, &s->stored);
+    if (!export_turn_take(service_of(call)->exports, &s->turn))
+        return crpc_await(call, &s->stored, &TURN);
+    crpc_event_disarm(&s->stored);
+    return crpc_goto(call, &TURN);
+}
+
+static enum crpc_next start_export_turn(struct crpc_call *call)
+{
+    struct start_export *s = crpc_call_state(call);
     s->usage = (struct export_ask_usage){
         .ask = {.op = EXPORT_ASK_USAGE}, .owner = s->caller.owner, .request_id = s->item.job.request_id};
     return export_submit(call, &s->usage.ask, &s->stored, &COUNTED);
@@ -137,8 +148,8 @@ static enum crpc_next start_export_counted(struct crpc_call *call)
     struct err err = ERR_NONE;
     if (s->usage.ask.err.code != ERR_OK)
         return crpc_finish(call, &s->usage.ask.err);
-    if (!s->usage.repeated && export_start_check(service_of(call)->exports, s->usage.n_running + s->others,
-                                                 s->usage.n_today + s->others, s->usage.bytes, &err) != 0)
+    if (!s->usage.repeated &&
+        export_start_check(service_of(call)->exports, s->usage.n_running, s->usage.n_today, s->usage.bytes, &err) != 0)
         return crpc_finish(call, &err);
     s->dispatch = (struct store_dispatch){.cmd = {.op = STORE_DISPATCH}, .items = &s->item, .n_items = 1};
     return service_submit(call, &s->dispatch.cmd, &s->stored, &COMMITTED);
@@ -194,8 +205,8 @@ static enum crpc_next start_export_found(struct crpc_call *call)
 static void start_export_done(struct crpc_call *call)
 {
     struct start_export *s = crpc_call_state(call);
-    if (s->begun)
-        export_start_ended(service_of(call)->exports, s->caller.owner);
+    if (s->in_turn)
+        export_turn_end(service_of(call)->exports, &s->turn);
     export_types_free(s->types);
 }
 

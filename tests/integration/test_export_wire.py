@@ -5,7 +5,7 @@ import random
 import sys
 
 import grpc
-from export_fixture import BIG, PEOPLE, SCHEMA, Fixture, begin, check
+from export_fixture import BIG, PEOPLE, SCHEMA, SLOW, Fixture, Gate, begin, check
 
 METHODS = {"StartExport": False, "GetExport": False, "ListExports": False, "WatchExport": True, "CancelExport": False,
            "DeleteExport": False, "DownloadExport": True, "ListExportTypes": False}
@@ -141,6 +141,18 @@ def offsets(caller, export, size):
     check("a revision of the future", (grpc.StatusCode.OK, 1), (code, len(messages)))
 
 
+def offsets_of_one_that_runs(fx, caller):
+    """Chunks have numbers of 31 bits: an offset behind them is not that of the bytes at its lower ones."""
+    gate = Gate(fx)
+    gate.shut()
+    export = begin(fx, "slow")
+    for n in (1 << 50, 1 << 51, MAX):
+        refused(caller, "DownloadExport", number(1, int(export)) + number(2, n) + number(3, 1), RANGE, "offset %d" % n)
+    gate.open()
+    check("its end", 0, fx.joblog("export", "watch", export).returncode)
+    gate.end()
+
+
 def what_is_not_known(caller):
     """Fields of a later version are no fault, and the last of a field that comes twice counts."""
     later = text(1000, "later") + number(1001, 7) + varint(1002 << 3 | 1) + bytes(8) + varint(1003 << 3 | 5) + bytes(4)
@@ -174,11 +186,13 @@ def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-owner-per-day=0")
     try:
         fx.sql(SCHEMA)
-        fx.write_types([PEOPLE, BIG])
-        fx.reload("export types loaded types=3")
+        fx.write_types([PEOPLE, BIG, SLOW])
+        fx.reload("export types loaded types=4")
         export = begin(fx, "people", "--watch")
         size = int(fx.sql("SELECT size FROM joblog.export_file;"))
-        caller, before = Caller(fx), jobs(fx)
+        caller = Caller(fx)
+        offsets_of_one_that_runs(fx, caller)
+        before = jobs(fx)
         what_is_no_message(caller)
         what_is_no_text(caller)
         numbers_that_mean_nothing(caller)
