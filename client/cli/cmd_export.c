@@ -1,4 +1,5 @@
 /* joblog export list, show, watch, cancel, types. Main thread. */
+#include "bars_line.h"
 #include "commands.h"
 #include "follow.h"
 #include "heap.h"
@@ -25,11 +26,34 @@ static const struct option_row list_rows[] = {
 };
 
 static const struct table_column list_columns[] = {
-    {"ID", true, false},   {"STATUS", false, false}, {"TYPE", false, true},        {"DONE", true, false},
-    {"ROWS", true, false}, {"SIZE", true, false},    {"DISPATCHED", false, false}, {"FILE", false, true},
+    {"ID", true, false},    {"STATUS", false, false}, {"TYPE", false, true},        {"DONE", true, false},
+    {"ROWS", true, false},  {"SIZE", true, false},    {"DISPATCHED", false, false}, {"FILE", false, true},
+    {"OWNER", false, true}, /* the last: shown to who sees those of others */
 };
+enum { LIST_COLUMNS = sizeof(list_columns) / sizeof(list_columns[0]) };
 
-static void add_row(struct cli *cli, struct table *table, const struct joblog_export *export_, int64_t now_us)
+/* An administrator's list has the exports of everybody, unless it acts for somebody. */
+static bool sees_others(struct cli *cli)
+{
+    struct joblog_caller *caller = NULL;
+    bool sees = !cli->actor && joblog_who_am_i(cli->client, &caller, NULL) >= 0 &&
+                (caller->grant.roles & JOBLOG_ROLE_ADMIN) != 0;
+    joblog_caller_free(caller);
+    return sees;
+}
+
+/* The file, or why there is none. */
+static void add_file(struct table *table, const struct joblog_export *export_)
+{
+    bool gone = !strcmp(export_->file_state, "expired") || !strcmp(export_->file_state, "deleted");
+    if (gone)
+        table_cell(table, export_->file_state, "dim");
+    else
+        table_cell(table, export_->has_file ? export_->file_name : export_->job.error_message, NULL);
+}
+
+static void add_row(struct cli *cli, struct table *table, const struct joblog_export *export_, bool owner,
+                    int64_t now_us)
 {
     char text[UNITS_TEXT];
     const struct joblog_job *job = &export_->job;
@@ -40,10 +64,12 @@ static void add_row(struct cli *cli, struct table *table, const struct joblog_ex
     table_cell(table, export_->has_file ? units_count(text, export_->rows) : "", NULL);
     table_cell(table, export_->has_file ? units_size(text, (double)export_->size) : "", NULL);
     table_cell(table, units_relative(text, job->create_us, now_us), NULL);
-    table_cell(table, export_->has_file ? export_->file_name : job->error_message, NULL);
+    add_file(table, export_);
+    if (owner)
+        table_cell(table, job->owner, NULL);
 }
 
-static int read_pages(struct cli *cli, int64_t limit, struct table *table, int64_t *ret_n)
+static int read_pages(struct cli *cli, int64_t limit, struct table *table, bool owner, int64_t *ret_n)
 {
     struct joblog_error error = {0};
     char *token = NULL;
@@ -58,7 +84,7 @@ static int read_pages(struct cli *cli, int64_t limit, struct table *table, int64
         }
         for (size_t i = 0; i < list->n_exports; i++, n++) {
             if (table)
-                add_row(cli, table, &list->exports[i], now);
+                add_row(cli, table, &list->exports[i], owner, now);
             else
                 json_print_line(json_of_export(&list->exports[i]));
         }
@@ -77,11 +103,12 @@ static int run_list(struct cli *cli, const void *values, const struct operands *
     const struct list_options *options = values;
     int64_t n, limit = options->all ? INT64_MAX : options->limit ? options->limit : LIST_DEFAULT;
     struct table *table = NULL;
+    bool owner = !cli->json && sees_others(cli);
     if (!cli->json) {
         cli_load_statuses(cli);
-        table = table_new(list_columns, sizeof(list_columns) / sizeof(list_columns[0]));
+        table = table_new(list_columns, owner ? LIST_COLUMNS : LIST_COLUMNS - 1);
     }
-    int code = read_pages(cli, limit, table, &n);
+    int code = read_pages(cli, limit, table, owner, &n);
     if (!code && table && n)
         table_print(table, &cli->term);
     else if (!code && table)
@@ -93,8 +120,10 @@ static int run_list(struct cli *cli, const void *values, const struct operands *
 const struct command command_export_list = {
     .name = "export list",
     .arguments = "",
-    .summary = "list your own exports, newest first",
-    .text = "An export belongs to who started it: see --actor.",
+    .summary = "list your exports, newest first",
+    .text = "An export belongs to who started it: see --actor. An administrator's list has those of everybody, with "
+            "their\n"
+            "owners. Where a file has expired or was deleted, that stands in its place.",
     .examples = "joblog export list\njoblog export list --all --json",
     .options = list_rows,
     .options_size = sizeof(struct list_options),
@@ -136,18 +165,50 @@ static void print_asked(const struct joblog_export *export_)
     printf("%-14s %s%s%s\n", "format", export_->format, packed ? ", " : "", packed ? export_->compression : "");
 }
 
+static void print_time(const char *title, int64_t time_us)
+{
+    char text[UNITS_TEXT];
+    if (time_us)
+        printf("%-14s %s\n", title, units_local(text, time_us));
+}
+
+/* "40 %, 1 234 of 3 000 rows, writing file, 5s left", or what it waits for. */
+static void print_progress(const struct joblog_job *job)
+{
+    char detail[1024] = "";
+    struct bar bar = {0};
+    bar_set(&bar, job);
+    if (job->status != JOBLOG_FAILED) /* the error has a line of its own */
+        bar_describe(detail, sizeof(detail), &bar, units_now_us());
+    printf("%-14s %.0f %%%s", "progress", bar.percent, *detail ? ", " : "");
+    text_print(stdout, detail, 0);
+    putchar('\n');
+    bar_done(&bar);
+}
+
+static void print_job(const struct cli *cli, const struct joblog_job *job)
+{
+    printf("%-14s %s", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)));
+    text_print(stdout, statuses_label(&cli->statuses, job->status), 0);
+    printf("%s\n%-14s ", term_reset(&cli->term), "owner");
+    text_print(stdout, job->owner, 0);
+    putchar('\n');
+    print_time("dispatched", job->create_us);
+    print_time("started", job->start_us);
+    print_time("ended", job->end_us);
+    print_progress(job);
+    if (*job->error_message)
+        text_print_block(stdout, job->error_message, "error        ");
+}
+
 static void print_export(const struct cli *cli, const struct joblog_export *export_)
 {
     char text[UNITS_TEXT];
     const struct joblog_job *job = &export_->job;
     printf("%-14s %lld\n%-14s ", "id", (long long)job->id, "type");
     text_print(stdout, export_->export_type, 0);
-    printf("\n%-14s %s", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)));
-    text_print(stdout, statuses_label(&cli->statuses, job->status), 0);
-    printf("%s\n", term_reset(&cli->term));
-    printf("%-14s %.0f %%\n", "progress", job->percent);
-    if (*job->error_message)
-        text_print_block(stdout, job->error_message, "error        ");
+    putchar('\n');
+    print_job(cli, job);
     print_asked(export_);
     if (!export_->has_file) {
         printf("%-14s %s\n", "file", export_->file_state);
@@ -187,7 +248,7 @@ static int run_show(struct cli *cli, const void *options, const struct operands 
 const struct command command_export_show = {
     .name = "export show",
     .arguments = "ID",
-    .summary = "show an export and its file",
+    .summary = "show an export, how far it is, and its file",
     .examples = "joblog export show 7402893457234",
     .operands_min = 1,
     .operands_max = 1,
@@ -301,10 +362,26 @@ static void print_columns(const struct joblog_export_type *type)
     putchar('\n');
 }
 
+/* "created date (at_least, at_most)": the first operator is the default. */
+static void print_filters(const struct joblog_export_type *type)
+{
+    printf("  %-14s", "filters");
+    for (size_t i = 0; i < type->n_filters; i++) {
+        const struct joblog_export_filter_type *filter = &type->filter_types[i];
+        fputs(i ? ", " : "", stdout);
+        text_print(stdout, filter->field, 0);
+        printf("%s%s (", *filter->value_type ? " " : "", filter->value_type);
+        for (size_t op = 0; op < filter->n_operators; op++)
+            printf("%s%s", op ? ", " : "", filter->operators[op]);
+        putchar(')');
+    }
+    putchar('\n');
+}
+
 static void print_type(const struct joblog_export_type *type)
 {
     print_columns(type);
-    print_texts("filters", type->filters, type->n_filters);
+    print_filters(type);
     if (type->n_order > 0)
         printf("  %-14s", "order");
     for (size_t i = 0; i < type->n_order; i++) {

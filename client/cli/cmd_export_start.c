@@ -106,7 +106,7 @@ static int go_on(struct cli *cli, const struct start_options *options, const str
     int code = EXIT_OK;
     /* Standard output belongs to the file then; and JSON is one object, the last. */
     print_started(cli, export_, message, to_stdout ? stderr : stdout);
-    if (options->download && (code = check_name(cli, output)) != EXIT_OK)
+    if (options->download && output && (code = check_name(cli, output)) != EXIT_OK)
         return code;
     const struct term *term = to_stdout ? &cli->error_term : &cli->term;
     bool follow = output && !options->watch && (options->follow || !to_stdout);
@@ -158,23 +158,28 @@ static void form_by_name(const char *name, struct joblog_export_spec *spec)
             spec->format = forms[i][1];
 }
 
-static int run_start(struct cli *cli, const void *values, const struct operands *operands)
+/* Before anything is started: whether the file has a place. */
+static int check_output(struct cli *cli, const struct start_options *options)
 {
-    const struct start_options *options = values;
     struct joblog_error error = {0};
-    struct export_filters filters;
-    struct joblog_export *export_;
-    char *message = NULL;
+    const char *output = options->download ? options->name : options->output;
     if (options->download && options->output)
         return cli_usage(cli, "--download and --output are one or the other");
-    int code = options->download && options->name ? check_name(cli, options->name) : EXIT_OK;
-    if (code != EXIT_OK || (code = export_filters_make(cli, &options->filters, options->json, &filters)) != EXIT_OK)
-        return code;
-    struct joblog_export_order *order = order_make(&options->order);
+    if (!output || !strcmp(output, "-"))
+        return EXIT_OK;
+    int code = options->download ? check_name(cli, output) : EXIT_OK;
+    return code != EXIT_OK || joblog_export_check_place(output, &error) == 0 ? code : cli_error(&error);
+}
+
+/* Borrows all. */
+static struct joblog_export_spec spec_make(const struct cli *cli, const char *type, const struct start_options *options,
+                                           const struct export_filters *filters,
+                                           const struct joblog_export_order *order)
+{
     struct joblog_export_spec spec = {
-        .export_type = operands->values[0],
-        .filters = filters.rows,
-        .n_filters = filters.n,
+        .export_type = type,
+        .filters = filters->rows,
+        .n_filters = filters->n,
         .file_name = options->name,
         .request_id = options->request_id,
         .columns = options->columns.values,
@@ -191,6 +196,21 @@ static int run_start(struct cli *cli, const void *values, const struct operands 
         .language = cli->language,
     };
     form_by_name(options->output ? options->output : options->name, &spec);
+    return spec;
+}
+
+static int run_start(struct cli *cli, const void *values, const struct operands *operands)
+{
+    const struct start_options *options = values;
+    struct joblog_error error = {0};
+    struct export_filters filters;
+    struct joblog_export *export_;
+    char *message = NULL;
+    int code = check_output(cli, options);
+    if (code != EXIT_OK || (code = export_filters_make(cli, &options->filters, options->json, &filters)) != EXIT_OK)
+        return code;
+    struct joblog_export_order *order = order_make(&options->order);
+    struct joblog_export_spec spec = spec_make(cli, operands->values[0], options, &filters, order);
     if (joblog_export_start(cli->client, &spec, &export_, &message, &error) < 0) {
         code = cli_error(&error);
     } else {

@@ -126,6 +126,15 @@ static int save_to_path(struct joblog_client *client, int64_t id, const char *pa
     return error_give(error, &e);
 }
 
+int joblog_export_check_place(const char *path, struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    struct export_place place;
+    if (export_place_open(&place, path, &e) == 0)
+        export_place_close(&place);
+    return error_give(error, &e);
+}
+
 int joblog_export_save(struct joblog_client *client, int64_t id, const char *path, struct joblog_export **ret_export,
                        struct joblog_error *error)
 {

@@ -681,6 +681,7 @@ expect 0 joblog export types
 says "functions"
 says "search"
 says "columns       oid integer, proname text, prosrc text"
+says "filters       search text (search), name text (equals, in, contains), oid integer (equals, at_least, less)"
 says "order         oid"
 says "formats       csv, jsonl, xlsx"
 expect 0 joblog export types --json
@@ -704,6 +705,9 @@ count=$(psql -X -A -t -h "$dir/data/run" -U joblog -d joblog -c 'SELECT count(*)
 [ "$rows" = "$count" ] || fail "$rows rows, the database has $count"
 expect 0 joblog export show "$id"
 says "all.csv"
+says "owner          "
+[[ $out =~ dispatched[[:space:]]+20[0-9-]+\ [0-9:.]+$'\n'started ]] || fail "no time of its dispatch"
+[[ $out =~ progress[[:space:]]+100\ %,\ [0-9\ ]+of\ [0-9\ ]+rows,\ in\  ]] || fail "no rows in its progress"
 expect 0 joblog export download "$id" --output "$dir/again.csv"
 cmp "$dir/all.csv" "$dir/again.csv" || fail "the second download differs"
 joblog export download "$id" --output - >"$dir/stream.csv" 2>"$dir/err" || fail "download to standard output"
@@ -780,6 +784,27 @@ all_json
 [ "$(wc -l <<<"$out")" -eq 6 ] || fail "six exports"
 expect 0 joblog export list
 says "all.csv"
+says "OWNER"
+# A place that is none: nothing is started, as the list shows below.
+for place in "$dir/nowhere/x.csv" "$dir" "" /dev/null; do
+    expect 5 joblog export start functions --output "$place"
+    complains "(FAILED_PRECONDITION)"
+done
+mkdir "$dir/in.csv.part"
+(cd "$dir" && joblog export start functions --name in.csv --download >out 2>err)
+[ $? -eq 5 ] && grep -q "Is a directory" "$dir/err" || fail "a download under its name where there is no place"
+expect 0 joblog export list --json
+[ "$(wc -l <<<"$out")" -eq 6 ] || fail "an export was started for a file that cannot be written"
+expect 0 joblog --actor owner-of-one export start functions -w name=now --watch --output "$dir/one.csv"
+one=$(head -n 1 <<<"$out")
+expect 0 joblog --actor owner-of-one export delete "$one"
+expect 0 joblog export list --limit 1
+[[ $out == *"$one"*deleted*owner-of-one* ]] || fail "neither owner nor deletion"
+expect 0 joblog --actor owner-of-one export list
+[[ $out == *"$one"*deleted* && $out != *OWNER* ]] || fail "an owner where all are one's own"
+expect 0 joblog export show "$one"
+says "owner          owner-of-one"
+says "file           deleted"
 expect 0 joblog --actor somebody-else export list
 complains "no exports"
 expect 3 joblog --actor somebody-else export show "$id"

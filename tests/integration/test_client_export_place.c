@@ -123,6 +123,7 @@ static void test_a_part_that_is_held(void **state)
     assert_non_null(strstr(error.message, "held.csv.part"));
     expect_refused(joblog_export_save_following(client, id, path, NULL, &error), "another download writes ");
     expect_refused(joblog_export_to_file(client, &spec, path, NULL, NULL, &error), "another download writes ");
+    expect_refused(joblog_export_check_place(path, &error), "another download writes ");
     assert_int_equal(n_exports(), before);
     assert_true(same(part, copy));
     assert_false(is_there(path));
@@ -274,8 +275,10 @@ static void test_nothing_is_started_for_no_place(void **state)
                   {"nowhere/", "No such file or directory"},
                   {in_dir(text, "a-file/file.csv"), "Not a directory"},
                   {name, "File name too long"}};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         expect_refused(joblog_export_to_file(client, &spec, places[i].path, NULL, NULL, &error), places[i].words);
+        expect_refused(joblog_export_check_place(places[i].path, &error), places[i].words);
+    }
     assert_int_equal(n_exports(), before);
 }
 
@@ -291,8 +294,11 @@ static void test_no_empty_part_is_left(void **state)
     assert_false(is_there(path) || is_there(part));
     assert_int_equal(joblog_export_to_file(client, &spec, path, NULL, NULL, &error), -JOBLOG_INVALID_ARGUMENT);
     assert_false(is_there(path) || is_there(part));
+    assert_ok(joblog_export_check_place(path, &error));
+    assert_false(is_there(path) || is_there(part));
     write_text(part, "of before"); /* perhaps of an export that is there */
     assert_int_equal(joblog_export_save(client, 123, path, NULL, &error), -JOBLOG_NOT_FOUND);
+    assert_ok(joblog_export_check_place(path, &error));
     assert_true(is_there(part));
 }
 

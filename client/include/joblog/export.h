@@ -140,11 +140,15 @@ JOBLOG_API int joblog_export_download(struct joblog_client *client, int64_t id, 
 JOBLOG_API int joblog_export_follow(struct joblog_client *client, int64_t id, joblog_download_sink *sink, void *user,
                                     struct joblog_export **ret_export, struct joblog_error *error);
 /* The same into a file: through PATH.part, which is resumed when it is there, and renamed when all is checked. Only one
- * download at a time writes it, of all processes (flock). -JOBLOG_FAILED_PRECONDITION, reason FILE, when that is another
- * one, when PATH or PATH.part is something other than a regular file, such as a directory, a device or (PATH.part) a
- * link, or when no file can be made there. */
+ * download at a time writes it, of all processes (flock). -JOBLOG_FAILED_PRECONDITION, reason FILE, when that is
+ * another one, when PATH or PATH.part is something other than a regular file, such as a directory, a device or
+ * (PATH.part) a link, or when no file can be made there. */
 JOBLOG_API int joblog_export_save(struct joblog_client *client, int64_t id, const char *path,
                                   struct joblog_export **ret_export, struct joblog_error *error);
+
+/* Whether joblog_export_save could write path now; for a look before an export is started. Leaves nothing there. 0, or
+ * the refusal as joblog_export_save gives it. */
+JOBLOG_API int joblog_export_check_place(const char *path, struct joblog_error *error);
 
 /* joblog_export_save for an export that may still be pending or running; begins again by itself when an attempt fails.
  */
