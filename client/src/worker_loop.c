@@ -202,7 +202,8 @@ static void end_with_lock(struct joblog_worker *worker, struct worker_job *job)
     if (job->due)
         DL_DELETE2(worker->loop.due, job, prev_due, next_due);
     job->due = 0;
-    pool_job_ended(worker, job, clock_mono_us() - job->begun_us);
+    pool_job_took(worker, clock_mono_us() - job->begun_us);
+    pool_job_ended(worker, job);
     if (worker->over) { /* nobody is there to tell */
         worker->ending--;
         pool_job_recycle(worker, job);

@@ -230,9 +230,13 @@ void pool_job_judge(struct worker_job *job, bool completed)
     pthread_mutex_unlock(&context->lock);
 }
 
-void pool_job_ended(struct joblog_worker *worker, struct worker_job *job, int64_t took_us)
+void pool_job_took(struct joblog_worker *worker, int64_t took_us)
 {
     worker->run_time_us = worker->run_time_us ? worker->run_time_us + (took_us - worker->run_time_us) / 8 : took_us + 1;
+}
+
+void pool_job_ended(struct joblog_worker *worker, struct worker_job *job)
+{
     worker->running--;
     worker->ending++;
     job->state = JOB_ENDING;
@@ -275,7 +279,7 @@ void pool_call_hooks(const struct joblog_worker *worker, const struct worker_job
 }
 
 /* Waits for the answer, calls the hook unless the lease was lost, recycles. */
-static void job_finish(struct joblog_worker *worker, struct worker_job *job)
+static void job_finish(struct joblog_worker *worker, struct worker_job *job, int64_t start_us)
 {
     pthread_mutex_lock(&job->context.lock);
     while (!job->answered)
@@ -286,7 +290,9 @@ static void job_finish(struct joblog_worker *worker, struct worker_job *job)
     pthread_mutex_unlock(&worker->lock);
     if (!lost)
         pool_call_hooks(worker, job);
+    int64_t end_us = clock_mono_us();
     pthread_mutex_lock(&worker->lock);
+    pool_job_took(worker, end_us - start_us);
     pool_job_recycle(worker, job);
     pthread_mutex_unlock(&worker->lock);
 }
@@ -296,16 +302,18 @@ static void *pool_thread(void *user)
     struct joblog_worker *worker = user;
     struct worker_job *job = queue_wait(worker);
     while (job) {
-        int64_t start = clock_mono_us();
+        int64_t start_us = clock_mono_us();
         job_run(worker, job);
-        int64_t took = clock_mono_us() - start;
+        int64_t ran_us = clock_mono_us();
         pthread_mutex_lock(&worker->lock);
-        pool_job_ended(worker, job, took);
+        if (!worker->waits) /* else job_finish knows for how long the thread was taken */
+            pool_job_took(worker, ran_us - start_us);
+        pool_job_ended(worker, job);
         struct worker_job *next = worker->waits ? NULL : pool_take(worker);
         pthread_mutex_unlock(&worker->lock);
         work_push(worker, &job->end_item);
         if (worker->waits)
-            job_finish(worker, job);
+            job_finish(worker, job, start_us);
         job = next ? next : queue_wait(worker);
     }
     return NULL;

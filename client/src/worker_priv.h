@@ -192,7 +192,9 @@ bool pool_job_begin(struct joblog_worker *worker, struct worker_job *job);
 /* What the server is told at its end. */
 void pool_job_judge(struct worker_job *job, bool completed);
 /* RUNNING becomes ENDING. With the worker's lock. */
-void pool_job_ended(struct joblog_worker *worker, struct worker_job *job, int64_t took_us);
+void pool_job_ended(struct joblog_worker *worker, struct worker_job *job);
+/* For so long a job has kept its thread from the next one: what jobs are fetched ahead by. With the worker's lock. */
+void pool_job_took(struct joblog_worker *worker, int64_t took_us);
 void pool_call_hooks(const struct joblog_worker *worker, const struct worker_job *job);
 /* Its place is free. With the worker's lock. */
 void pool_job_recycle(struct joblog_worker *worker, struct worker_job *job);

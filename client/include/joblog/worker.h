@@ -95,7 +95,7 @@ struct joblog_worker_options {
     const int *queue_weights;
     int concurrency; /* jobs at once, each on a thread; 0: 1; at most 1000 */
     /* Jobs taken ahead of a free thread. 0: as many as run in 10 ms, judged by the jobs that ran (so none for jobs that
-     * take long), at most 1000. Negative: none. */
+     * take long; with the wait for an answer and the hooks, where a thread has those), at most 1000. Negative: none. */
     int prefetch;
     /* Each may be NULL. on_started: on the thread that runs the job, before its handler; status is RUNNING. The others,
      * with which a thread waits for the server's answer before its next job: on_finished after every end, then the one
