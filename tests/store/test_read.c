@@ -216,6 +216,26 @@ static void test_statuses(void **state)
     assert_int_equal(run_cmd(s, &l.cmd), 0);
     assert_true(span_eq(l.statuses[2].label, SPAN_LIT("Fertig")));
     assert_true(span_eq(l.statuses[0].label, SPAN_LIT("Pending")));
+    /* A region falls back to its language, status by status; case and underscores make no difference. */
+    sql_value("insert into joblog.status_catalogue values (5, 'es-MX', 'Suspendido')");
+    const char *tags[] = {"es-MX", "es_mx", "ES-mx", "es", "ES", "es_ES", "es-419-x", "est", "xx", "", "-", "%"};
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
+        l.language = span_str(tags[i]);
+        assert_int_equal(run_cmd(s, &l.cmd), 0);
+        assert_int_equal(l.n_statuses, 5);
+        assert_true(span_eq(l.statuses[0].label, span_str(i < 7 ? "Pendiente" : "Pending")));
+        assert_true(span_eq(l.statuses[4].label, span_str(i < 3 ? "Suspendido" : i < 7 ? "Cancelado" : "Cancelled")));
+    }
+    /* What an operator changes shows at the next call. */
+    sql_value("update joblog.status_look set color = 'cyan', icon = 'hourglass' where name = 'pending'");
+    sql_value("update joblog.status_catalogue set label = 'Waiting' where status = 1 and language = 'en'");
+    sql_value("delete from joblog.status_catalogue where status = 2 and language = 'en'");
+    l.language = SPAN_LIT("en");
+    assert_int_equal(run_cmd(s, &l.cmd), 0);
+    assert_true(span_eq(l.statuses[0].color, SPAN_LIT("cyan")));
+    assert_true(span_eq(l.statuses[0].icon, SPAN_LIT("hourglass")));
+    assert_true(span_eq(l.statuses[0].label, SPAN_LIT("Waiting")));
+    assert_true(span_eq(l.statuses[1].label, SPAN_LIT("running")));
     store_close(s);
 }
 
