@@ -124,9 +124,13 @@ static void read_lines(struct many *m, FILE *in)
     ssize_t len;
     bool good = true;
     for (long long number = 1; good && (len = getline(&line, &size, in)) >= 0; number++) {
-        if (line[strspn(line, " \t\r\n")] == '\0')
+        bool has_nul = memchr(line, '\0', (size_t)len) != NULL;
+        if (!has_nul && line[strspn(line, " \t\r\n")] == '\0')
             continue;
-        if (!job_line_read(line, (size_t)len, m->defaults, &m->lines[m->n], &m->specs[m->n], problem, sizeof problem)) {
+        if (has_nul) {
+            keep_wrong(m, number, "must be text, holds a NUL byte");
+        } else if (!job_line_read(line, (size_t)len, m->defaults, &m->lines[m->n], &m->specs[m->n], problem,
+                                  sizeof problem)) {
             keep_wrong(m, number, problem);
         } else {
             m->numbers[m->n++] = number;

@@ -431,6 +431,14 @@ expect 0 joblog list --queue policies --json
 expect 0 joblog list --queue policies --payload n=1 --payload m=2 --json
 [ "$("$bin/json_get" id <<<"$out" | wc -l)" = 1 ] || fail "the payload of who holds the key was merged"
 expect 0 joblog cancel --queue policies
+printf '{"payload":{"n":1}}\n\n\0\0\n{"payload":{"n":4}}\0garbage\n\0{"payload":{"n":5}}\n{"payload":{"n":6}}\n\0' >"$dir/nul.jsonl"
+expect 5 joblog dispatch-many "$dir/nul.jsonl" --name many --queue nuls --json
+[ "$("$bin/json_get" line <<<"$out" | tr '\n' ' ')" = "1 3 4 5 6 7 " ] || fail "lines with NUL bytes are told of"
+complains "line 3: must be text, holds a NUL byte"
+complains "line 4: must be text, holds a NUL byte"
+complains "line 7: must be text, holds a NUL byte"
+expect 0 joblog cancel --queue nuls --json
+json changed 2
 expect 5 joblog dispatch-many "$dir/nothing-there"
 complains "cannot open"
 seq 5000 | sed 's/.*/{"payload":{"n":&}}/' >"$dir/many.jsonl"
