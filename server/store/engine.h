@@ -368,7 +368,8 @@ void put_attempt(struct writer *w, const struct job *job, enum attempt_outcome o
                  const struct job_error *error);
 void put_transition(struct writer *w, const struct job *job, int from, struct span actor, struct span reason,
                     struct span request_id);
-void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revision, const struct cancel_request *cancel);
+void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revision, const struct cancel_request *cancel,
+                struct span request_id);
 void put_adoption(struct writer *w, const struct lease *lease, const struct store_session *session);
 void put_session(struct writer *w, const struct store_session *s, int64_t expire_us);
 void put_session_gone(struct writer *w, int64_t session_id);

@@ -165,6 +165,24 @@ const struct job_error heartbeat_timeout = {
     .message = SPAN_LIT("the worker said nothing about the job within its heartbeat time-out"),
 };
 
+/* The change of status. Who asked for a cancel is who made it, if it came to that; if the job was completed all the
+ * same, the record says that somebody had asked. Completion needs no record else. */
+static void put_end(struct writer *w, const struct job *j, struct span actor, struct span reason)
+{
+    const struct cancel_request *cancel = &j->cancel;
+
+    if (cancel->time_us && j->status == JOB_CANCELLED) {
+        actor = cancel->actor;
+        reason = cancel->reason;
+    } else if (cancel->time_us) {
+        reason = span_str(arena_printf(&w->batch.arena, "a cancel was asked for by %.*s%s%.*s", (int)cancel->actor.len,
+                                       cancel->actor.data ? cancel->actor.data : "", cancel->reason.len ? ": " : "",
+                                       (int)cancel->reason.len, cancel->reason.data ? cancel->reason.data : ""));
+    }
+    if (cancel->time_us || j->status != JOB_COMPLETED)
+        put_transition(w, j, JOB_RUNNING, actor, reason, (struct span){NULL, 0});
+}
+
 /* The one place where an attempt ends. error: of this attempt. */
 static enum job_status end_attempt(struct writer *w, struct lease *lease, const struct attempt_end *end,
                                    const struct job_error *error, struct span result, struct span actor,
@@ -194,10 +212,9 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
     lease->busy = true;
     put_patches(w, lease);
     put_lease_gone(w, lease);
-    if (end->outcome != ATTEMPT_COMPLETED) {
+    if (end->outcome != ATTEMPT_COMPLETED)
         put_attempt(w, j, end->outcome, end_us, error);
-        put_transition(w, j, JOB_RUNNING, actor, reason, (struct span){NULL, 0});
-    }
+    put_end(w, j, actor, reason);
     count_change(w, lease->lane, JOB_RUNNING, j->status);
     if (job_status_is_final(j->status)) {
         j->end_us = end_us;
@@ -252,10 +269,7 @@ void finish_plan(struct writer *w, struct unit *u)
                 "nobody asked for a cancel of job %" PRId64, f->job_id);
         return;
     }
-    reason = f->outcome == ATTEMPT_CANCELLED || lease->cancel.time_us ? lease->cancel.reason
-             : f->outcome == ATTEMPT_RELEASED && f->reason.len        ? f->reason
-             : f->outcome == ATTEMPT_RELEASED                         ? SPAN_LIT("given back")
-                                                                      : f->error.type;
+    reason = f->outcome != ATTEMPT_RELEASED ? f->error.type : f->reason.len ? f->reason : SPAN_LIT("given back");
     f->status = end_attempt(w, lease, &end, &f->error, f->result, worker_actor(w, lease->base->job.worker), reason);
 }
 

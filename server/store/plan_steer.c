@@ -109,7 +109,7 @@ static bool cancel_running(struct writer *w, const struct store_cancel *c, int r
     lease_job(lease, &now);
     now.cancel = cancel;
     now.revision = job_revision_progress(now.revision);
-    put_cancel(w, lease->job_id, lease->token, now.revision, &cancel);
+    put_cancel(w, lease->job_id, lease->token, now.revision, &cancel, c->request_id);
     e->job = batch_job(w, &now);
     e->lease = lease;
     return true;

@@ -68,6 +68,14 @@ static int compare_transitions(const void *pa, const void *pb)
     return (a->revision > b->revision) - (a->revision < b->revision);
 }
 
+static bool has_revision(const struct pg_result *transitions, int64_t revision)
+{
+    for (int i = 0; i < pg_rows(transitions); i++)
+        if (pg_int(transitions, i, 0) == revision)
+            return true;
+    return false;
+}
+
 static int read_transitions(struct reader *r, struct store_get *cmd, const struct attempt *attempts,
                             const int64_t *ends, struct err *ret_err)
 {
@@ -98,7 +106,7 @@ static int read_transitions(struct reader *r, struct store_get *cmd, const struc
                                    worker_actor(a, attempts[i].worker),
                                    {NULL, 0},
                                    {NULL, 0}};
-    if (j->status == JOB_COMPLETED)
+    if (j->status == JOB_COMPLETED && !has_revision(rows, j->revision))
         *t++ = (struct transition){j->revision, JOB_RUNNING, JOB_COMPLETED, j->end_us, worker_actor(a, j->worker),
                                    {NULL, 0},   {NULL, 0}};
     for (int i = 0; i < pg_rows(rows); i++)

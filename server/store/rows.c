@@ -89,16 +89,18 @@ void put_transition(struct writer *w, const struct job *j, int from, struct span
     pg_put_text_or_null(&v[7], request_id);
 }
 
-void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revision, const struct cancel_request *cancel)
+void put_cancel(struct writer *w, int64_t job_id, int64_t token, int64_t revision, const struct cancel_request *cancel,
+                struct span request_id)
 {
     struct pg_params *p = &w->batch.rows.cancel;
 
-    ARRAYS(p, PG_INT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT);
+    ARRAYS(p, PG_INT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT, PG_TEXT);
     pg_put_int8(&p->v[0], job_id);
     pg_put_int8(&p->v[1], token);
     pg_put_int8(&p->v[2], revision);
     pg_put_text_or_null(&p->v[3], cancel->actor);
     pg_put_text_or_null(&p->v[4], cancel->reason);
+    pg_put_text_or_null(&p->v[5], request_id);
 }
 
 void put_adoption(struct writer *w, const struct lease *l, const struct store_session *s)
@@ -256,6 +258,7 @@ void rows_send(struct writer *w)
         rows_send_part(w, SQL_PAYLOAD_PATCH, &r->patch);
     }
     log_send_rows(w);
+    rows_send_part(w, SQL_TRANSITION_INSERT, &r->transition); /* before the leases go */
     if (r->lease_gone.n) {
         pg_add_int4(&r->lease_gone, r->lease_gone.v[0].n);
         rows_send_part(w, SQL_LEASE_DELETE, &r->lease_gone);
@@ -268,7 +271,6 @@ void rows_send(struct writer *w)
         rows_send_part(w, SQL_STATE_UPDATE, &r->update);
     }
     rows_send_part(w, SQL_ATTEMPT_INSERT, &r->attempt);
-    rows_send_part(w, SQL_TRANSITION_INSERT, &r->transition);
     rows_send_part(w, SQL_SESSION_DELETE, &r->session_gone);
     rows_send_part(w, SQL_UNIQUE_RELEASE, &r->unique_gone);
 }

@@ -179,6 +179,8 @@ static void a_running_job_is_cancelled_by_its_worker(void **state)
     job = call_get(channel, id, true, NULL);
     assert_int_equal(job->status, CANCELLED);
     assert_int_equal(job->attempts[0]->outcome, JOBLOG__V1__ATTEMPT__OUTCOME__OUTCOME_CANCELLED);
+    assert_string_equal(job->transitions[2]->actor, server_fixture_actor(server));
+    assert_string_equal(job->transitions[2]->reason, "too late");
     job_free(job);
 }
 

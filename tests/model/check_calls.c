@@ -67,14 +67,16 @@ static void check_call(struct model *model, const struct call_fact *fact, const 
         model_complain(model, "call %llu made %zu jobs", call, count);
 }
 
-/* The changes of status that a cancel or a retry made, known by its request id. */
+/* The changes of status that a cancel or a retry made, known by its request id. A completion names the cancel that came
+ * too late, and was not made by it. */
 static size_t changes_by(const Joblog__V1__Job *job, const struct steer_fact *fact, int *ret_to)
 {
     char request_id[40];
     size_t n = 0;
     snprintf(request_id, sizeof request_id, "steer-%llu", (unsigned long long)fact->call);
     for (size_t k = 0; job && k < job->n_transitions; k++)
-        if (strcmp(job->transitions[k]->request_id, request_id) == 0) {
+        if (strcmp(job->transitions[k]->request_id, request_id) == 0 &&
+            job->transitions[k]->to_status != JOBLOG__V1__JOB_STATUS__JOB_STATUS_COMPLETED) {
             *ret_to = (int)job->transitions[k]->to_status;
             n++;
         }

@@ -83,6 +83,37 @@ static void test_another_end_is_no_repetition(void **state)
     store_close(s);
 }
 
+/* Who asked for a running job's cancel, why, and by which request, is in its record, whatever became of it. */
+static void test_the_record_says_who_asked_for_the_cancel(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    static const enum attempt_outcome outcomes[] = {ATTEMPT_CANCELLED, ATTEMPT_FAILED, ATTEMPT_COMPLETED};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        int64_t token, id = start_ok(s, a_job("mail"), &token);
+        struct store_cancel c = {.cmd.op = STORE_CANCEL,
+                                 .job_id = id,
+                                 .actor = SPAN_LIT("ann"),
+                                 .reason = SPAN_LIT("wrong file"),
+                                 .request_id = SPAN_LIT("cancel-1")};
+        assert_int_equal(run_cmd(s, &c.cmd), 0);
+        enum job_status status = finish(s, id, token, outcomes[i]).status;
+        struct job got = get_ok(s, id);
+        assert_int_equal(got.n_transitions, 3);
+        struct transition t = got.transitions[2];
+        assert_int_equal(status, i < 2 ? JOB_CANCELLED : JOB_COMPLETED);
+        assert_int_equal(t.from, JOB_RUNNING);
+        assert_int_equal(t.to, status);
+        assert_true(span_eq(t.request_id, SPAN_LIT("cancel-1")));
+        assert_true(span_eq(t.actor, i < 2 ? SPAN_LIT("ann") : SPAN_LIT("worker:self")));
+        assert_true(
+            span_eq(t.reason, i < 2 ? SPAN_LIT("wrong file") : SPAN_LIT("a cancel was asked for by ann: wrong file")));
+    }
+    assert_counters_exact();
+    store_close(s);
+}
+
 /* It waits for its time, without losing an attempt; a cancel that was asked for ends it. */
 static void test_snoozed_job_waits(void **state)
 {
@@ -256,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_an_attempt_does_not_end_before_it_starts),
         cmocka_unit_test(test_repeated_end_is_answered_again),
         cmocka_unit_test(test_another_end_is_no_repetition),
+        cmocka_unit_test(test_the_record_says_who_asked_for_the_cancel),
         cmocka_unit_test(test_ends_that_are_alike),
         cmocka_unit_test(test_ends_that_differ),
         cmocka_unit_test(test_snoozed_job_waits),
