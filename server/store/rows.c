@@ -39,9 +39,10 @@ void put_lease_gone(struct writer *w, const struct lease *l)
 {
     struct pg_params *p = &w->batch.rows.lease_gone;
 
-    ARRAYS(p, PG_INT8, PG_INT8);
+    ARRAYS(p, PG_INT8, PG_INT8, PG_TIMESTAMPTZ);
     pg_put_int8(&p->v[0], l->job_id);
     pg_put_int8(&p->v[1], l->token);
+    pg_put_time(&p->v[2], l->cancel.time_us);
 }
 
 void put_attempt(struct writer *w, const struct job *j, enum attempt_outcome outcome, int64_t end_us,

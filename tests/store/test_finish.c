@@ -114,6 +114,29 @@ static void test_the_record_says_who_asked_for_the_cancel(void **state)
     store_close(s);
 }
 
+/* This store has not heard of the cancel yet when the attempt fails: it must not be lost with the lease. */
+static void test_a_cancel_that_is_not_known_yet_counts(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct worker w = worker_open(s, "w1", "q");
+    struct job j = a_job("mail");
+    int64_t token, id;
+
+    (void)state;
+    j.retry.max_attempts = 3;
+    worker_credit(&w, 1);
+    id = dispatch_ok(s, j);
+    assert_int_equal(worker_lease(&w, &token), id);
+    /* As another replica would record it; of a time that is not looked at any more. */
+    sql_value("update joblog.lease set cancel_time = now() - interval '1 hour', cancel_actor = 'ann', cancel_reason = "
+              "'stop'");
+    assert_int_equal(finish(s, id, token, ATTEMPT_FAILED).status, JOB_CANCELLED);
+    assert_true(span_eq(get_ok(s, id).transitions[2].actor, SPAN_LIT("ann")));
+    assert_counters_exact();
+    worker_close(&w, false);
+    store_close(s);
+}
+
 /* It waits for its time, without losing an attempt; a cancel that was asked for ends it. */
 static void test_snoozed_job_waits(void **state)
 {
@@ -288,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_repeated_end_is_answered_again),
         cmocka_unit_test(test_another_end_is_no_repetition),
         cmocka_unit_test(test_the_record_says_who_asked_for_the_cancel),
+        cmocka_unit_test(test_a_cancel_that_is_not_known_yet_counts),
         cmocka_unit_test(test_ends_that_are_alike),
         cmocka_unit_test(test_ends_that_differ),
         cmocka_unit_test(test_snoozed_job_waits),
