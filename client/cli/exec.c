@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -35,7 +36,7 @@ struct run {
     size_t written, input_len;
     struct lines out_lines, err_lines;
     bool reaped, killed;
-    struct timespec stop_time;
+    int64_t stop_ms; /* when it was told to */
 };
 
 static void close_fd(int *fd)
@@ -167,16 +168,21 @@ static void write_input(struct run *run)
     close_fd(&run->in);
 }
 
-/* SIGTERM to the whole group when asked to stop, SIGKILL when that was long ago. */
-static void check_stop(struct run *run)
+static int64_t now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* SIGTERM to the whole group when asked to stop, SIGKILL when that was long ago. */
+static void check_stop(struct run *run)
+{
     if (!run->result->stopped && run->exec->should_stop(run->exec->user)) {
         run->result->stopped = true;
-        run->stop_time = now;
+        run->stop_ms = now_ms();
         kill(-run->pid, SIGTERM);
-    } else if (run->result->stopped && !run->killed && now.tv_sec - run->stop_time.tv_sec >= EXEC_KILL_AFTER_S) {
+    } else if (run->result->stopped && !run->killed && now_ms() - run->stop_ms >= EXEC_KILL_AFTER_S * 1000) {
         run->killed = true;
         kill(-run->pid, SIGKILL);
     }
@@ -184,15 +190,27 @@ static void check_stop(struct run *run)
 
 static void reap(struct run *run)
 {
+    if (run->reaped)
+        return;
     pid_t pid = waitpid(run->pid, &run->result->status, WNOHANG);
-    if (pid == run->pid || (pid < 0 && errno == ECHILD))
-        run->reaped = true;
+    if (pid != run->pid && !(pid < 0 && errno == ECHILD))
+        return;
+    run->reaped = true;
+    close_fd(&run->pidfd); /* it would stay readable */
 }
 
-/* Serves the pipes until the shell has ended. What processes it left behind still hold open is not waited for. */
+/* A shell may die of the SIGTERM at once and leave its command in the middle of what that does upon it. The number of
+ * the group is nobody else's as long as it has a member. */
+static bool group_is_stopping(const struct run *run)
+{
+    return run->result->stopped && !run->killed && kill(-run->pid, 0) == 0;
+}
+
+/* Serves the pipes until the shell has ended, and when it was told to stop until all of its group have. What processes
+ * it left behind by itself still hold open is not waited for. */
 static void serve(struct run *run)
 {
-    while (!run->reaped) {
+    while (!run->reaped || group_is_stopping(run)) {
         struct pollfd fds[4] = {
             {run->in, POLLOUT, 0}, {run->out, POLLIN, 0}, {run->err, POLLIN, 0}, {run->pidfd, POLLIN, 0}};
         if (poll(fds, 4, TICK_MS) < 0 && errno != EINTR)
@@ -203,10 +221,11 @@ static void serve(struct run *run)
             read_stream(run, &run->out, &run->out_lines, false);
         if (run->err >= 0 && fds[2].revents)
             read_stream(run, &run->err, &run->err_lines, true);
-        check_stop(run);
+        if (!run->reaped || run->result->stopped)
+            check_stop(run);
         reap(run);
     }
-    /* The rest that the shell wrote before it ended. */
+    /* The rest that was written before the end. */
     if (run->out >= 0)
         read_stream(run, &run->out, &run->out_lines, false);
     if (run->err >= 0)
@@ -215,8 +234,6 @@ static void serve(struct run *run)
         hand_on(run, &run->out_lines, false, true);
     if (run->err_lines.len)
         hand_on(run, &run->err_lines, true, true);
-    if (run->result->stopped)
-        kill(-run->pid, SIGKILL); /* the shell heeded SIGTERM; its children may not have */
 }
 
 int exec_run(const struct exec *exec, struct exec_result *ret_result)

@@ -30,7 +30,8 @@ struct exec_result {
     size_t tail_len;
 };
 
-/* Runs it to its end. 0, or -errno when it could not be started. */
+/* Runs it to its end; what was stopped has ended when all of its process group have. 0, or -errno when it could not be
+ * started. */
 int exec_run(const struct exec *exec, struct exec_result *ret_result);
 
 #endif

@@ -506,7 +506,8 @@ shaky)
     ;;
 slow)
     echo "::progress 10 sleeping"
-    trap 'echo told to stop; exit 1' TERM
+    # Its shell, which calls it, dies of the signal at once: it is still there when that has been waited for.
+    trap 'while kill -0 $PPID 2>/dev/null; do sleep 0.05; done; echo cleaned up; exit 1' TERM
     sleep 300 &
     wait $!
     ;;
@@ -523,7 +524,7 @@ later)
 esac
 SH
 # What the worker's own environment says of another job does not reach the command.
-JOBLOG_QUEUE=outer JOBLOG_ATTEMPT=9 "$bin/joblog" worker --queue work=3 --queue other --concurrency 2 --worker shell-1 --exec "sh $dir/job" >"$dir/worker.log" 2>&1 3<&- &
+JOBLOG_QUEUE=outer JOBLOG_ATTEMPT=9 "$bin/joblog" worker --queue work=3 --queue other --concurrency 2 --worker shell-1 --exec "sh $dir/job; exit \$?" >"$dir/worker.log" 2>&1 3<&- &
 worker=$!
 expect 0 joblog dispatch good --queue work --payload '{"list": 7}' --wait
 id=$out
@@ -623,6 +624,8 @@ for name in slow loud; do
     fi
     expect 0 joblog show "$id" --json
     json status cancelled
+    expect 0 joblog logs "$id" --tail 1
+    [ $name = loud ] || says "cleaned up"
 done
 
 # ---- watch by filter, and its end by a signal
@@ -883,3 +886,25 @@ wait "$worker"
 code=$?
 worker=''
 [ $code -eq 0 ] || fail "the worker ends with $code"
+
+# A second signal: what runs is told to stop, and has the time for it.
+"$bin/joblog" worker --queue hurry --exec "sh $dir/job; exit \$?" >"$dir/worker.log" 2>&1 3<&- &
+worker=$!
+expect 0 joblog dispatch slow --queue hurry
+id=$out
+while IFS= read -r line; do
+    if [[ $line == *'"step":"sleeping"'* && -n $worker ]]; then
+        kill -TERM "$worker"
+        until grep -q 'again to stop it' "$dir/worker.log"; do sleep 0.05; done
+        kill -TERM "$worker"
+        wait "$worker"
+        code=$?
+        worker=''
+    fi
+done < <(timeout 60 "$bin/joblog" watch "$id" --json)
+[ -z "$worker" ] || fail "the step never came"
+[ $code -eq 130 ] || fail "a worker that was stopped at once ends with $code"
+expect 0 joblog show "$id" --json
+json error.type WorkerStopped
+expect 0 joblog logs "$id"
+says "cleaned up"
