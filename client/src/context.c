@@ -7,8 +7,8 @@
 #include <time.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/utf8.h"
+#include "deadline.h"
 
 bool context_init(struct joblog_context *context, struct joblog_client *client,
                   void (*changed)(struct joblog_context *context))
@@ -217,11 +217,11 @@ bool joblog_job_cancelled(const struct joblog_context *context)
 
 bool joblog_job_wait_cancelled(struct joblog_context *context, int64_t timeout_ms)
 {
-    int64_t until = clock_mono_ms() + timeout_ms;
+    int64_t until = deadline_in_ms(timeout_ms);
     struct timespec at = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
     pthread_mutex_lock(&context->lock);
     int rc = 0;
-    while (!joblog_job_cancelled(context) && rc != ETIMEDOUT)
+    while (!joblog_job_cancelled(context) && rc == 0)
         rc = timeout_ms < 0 ? pthread_cond_wait(&context->wake, &context->lock)
                             : pthread_cond_timedwait(&context->wake, &context->lock, &at);
     pthread_mutex_unlock(&context->lock);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "box.h"
 #include "convert.h"
+#include "deadline.h"
 
 /* A message's answer comes within a commit or two, and its size stays below what servers take unless told otherwise
  * (4 MiB). */
@@ -79,7 +80,7 @@ static int exchange(struct many *many, const Joblog__V1__DispatchJobsRequest *m,
 {
     if (!many->stream) {
         struct call_options options;
-        many->stream_ends_ms = clock_mono_ms() + timeout_ms;
+        many->stream_ends_ms = deadline_in_ms(timeout_ms);
         call_options_init(&options, &many->client->credentials, timeout_ms);
         many->stream = joblog_v1_job_log_service_dispatch_jobs_open(many->client->channel, &options.options, ret_err);
         call_options_done(&options);
@@ -101,7 +102,7 @@ static int exchange(struct many *many, const Joblog__V1__DispatchJobsRequest *m,
 static int send_message(struct many *many, const Joblog__V1__DispatchJobsRequest *m,
                         Joblog__V1__DispatchJobsResponse **ret, struct err *ret_err)
 {
-    int64_t deadline = clock_mono_ms() + many->client->timeout_ms;
+    int64_t deadline = deadline_in_ms(many->client->timeout_ms);
     struct backoff backoff = BACKOFF_CALL;
     leave_old_stream(many);
     for (;;) {

@@ -9,10 +9,10 @@
 #include <utlist.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/thread.h"
 #include "check_texts.h"
 #include "convert.h"
+#include "deadline.h"
 
 /* LENGTH: bytes of a length in front of a field. */
 enum { OPEN_DEFAULT = 10000, LENGTH_MAX = 10 };
@@ -87,7 +87,7 @@ int joblog_dispatcher_add(struct joblog_dispatcher *d, const struct joblog_spec 
         wait_for_answers(d);
     d->n_open++;
     item->n = d->n_added++;
-    item->ends_ms = clock_mono_ms() + d->client->timeout_ms; /* the wait for room is no part of it */
+    item->ends_ms = deadline_in_ms(d->client->timeout_ms); /* the wait for room is no part of it */
     DL_APPEND(d->waiting, item);
     bool wake = !d->woken && !own;
     d->woken |= wake;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "client_priv.h"
+#include "deadline.h"
 
 enum { PAUSE_PART_MS = 50 }; /* a cancel or a stop is not felt to wait for it */
 
@@ -98,7 +99,7 @@ void call_pause_part(struct joblog_client *client, int64_t left_ms)
 
 void call_pause(struct joblog_client *client, int64_t ms)
 {
-    int64_t until = clock_mono_ms() + ms;
+    int64_t until = deadline_in_ms(ms);
     for (int64_t left = ms; left > 0; left = until - clock_mono_ms())
         call_pause_part(client, left);
 }
@@ -106,7 +107,7 @@ void call_pause(struct joblog_client *client, int64_t ms)
 int call_unary_within(struct joblog_client *client, const struct crpc_method *method, const ProtobufCMessage *request,
                       int64_t timeout_ms, int *ret_tries, ProtobufCMessage **ret_response, struct err *ret_err)
 {
-    int64_t deadline = clock_mono_ms() + timeout_ms;
+    int64_t deadline = deadline_in_ms(timeout_ms);
     struct backoff backoff = BACKOFF_CALL;
     struct err first = ERR_NONE;
     for (int tries = 1;; tries++) {

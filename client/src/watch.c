@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "box.h"
 #include "convert.h"
+#include "deadline.h"
 
 int watch_init(struct joblog_watch *watch, struct joblog_client *client, const struct watch_kind *kind,
                struct err *ret_err)
@@ -18,7 +19,7 @@ int watch_init(struct joblog_watch *watch, struct joblog_client *client, const s
     watch->kind = kind;
     watch->client = client;
     watch->backoff = BACKOFF_STREAM;
-    watch->give_up_ms = clock_mono_ms() + (client->retry ? client->timeout_ms : 0);
+    watch->give_up_ms = deadline_in_ms(client->retry ? client->timeout_ms : 0);
     return 0;
 }
 

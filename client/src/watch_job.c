@@ -1,8 +1,8 @@
 /* The watch of one job or of one export, and waiting for its end. Runs on the caller's thread. */
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "box.h"
 #include "convert.h"
+#include "deadline.h"
 #include "watch_priv.h"
 
 struct watch_one {
@@ -134,7 +134,7 @@ int joblog_wait(struct joblog_client *client, int64_t id, int64_t timeout_ms, st
     if (!watch)
         return error_give(error, &e);
     if (timeout_ms > 0)
-        watch->deadline_ms = clock_mono_ms() + timeout_ms;
+        watch->deadline_ms = deadline_in_ms(timeout_ms);
     int rc;
     while ((rc = watch_next(watch, &e)) == 1) {
         joblog_job_free(watch->job);

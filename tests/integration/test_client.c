@@ -345,7 +345,7 @@ static int logged_mute(struct joblog_context *context, void *user)
     if (cancel)
         assert_ok(joblog_cancel(client, joblog_job_info(context)->id, "enough", NULL, &error));
     joblog_job_set_step(context, "the last word");
-    while (!joblog_job_wait_cancelled(context, -1))
+    while (!joblog_job_wait_cancelled(context, cancel ? INT64_MAX : -1))
         ;
     return -1;
 }
@@ -403,6 +403,23 @@ static void test_run_logged_hears_of_a_cancel(void **state)
     joblog_job_free(job);
 }
 
+/* A time-out of all the time there is is one. */
+static void test_time_outs_without_end(void **state)
+{
+    (void)state;
+    struct joblog_options options = {.timeout_ms = INT64_MAX};
+    struct joblog_client *patient = joblog_connect(server_fixture_address(server), &options, &error);
+    assert_non_null(patient);
+    int64_t id = 0;
+    assert_ok(joblog_dispatch(patient, &(struct joblog_spec){.job_name = "for-ever", .queue = "held"}, &id, &error));
+    assert_ok(joblog_cancel(patient, id, "enough", NULL, &error));
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_wait(patient, id, INT64_MAX, &job, &error));
+    assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
+    joblog_job_free(job);
+    joblog_close(patient);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_run_logged_hangs),
         cmocka_unit_test(test_run_logged_lives_by_its_heartbeats),
         cmocka_unit_test(test_run_logged_hears_of_a_cancel),
+        cmocka_unit_test(test_time_outs_without_end),
     };
     return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);
 }
