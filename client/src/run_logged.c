@@ -303,6 +303,29 @@ static int run_and_end(struct run *run, joblog_handler *callback, void *user, st
     return ret_err->code == ERR_OK ? returned : -(int)ret_err->code;
 }
 
+/* The request id has been used by another run, and this is the job of that: the callback does not run again. */
+static int used_before(struct joblog_client *client, int64_t id, struct joblog_job **ret_job,
+                       struct joblog_error *error)
+{
+    struct err e = ERR_NONE;
+    struct joblog_job *job = NULL;
+    int rc = joblog_get(client, id, &job, error);
+    if (rc < 0)
+        return rc;
+    if (!joblog_status_is_final(job->status)) {
+        err_set(&e, ERR_ALREADY_EXISTS, NULL, "the job of this request id is %s", joblog_status_name(job->status));
+        joblog_job_free(job);
+        return error_give(error, &e);
+    }
+    rc = job->status == JOBLOG_COMPLETED ? 0 : -1;
+    if (ret_job)
+        *ret_job = job;
+    else
+        joblog_job_free(job);
+    error_give(error, &e);
+    return rc;
+}
+
 int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *spec, joblog_handler *callback,
                       void *user, struct joblog_job **ret_job, struct joblog_error *error)
 {
@@ -311,6 +334,11 @@ int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *sp
     if (!started)
         return error_give(error, &e);
     Joblog__V1__StartJobResponse *m = (Joblog__V1__StartJobResponse *)started;
+    if (m->job && ((enum joblog_status)m->job->status != JOBLOG_RUNNING || m->lease_token == 0)) {
+        int64_t id = m->job->id;
+        crpc_message_free(started);
+        return used_before(client, id, ret_job, error);
+    }
     struct run run = {.client = client, .lease_token = m->lease_token};
     run.lease_ms = duration_us_of(m->lease_timeout) / 1000;
     if (run.lease_ms <= 0)

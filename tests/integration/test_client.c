@@ -403,6 +403,50 @@ static void test_run_logged_hears_of_a_cancel(void **state)
     joblog_job_free(job);
 }
 
+static int logged_counted(struct joblog_context *context, void *user)
+{
+    ++*(int *)user;
+    return *joblog_job_info(context)->owner ? joblog_job_fail(context, "WolfError", "wolves") : 0;
+}
+
+/* What a request id stands for is done once, and its end is told again. */
+static void test_run_logged_once_for_a_request_id(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *owner;
+        int code;
+        enum joblog_status status;
+    } kinds[] = {{"", 0, JOBLOG_COMPLETED}, {"wolf", -1, JOBLOG_FAILED}};
+    for (size_t i = 0; i < 2; i++) {
+        char request_id[32];
+        snprintf(request_id, sizeof(request_id), "run-once-%zu", i);
+        struct joblog_spec spec = {
+            .job_name = "once", .queue = "once", .request_id = request_id, .owner = kinds[i].owner};
+        struct joblog_job *first = NULL, *again = NULL;
+        int runs = 0;
+        assert_int_equal(joblog_run_logged(client, &spec, logged_counted, &runs, &first, &error), kinds[i].code);
+        assert_int_equal(error.code, JOBLOG_OK);
+        error.code = JOBLOG_UNKNOWN;
+        assert_int_equal(joblog_run_logged(client, &spec, logged_counted, &runs, &again, &error), kinds[i].code);
+        assert_int_equal(error.code, JOBLOG_OK);
+        assert_int_equal(runs, 1);
+        assert_int_equal(again->id, first->id);
+        assert_int_equal(again->status, kinds[i].status);
+        assert_int_equal(again->n_attempts, 1);
+        assert_int_equal(joblog_run_logged(client, &spec, logged_counted, &runs, NULL, &error), kinds[i].code);
+
+        if (again->status == JOBLOG_FAILED) { /* nobody runs it, and nobody will */
+            assert_ok(joblog_retry(client, first->id, "again", NULL, &error));
+            assert_int_equal(joblog_run_logged(client, &spec, logged_counted, &runs, NULL, &error),
+                             -JOBLOG_ALREADY_EXISTS);
+        }
+        assert_int_equal(runs, 1);
+        joblog_job_free(first);
+        joblog_job_free(again);
+    }
+}
+
 /* A time-out of all the time there is is one. */
 static void test_time_outs_without_end(void **state)
 {
@@ -436,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_run_logged_hangs),
         cmocka_unit_test(test_run_logged_lives_by_its_heartbeats),
         cmocka_unit_test(test_run_logged_hears_of_a_cancel),
+        cmocka_unit_test(test_run_logged_once_for_a_request_id),
         cmocka_unit_test(test_time_outs_without_end),
     };
     return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);

@@ -134,7 +134,10 @@ JOBLOG_API void joblog_worker_free(struct joblog_worker *worker);
  * completes it with the result that the callback set, or marks it failed with the error and a backtrace. Returns what
  * the callback returned (0 or more: completed); or -code and *error when the record could not be made (the callback has
  * then not run) or its end could not be recorded. *error is left with code JOBLOG_OK when everything was recorded.
- * Gives the job as it ended, FULL view, unless ret_job is NULL or *error is set. spec->run_time_us must be 0. */
+ * Gives the job as it ended, FULL view, unless ret_job is NULL or *error is set. spec->run_time_us must be 0.
+ * With a spec->request_id that a run has had before the callback does not run: gives the job as that one ended, and
+ * returns 0 when it completed, -1 when it did not; -JOBLOG_ALREADY_EXISTS when it is somebody else's and runs, or waits.
+ * (While that run goes on, the same caller gets its lease again and would run beside it: one run at a time for an id.) */
 JOBLOG_API int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *spec, joblog_handler *callback,
                                  void *user, struct joblog_job **ret_job, struct joblog_error *error);
 
