@@ -17,7 +17,7 @@ struct cleanup_options {
 static const struct option_row rows[] = {
     {"older-than", 0, OPTION_TEXT, "TIME", offsetof(struct cleanup_options, older),
      "jobs that ended this long ago, such as 90d; needed", 0, 0},
-    {"status", 's', OPTION_LIST, "STATUS,...", offsetof(struct cleanup_options, statuses),
+    {"status", 0, OPTION_LIST, "STATUS,...", offsetof(struct cleanup_options, statuses),
      "only these: completed, failed, cancelled", 0, 0},
     {"name", 'n', OPTION_TEXTS, "NAME", offsetof(struct cleanup_options, names), "only this job name (again for more)",
      0, 0},

@@ -44,7 +44,10 @@ static void print_line(const struct cli *cli, const struct logs_options *options
     }
     if (options->times)
         printf("%s %-7s ", units_local(time, line->time_us), joblog_log_level_name(line->level));
-    text_print_block(stdout, line->text, "");
+    if (*line->text)
+        text_print_block(stdout, line->text, "");
+    else
+        putchar('\n');
     fflush(stdout);
 }
 

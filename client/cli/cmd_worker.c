@@ -50,6 +50,10 @@ struct shell_job {
     bool snoozes; /* there was a "::snooze" */
 };
 
+/* Has the job that this thread ran last ended with a snooze? Its hook is called on the same thread, and knows the
+ * status only. */
+static _Thread_local bool snoozed;
+
 static bool should_stop(void *user)
 {
     struct shell_job *job = user;
@@ -156,8 +160,10 @@ static int conclude(struct shell_job *job, struct exec_result *result)
     if (WEXITSTATUS(result->status) != 0)
         return joblog_job_fail(job->context, "ExitCode", "exit code %d%s%s", WEXITSTATUS(result->status), separator,
                                result->tail);
-    if (job->snoozes)
+    if (job->snoozes) {
+        snoozed = true;
         return -1; /* it waits, as it said */
+    }
     if (job->result && joblog_job_set_result(job->context, job->result, &error) < 0)
         return joblog_job_fail(job->context, "BadResult", "the command's result was refused: %s", error.message);
     return 0;
@@ -169,6 +175,7 @@ static int run_job(struct joblog_context *context, void *user)
     struct shell_job job = {.shell = shell, .context = context, .job = joblog_job_info(context)};
     struct exec_result *result = heap_new(1, sizeof(*result));
     size_t n;
+    snoozed = false;
     char **environment = make_environment(job.job, &n);
     struct exec exec = {
         .command = shell->options->exec,
@@ -211,7 +218,9 @@ static void finished(void *user, const struct joblog_job *job, enum joblog_statu
     fprintf(stderr, "[%lld ", (long long)job->id);
     text_print(stderr, job->job_name, 0);
     fprintf(stderr, "] attempt %d: %s\n", job->attempt,
-            status == JOBLOG_PENDING ? "failed, will be tried again" : joblog_status_name(status));
+            status != JOBLOG_PENDING ? joblog_status_name(status)
+            : snoozed                ? "snoozed, will run again"
+                                     : "failed, will be tried again");
     funlockfile(stderr);
 }
 
@@ -271,7 +280,7 @@ static int run_worker(struct cli *cli, const void *values, const struct operands
     (void)operands;
     struct shell_worker shell = {.options = values};
     struct joblog_error error = {0};
-    if (!shell.options->exec)
+    if (!shell.options->exec || !*shell.options->exec)
         return cli_usage(cli, "worker needs --exec COMMAND");
     struct queue_list queues = {NULL};
     int rc = queues_parse(cli, &shell.options->queues, &queues);
@@ -322,6 +331,7 @@ const struct command command_worker = {
         "  ::progress 40 reading           40 percent, at the step \"reading\"\n"
         "  ::progress 300/1000 rows        done and total, and a unit after them\n"
         "  ::result {\"rows\": 1000}         the job's result, a JSON value; the last one counts\n"
+        "  ::snooze 30 no paper            with exit code 0: again in 30 s, and this attempt does not count\n"
         "Other lines become the job's log (joblog logs), those of standard error with the level warning, and are "
         "passed\n"
         "on. Exit code 0 completes the job; another fails the attempt, with the last 4 KiB of\n"

@@ -7,11 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_command_line(FILE *out, const struct command *command)
+static int print_command_line(FILE *out, const struct command *command, int width)
 {
     char name[64];
-    snprintf(name, sizeof(name), "%s %s", command->name, command->arguments);
-    fprintf(out, "  %-27s %s\n", name, command->summary);
+    int len = snprintf(name, sizeof(name), "%s %s", command->name, command->arguments);
+    if (out)
+        fprintf(out, "  %-*s %s\n", width, name, command->summary);
+    return len;
+}
+
+/* Of the longest command with its arguments. */
+static int widest_command(void)
+{
+    int width = 0;
+    for (size_t i = 0; commands[i]; i++) {
+        int len = print_command_line(NULL, commands[i], 0);
+        width = len > width ? len : width;
+    }
+    return width;
 }
 
 void help_overview(FILE *out)
@@ -20,7 +33,7 @@ void help_overview(FILE *out)
           "Usage: joblog COMMAND [OPTION...] [ARGUMENT...]\n\nCommands:\n",
           out);
     for (size_t i = 0; commands[i]; i++)
-        print_command_line(out, commands[i]);
+        print_command_line(out, commands[i], widest_command());
     fputs("\nOptions of every command:\n", out);
     options_print(out, common_options);
     fputs("\nExit codes: 0 done; 1 a job that was waited for failed or was cancelled; 2 wrong usage; 3 not found;\n"
@@ -62,7 +75,7 @@ bool help_group(FILE *out, const char *word)
             continue;
         if (!n++)
             fprintf(out, "Usage: joblog %s COMMAND [OPTION...] [ARGUMENT...]\n\nCommands:\n", word);
-        print_command_line(out, commands[i]);
+        print_command_line(out, commands[i], widest_command());
     }
     return n > 0;
 }

@@ -6,6 +6,7 @@
 #include "text.h"
 #include "units.h"
 
+#include <assert.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -107,6 +108,8 @@ static void tables_make(struct tables *tables, const struct option_set *sets, si
             tables->values[i] = sets[s].values;
             tables->longs[i] = (struct option){row->name, row->kind != OPTION_FLAG, NULL, ROW_CODE + i};
             if (row->letter) {
+                /* A letter means one thing: a command's may not be one that every command has. */
+                assert(!memchr(tables->letters, row->letter, (size_t)(letter - tables->letters)));
                 *letter++ = row->letter;
                 if (row->kind != OPTION_FLAG)
                     *letter++ = ':';

@@ -68,6 +68,8 @@ expect 0 joblog --help
 says "Commands:"
 says "Exit codes"
 expect 0 joblog help
+# The summaries stand in one column, whatever the length of a name.
+says "  workers drain [NAME|SESSION...]  "
 expect 0 joblog version
 says "joblog "
 expect 0 joblog version --json
@@ -121,6 +123,8 @@ complains '"finished" is no status'
 expect 2 joblog watch --until-final
 expect 2 joblog watch 1 --queue a
 expect 2 joblog worker
+complains "--exec"
+expect 2 joblog worker --exec ""
 complains "--exec"
 expect 2 joblog worker --queue mail=0 --exec true
 complains "weight from 1 to 1000"
@@ -491,6 +495,7 @@ cat >"$dir/job" <<'SH'
 case $JOBLOG_JOB_NAME in
 good)
     [ "$(cat)" = "$JOBLOG_PAYLOAD" ] || exit 9
+    echo # a blank line
     echo "::progress 50 half way"
     echo "hello from attempt $JOBLOG_ATTEMPT"
     echo "::progress 3/4 rows nearly"
@@ -556,7 +561,9 @@ expect 0 joblog workers resume shell-1
 expect 0 joblog workers --name shell-1 --json
 [[ $out != *pause_request* ]] || fail "it goes on"
 expect 0 joblog logs "$id"
-says "hello from attempt 1"
+[ "$out" = $'\nhello from attempt 1' ] || fail "a blank line is one"
+expect 0 joblog logs "$id" --times
+[ "$(wc -l <<<"$out")" -eq 2 ] || fail "a blank line is one"
 expect 0 joblog logs "$id" --json --tail 1
 json level info
 json text "hello from attempt 1"
@@ -577,6 +584,11 @@ json status completed
 json attempt 2
 json attempts.0.outcome released
 json transitions.2.reason "no paper"
+for ((i = 0; i < 600; i++)); do
+    grep -qF "[$id later] attempt 1: snoozed, will run again" "$dir/worker.log" && break
+    sleep 0.1
+done
+[ $i -lt 600 ] || fail "a snooze is no failure"
 expect 1 joblog dispatch bad --queue work --wait
 complains "is failed, ExitCode: exit code 3: first no such list: ?"
 id=$out
@@ -666,6 +678,7 @@ expect 2 joblog stats --by fortnight
 expect 2 joblog cleanup
 expect 2 joblog cleanup --older-than soon
 expect 2 joblog cleanup --older-than 1d --status running
+expect 0 joblog cleanup --older-than 1d -s "$JOBLOG_SERVER"
 expect 0 joblog cleanup --older-than 1d --json
 json completed 0
 expect 0 joblog cleanup --older-than 0s --name good --status completed --dry-run --json
