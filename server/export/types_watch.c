@@ -86,7 +86,7 @@ bool types_watch_look(struct types_watch *watch)
     bool asked = atomic_exchange(&watch->exports->reload_wanted, false);
     struct export_stamp now = {0};
     bool there = !path || export_stamp_of(path, &now);
-    bool fresh = asked || (there && !export_stamp_eq(&now, &watch->seen));
+    bool fresh = path && (asked || (there && !export_stamp_eq(&now, &watch->seen)));
     if (!there && !watch->gone)
         log_warning("the file of export types is gone, those of before stay path=\"%s\"", path);
     watch->gone = !there;
