@@ -136,8 +136,9 @@ JOBLOG_API void joblog_worker_free(struct joblog_worker *worker);
  * then not run) or its end could not be recorded. *error is left with code JOBLOG_OK when everything was recorded.
  * Gives the job as it ended, FULL view, unless ret_job is NULL or *error is set. spec->run_time_us must be 0.
  * With a spec->request_id that a run has had before the callback does not run: gives the job as that one ended, and
- * returns 0 when it completed, -1 when it did not; -JOBLOG_ALREADY_EXISTS when it is somebody else's and runs, or waits.
- * (While that run goes on, the same caller gets its lease again and would run beside it: one run at a time for an id.) */
+ * returns 0 when it completed, -1 when it did not; -JOBLOG_ALREADY_EXISTS when it is somebody else's and runs, or
+ * waits. (While that run goes on, the same caller gets its lease again and would run beside it: one run at a time for
+ * an id.) */
 JOBLOG_API int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *spec, joblog_handler *callback,
                                  void *user, struct joblog_job **ret_job, struct joblog_error *error);
 
