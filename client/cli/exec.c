@@ -182,7 +182,7 @@ static void check_stop(struct run *run)
         run->result->stopped = true;
         run->stop_ms = now_ms();
         kill(-run->pid, SIGTERM);
-    } else if (run->result->stopped && !run->killed && now_ms() - run->stop_ms >= EXEC_KILL_AFTER_S * 1000) {
+    } else if (run->result->stopped && !run->killed && now_ms() - run->stop_ms >= EXEC_KILL_AFTER_S * INT64_C(1000)) {
         run->killed = true;
         kill(-run->pid, SIGKILL);
     }
