@@ -1,7 +1,8 @@
 /* Downloading the file of an export, with a live bar. The main thread downloads; the meter's thread only looks how far
- * it has come. */
+ * it has come, and that of download_watch.h how far the export is. */
 #include "download.h"
 
+#include "download_watch.h"
 #include "heap.h"
 #include "meter.h"
 
@@ -28,8 +29,10 @@ int download_to_file(struct joblog_client *client, int64_t id, const char *path,
     char *part = heap_format("%s.part", path);
     const char *slash = strrchr(path, '/');
     struct meter *meter = meter_new(term, slash ? slash + 1 : path, export_->size, part_size, part);
+    struct download_watch *watch = follow && term->terminal ? download_watch_start(client, export_, meter) : NULL;
     rc = follow ? joblog_export_save_following(client, id, path, &saved, error)
                 : joblog_export_save(client, id, path, &saved, error);
+    download_watch_stop(watch);
     meter_finish(meter, saved ? saved->size : export_->size, rc < 0);
     joblog_export_free(export_);
     free(part);
@@ -39,6 +42,8 @@ int download_to_file(struct joblog_client *client, int64_t id, const char *path,
         joblog_export_free(saved);
     return rc;
 }
+
+enum { AT_ONCE = 65536 /* bytes: what a pipe holds, so that a slow one shows as one that moves */ };
 
 struct stream {
     FILE *out;
@@ -56,11 +61,14 @@ static int stream_write(void *user, const void *data, size_t len, int64_t offset
 {
     struct stream *stream = user;
     (void)total;
-    if (fwrite(data, 1, len, stream->out) != len) {
-        stream->error = errno;
-        return -1;
+    for (size_t done = 0, n; done < len; done += n) {
+        n = len - done < AT_ONCE ? len - done : AT_ONCE;
+        if (fwrite((const char *)data + done, 1, n, stream->out) != n) {
+            stream->error = errno;
+            return -1;
+        }
+        atomic_store(&stream->done, offset + (int64_t)(done + n));
     }
-    atomic_store(&stream->done, offset + (int64_t)len);
     return 0;
 }
 
@@ -74,10 +82,12 @@ int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, bool
         return rc;
     const char *title = export_->has_file ? export_->file_name : "export";
     struct meter *meter = meter_new(term, title, export_->size, stream_done, &stream);
+    struct download_watch *watch = follow && term->terminal ? download_watch_start(client, export_, meter) : NULL;
     rc = follow ? joblog_export_follow(client, id, stream_write, &stream, ret_export, error)
                 : joblog_export_download(client, id, 0, stream_write, &stream, ret_export, error);
     if (rc >= 0 && fflush(out) != 0)
         stream.error = errno;
+    download_watch_stop(watch);
     meter_finish(meter, atomic_load(&stream.done), rc < 0 || stream.error);
     joblog_export_free(export_);
     if (stream.error) {

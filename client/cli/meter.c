@@ -1,58 +1,115 @@
-/* One live bar for a download. A thread of its own draws; the source it asks must be readable from there. */
+/* One live bar for a download. A thread of its own draws; the source it asks must be readable from there. What is drawn
+ * is under the mutex, and each picture is one write: an interrupt cannot come in the middle of a sequence. */
 #include "meter.h"
 
 #include "bars.h"
 #include "heap.h"
+#include "interrupt.h"
 #include "text.h"
 #include "units.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 struct meter {
     struct term term;
     char *title;
-    int64_t total, start_us;
-    int64_t first; /* bytes that were there at the start: a resumed download has not moved them */
     meter_source *source;
     void *user;
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex; /* of what follows, and of the line */
+    int64_t total, start_us;
+    int64_t first; /* bytes that were there at the start: a resumed download has not moved them */
+    bool made;     /* there is no making, or not any more */
+    struct meter_making making;
     pthread_cond_t wake;
     pthread_t thread;
     bool threaded, stopping;
 };
 
-static void meter_draw(struct meter *meter, int64_t done, bool last)
+/* What was waited for before the first byte is no part of the rate. */
+static void start_clock(struct meter *meter, int64_t done)
+{
+    bool idle = !meter->made && (meter->making.waiting || done == meter->first);
+    if (idle || done < meter->first) {
+        meter->start_us = units_now_us();
+        meter->first = done;
+    }
+}
+
+static void print_bar(FILE *out, struct meter *meter, double fraction, bool last)
+{
+    bar_draw(out, &meter->term, fraction, meter->term.width >= 90 ? 24 : 10, last ? "green" : "blue");
+    fprintf(out, " %3.0f %% ", fraction * 100);
+}
+
+/* "[bar] 40 %  2.6 MiB  1.8 MiB/s  5s left", or what there is in place of bytes. */
+static void print_making(FILE *out, struct meter *meter, int64_t done, double rate)
 {
     char size[UNITS_TEXT], rate_text[UNITS_TEXT], left[UNITS_TEXT];
-    double seconds = (double)(units_now_us() - meter->start_us) / 1e6;
-    double rate = seconds > 0 ? (double)(done - meter->first) / seconds : 0;
-    double fraction = meter->total > 0 ? (double)done / (double)meter->total : 1;
-    FILE *out = meter->term.out;
-    if (meter->term.terminal) {
-        term_resize(&meter->term);
-        fputs("\033[?7l\r", out); /* a line that wrapped could not be drawn over */
-        text_print(out, meter->title, meter->term.width / 3);
-        fputc(' ', out);
-        if (meter->total > 0 || last)
-            bar_draw(out, &meter->term, fraction, meter->term.width >= 90 ? 24 : 10, last ? "green" : "blue");
-        if (meter->total > 0 || last)
-            fprintf(out, " %3.0f %% ", fraction * 100);
+    const struct meter_making *making = &meter->making;
+    int64_t left_us = making->finish_us - units_now_us();
+    if (!making->waiting)
+        print_bar(out, meter, making->percent / 100, false);
+    if (making->waiting || (done == 0 && *making->text))
+        text_print(out, making->text, 0);
+    else
         fprintf(out, " %s  %s/s", units_size(size, (double)done), units_size(rate_text, rate));
-    } else {
-        text_print(out, meter->title, 0);
-        fprintf(out, ": %s at %s/s", units_size(size, (double)done), units_size(rate_text, rate));
-    }
+    if (!making->waiting && making->finish_us && left_us > 0)
+        fprintf(out, "  %s left", units_seconds(left, left_us));
+}
+
+static void print_bytes(FILE *out, struct meter *meter, int64_t done, double rate, double seconds, bool last)
+{
+    char size[UNITS_TEXT], rate_text[UNITS_TEXT], left[UNITS_TEXT];
+    if (meter->total > 0 || last)
+        print_bar(out, meter, meter->total > 0 ? (double)done / (double)meter->total : 1, last);
+    fprintf(out, " %s  %s/s", units_size(size, (double)done), units_size(rate_text, rate));
     if (last)
         fprintf(out, " in %s", units_duration(left, (int64_t)(seconds * 1e6)));
     else if (rate > 0 && meter->total > done)
         fprintf(out, "  %s left", units_duration(left, (int64_t)((double)(meter->total - done) / rate * 1e6)));
-    if (meter->term.terminal)
-        fputs("\033[K\033[?7h", out);
+}
+
+static void print_live(FILE *out, struct meter *meter, int64_t done, double rate, double seconds, bool last)
+{
+    term_resize(&meter->term);
+    fputs("\033[?7l\r", out); /* a line that wrapped could not be drawn over */
+    text_print(out, meter->title, meter->term.width / 3);
+    fputc(' ', out);
+    if (meter->made || last)
+        print_bytes(out, meter, done, rate, seconds, last);
+    else
+        print_making(out, meter, done, rate);
+    fputs("\033[K\033[?7h", out);
+}
+
+/* With the mutex, or when nobody else has the meter. */
+static void meter_draw(struct meter *meter, int64_t done, bool last)
+{
+    char size[UNITS_TEXT], rate_text[UNITS_TEXT], duration[UNITS_TEXT], *picture = NULL;
+    size_t len;
+    FILE *out = open_memstream(&picture, &len);
+    if (!out)
+        return;
+    start_clock(meter, done);
+    double seconds = (double)(units_now_us() - meter->start_us) / 1e6;
+    double rate = seconds > 0 ? (double)(done - meter->first) / seconds : 0;
+    if (meter->term.terminal) {
+        print_live(out, meter, done, rate, seconds, last);
+    } else {
+        text_print(out, meter->title, 0);
+        fprintf(out, ": %s at %s/s in %s", units_size(size, (double)done), units_size(rate_text, rate),
+                units_duration(duration, (int64_t)(seconds * 1e6)));
+    }
     if (last)
         fputc('\n', out);
-    fflush(out);
+    fclose(out);
+    fwrite(picture, 1, len, meter->term.out);
+    fflush(meter->term.out);
+    free(picture);
 }
 
 static void *meter_run(void *user)
@@ -74,6 +131,19 @@ static void *meter_run(void *user)
     return NULL;
 }
 
+/* On the signal's thread: what comes next on the terminal begins a line. A terminal that takes nothing is not waited
+ * for. */
+static void meter_interrupt(void *user)
+{
+    struct meter *meter = user;
+    struct pollfd p = {.fd = fileno(meter->term.out), .events = POLLOUT};
+    if (pthread_mutex_trylock(&meter->mutex) == 0 && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT)) {
+        fputc('\n', meter->term.out);
+        fflush(meter->term.out);
+    }
+    _exit(130); /* as without a meter */
+}
+
 struct meter *meter_new(const struct term *term, const char *title, int64_t total, meter_source *source, void *user)
 {
     struct meter *meter = heap_new(1, sizeof(*meter));
@@ -83,6 +153,7 @@ struct meter *meter_new(const struct term *term, const char *title, int64_t tota
     meter->total = total;
     meter->source = source;
     meter->user = user;
+    meter->made = true;
     meter->start_us = units_now_us();
     meter->first = source(user);
     pthread_mutex_init(&meter->mutex, NULL);
@@ -92,7 +163,25 @@ struct meter *meter_new(const struct term *term, const char *title, int64_t tota
     pthread_condattr_destroy(&attributes);
     if (term->terminal)
         meter->threaded = pthread_create(&meter->thread, NULL, meter_run, meter) == 0;
+    if (meter->threaded)
+        interrupt_set(meter_interrupt, NULL, meter);
     return meter;
+}
+
+void meter_set_making(struct meter *meter, const struct meter_making *making)
+{
+    pthread_mutex_lock(&meter->mutex);
+    meter->made = false;
+    meter->making = *making;
+    pthread_mutex_unlock(&meter->mutex);
+}
+
+void meter_set_total(struct meter *meter, int64_t total)
+{
+    pthread_mutex_lock(&meter->mutex);
+    meter->made = true;
+    meter->total = total;
+    pthread_mutex_unlock(&meter->mutex);
 }
 
 void meter_finish(struct meter *meter, int64_t done, bool quiet)
@@ -100,6 +189,7 @@ void meter_finish(struct meter *meter, int64_t done, bool quiet)
     if (!meter)
         return;
     if (meter->threaded) {
+        interrupt_clear();
         pthread_mutex_lock(&meter->mutex);
         meter->stopping = true;
         pthread_cond_signal(&meter->wake);

@@ -374,6 +374,55 @@ static void a_meter_tells_rate_and_time_left(void **state)
     free(text);
 }
 
+static int64_t nothing_yet(void *user)
+{
+    sem_post(&((struct looks *)user)->looked);
+    return 0;
+}
+
+/* Two looks from now a picture of what is known now has been drawn. */
+static void wait_for_a_picture(struct looks *looks)
+{
+    while (sem_trywait(&looks->looked) == 0)
+        ;
+    for (int i = 0; i < 3; i++)
+        sem_wait(&looks->looked);
+}
+
+static void a_meter_tells_of_what_is_made(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t len = 0;
+    struct looks looks = {0};
+    struct term term = {.out = open_memstream(&text, &len), .terminal = true, .utf8 = true, .width = 100, .height = 20};
+    assert_non_null(term.out);
+    sem_init(&looks.looked, 0, 0);
+    struct meter *meter = meter_new(&term, "users.csv", 0, nothing_yet, &looks);
+    meter_set_making(meter, &(struct meter_making){.waiting = true, .text = "waits"});
+    wait_for_a_picture(&looks);
+    meter_set_making(meter, &(struct meter_making){.text = "counting\033[2J",
+                                                   .percent = 25,
+                                                   .finish_us = units_now_us() + INT64_C(600000000)});
+    wait_for_a_picture(&looks);
+    meter_set_total(meter, 0); /* nobody knows any more */
+    wait_for_a_picture(&looks);
+    meter_finish(meter, 0, true);
+    fflush(term.out);
+    char *waits = strstr(text, "\r"
+                               "users.csv waits\033[K"),
+         *made = strstr(text, " 25 % "), *without = strstr(text, "users.csv  0 B  0 B/s\033[K");
+    assert_true(waits && made && without);
+    assert_true(waits < made && made < without);
+    assert_non_null(strstr(made, " counting"));
+    assert_null(strstr(text, "\033[2J"));
+    char *left = strstr(made, " left\033[K");
+    assert_true(left && left < without);
+    assert_string_equal(text + len - 4, "\r\033[K"); /* wiped */
+    fclose(term.out);
+    free(text);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
@@ -391,6 +440,7 @@ int main(void)
         cmocka_unit_test(worker_lines_are_told_apart),
         cmocka_unit_test(plain_lines_say_what_changed),
         cmocka_unit_test(a_meter_tells_rate_and_time_left),
+        cmocka_unit_test(a_meter_tells_of_what_is_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,90 @@
+/* See download_watch.h. Its thread reads the watch and tells the meter; it must not write to the terminal, nor say what
+ * went wrong: the download is what counts, and finds out by itself. */
+#include "download_watch.h"
+
+#include "heap.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct download_watch {
+    struct joblog_client *client;
+    struct meter *meter;
+    struct joblog_watch *watch;
+    int64_t id;
+    pthread_t thread;
+    atomic_bool stopping;
+};
+
+static void tell(struct meter *meter, const struct joblog_job *job)
+{
+    struct meter_making making = {
+        .waiting = job->status == JOBLOG_PENDING, .percent = job->percent, .finish_us = job->eta_us};
+    if (making.waiting && job->attempt > 0)
+        snprintf(making.text, sizeof(making.text), "attempt %d of %d failed, waiting for the next one", job->attempt,
+                 job->max_attempts);
+    else
+        snprintf(making.text, sizeof(making.text), "%s", making.waiting ? "waiting in the queue" : job->step);
+    meter_set_making(meter, &making);
+}
+
+/* Of the file that is there now; 0: who knows. */
+static int64_t size_of(struct download_watch *w)
+{
+    struct joblog_export *export_;
+    if (atomic_load(&w->stopping) || joblog_export_get(w->client, w->id, &export_, NULL) < 0)
+        return 0;
+    int64_t size = export_->size;
+    joblog_export_free(export_);
+    return size;
+}
+
+static void *watch_run(void *user)
+{
+    struct download_watch *w = user;
+    struct joblog_error error;
+    const struct joblog_job *job;
+    bool completed = false;
+    int next;
+    while ((next = joblog_watch_next(w->watch, &job, &error)) > 0) {
+        completed = job->status == JOBLOG_COMPLETED;
+        if (!joblog_status_is_final(job->status))
+            tell(w->meter, job);
+    }
+    meter_set_total(w->meter, next == 0 && completed ? size_of(w) : 0);
+    return NULL;
+}
+
+struct download_watch *download_watch_start(struct joblog_client *client, const struct joblog_export *export_,
+                                            struct meter *meter)
+{
+    if (joblog_status_is_final(export_->job.status))
+        return NULL;
+    struct joblog_watch *watch = joblog_watch_export(client, export_->job.id, 0, NULL);
+    if (!watch)
+        return NULL;
+    struct download_watch *w = heap_new(1, sizeof(*w));
+    w->client = client;
+    w->meter = meter;
+    w->watch = watch;
+    w->id = export_->job.id;
+    tell(meter, &export_->job);
+    if (pthread_create(&w->thread, NULL, watch_run, w) == 0)
+        return w;
+    meter_set_total(meter, 0);
+    joblog_watch_free(watch);
+    free(w);
+    return NULL;
+}
+
+void download_watch_stop(struct download_watch *w)
+{
+    if (!w)
+        return;
+    atomic_store(&w->stopping, true);
+    joblog_watch_cancel(w->watch);
+    pthread_join(w->thread, NULL);
+    joblog_watch_free(w->watch);
+    free(w);
+}
