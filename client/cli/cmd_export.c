@@ -130,16 +130,46 @@ const struct command command_export_list = {
     .run = run_list,
 };
 
+/* One of several, as --where takes it. */
+static void print_value(const char *value)
+{
+    if (!strchr(value, ',') && *value != '"') {
+        text_print(stdout, value, 0);
+        return;
+    }
+    putchar('"');
+    for (size_t n; *value; value += n) {
+        n = *value == '"' ? 1 : strcspn(value, "\"");
+        text_printf(stdout, "%.*s%s", (int)n, value, *value == '"' ? "\"" : "");
+    }
+    putchar('"');
+}
+
 static void print_filter(const struct joblog_export_filter *filter)
 {
+    bool several = !strcmp(filter->op, "in") || !strcmp(filter->op, "between");
     printf("%-14s ", "where");
     text_print(stdout, filter->field, 0);
     printf(" %s ", filter->op);
     for (size_t i = 0; i < filter->n_values; i++) {
         fputs(i ? ", " : "", stdout);
-        text_print(stdout, filter->values[i], 0);
+        if (several)
+            print_value(filter->values[i]);
+        else
+            text_print(stdout, filter->values[i], 0);
     }
     putchar('\n');
+}
+
+/* How the CSV is written, also where that is as always. */
+static void print_csv(const struct joblog_csv_options *csv)
+{
+    const char *delimiter = csv->delimiter ? csv->delimiter : ",";
+    printf("%-14s delimiter %s%s%s, %s, UTF-8 %s a byte order mark, ", "csv", *delimiter == '\t' ? "" : "\"",
+           *delimiter == '\t' ? "tab" : delimiter, *delimiter == '\t' ? "" : "\"",
+           csv->no_header ? "no titles" : "titles", csv->byte_order_mark ? "with" : "without");
+    text_printf(stdout, "NULL as \"%s\"", csv->null_text ? csv->null_text : "");
+    printf(", %s\n", csv->keep_formulas ? "formulas kept" : "formulas made harmless");
 }
 
 static void print_asked(const struct joblog_export *export_)
@@ -163,6 +193,8 @@ static void print_asked(const struct joblog_export *export_)
         putchar('\n');
     bool packed = strcmp(export_->compression, "none") != 0;
     printf("%-14s %s%s%s\n", "format", export_->format, packed ? ", " : "", packed ? export_->compression : "");
+    if (!strcmp(export_->format, "csv"))
+        print_csv(&export_->csv);
 }
 
 static void print_time(const char *title, int64_t time_us)

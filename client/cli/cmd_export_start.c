@@ -227,15 +227,14 @@ const struct command command_export_start = {
     .name = "export start",
     .arguments = "TYPE",
     .summary = "export a table to a file; prints the id",
-    .text =
-        "Operators: equals, in and between (values with commas between), contains, prefix, search, at_least, at_most,\n"
-        "greater, less. = alone is the first that the type grants for the field; joblog export types lists them. In\n"
-        "--filters an array means in. With --output FILE the file is downloaded while it is written; with --watch it "
-        "is\n"
-        "shown how far the export is, and the file is downloaded after its end. A name such as users.xlsx or\n"
-        "users.csv.gz says what the file is to be.",
+    .text = "Operators: equals, in and between (values with commas between; one that has commas itself in double\n"
+            "quotes), contains, prefix, search, at_least, at_most, greater, less. = alone is the first that the type\n"
+            "grants for the field; joblog export types lists them. In --filters an array means in. With --output FILE\n"
+            "the file is downloaded while it is written; with --watch it is shown how far the export is, and the file\n"
+            "is downloaded after its end. A name such as users.xlsx or users.csv.gz says what the file is to be.",
     .examples = "joblog export start users --where department=Sales --where 'created>=2026-01-01' --output sales.xlsx\n"
                 "joblog export start users -w search=john --columns id,email --order -created_at --watch --download\n"
+                "joblog export start users -w 'company:in=\"Miller, Sons\",Smith'\n"
                 "joblog export start users --filters '{\"search\": \"john\", \"department\": [\"Sales\", \"Legal\"]}'\n"
                 "joblog export start users --output - | wc -l",
     .options = start_rows,

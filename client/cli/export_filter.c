@@ -25,15 +25,35 @@ static void add_value(struct joblog_export_filter *row, char *value)
     row->values = values;
 }
 
-/* Splits at commas. */
-static void add_values(struct joblog_export_filter *row, const char *text)
+/* A value in double quotes, of which text begins with the first; "" in it is one. Adds it. What comes after the last
+ * quote, or NULL: there is none. */
+static const char *add_quoted(struct joblog_export_filter *row, const char *text)
 {
-    for (;;) {
-        size_t n = strcspn(text, ",");
-        add_value(row, heap_format("%.*s", (int)n, text));
-        if (!text[n])
-            return;
-        text += n + 1;
+    char *value = heap_new(strlen(text), 1);
+    size_t len = 0;
+    for (text++; *text && (*text != '"' || text[1] == '"'); text++) {
+        text += *text == '"';
+        value[len++] = *text;
+    }
+    add_value(row, value);
+    return *text ? text + 1 : NULL;
+}
+
+/* Splits at commas, but for those of values in quotes, as in a line of CSV. */
+static int add_values(const struct cli *cli, struct joblog_export_filter *row, const char *text)
+{
+    for (const char *at = text;; at++) {
+        size_t n = 0;
+        if (*at == '"')
+            at = add_quoted(row, at);
+        else
+            add_value(row, heap_format("%.*s", (int)(n = strcspn(at, ",")), at));
+        if (!at || (at[n] && at[n] != ','))
+            return cli_usage(cli, "a value that begins with \" ends with it, and \"\" in it stands for one; not %s",
+                             text);
+        at += n;
+        if (!*at)
+            return 0;
     }
 }
 
@@ -43,7 +63,7 @@ static const struct {
 } signs[] = {{">=", "at_least"}, {"<=", "at_most"}, {">", "greater"}, {"<", "less"}, {"~", "contains"}, {"=", ""}};
 
 /* "field=value", "field>=value" and the like are one value as it is; "field:op=a,b" names the operator and is split
- * where that is one that takes several. */
+ * where that is one that takes several, 'field:op="a, b",c' between a, b and c. */
 static int add_text(const struct cli *cli, struct export_filters *filters, const char *text)
 {
     size_t n = strcspn(text, "=<>~"), i = 0;
@@ -60,9 +80,8 @@ static int add_text(const struct cli *cli, struct export_filters *filters, const
     char *field = heap_format("%.*s", (int)(colon ? colon - text : (ptrdiff_t)n), text);
     struct joblog_export_filter *row = add_filter(filters, field, op);
     if (!strcmp(op, "in") || !strcmp(op, "between"))
-        add_values(row, value);
-    else
-        add_value(row, heap_copy(value));
+        return add_values(cli, row, value);
+    add_value(row, heap_copy(value));
     return 0;
 }
 

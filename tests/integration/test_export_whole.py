@@ -2,6 +2,7 @@
 """Exports as people use them, through the command line: filters, rows of an owner, what a role may do, and what holds for types
 that change.
 test_export_whole.py DIRECTORY-OF-PROGRAMS"""
+import json
 import sys
 
 from export_fixture import BIG, PEOPLE, SLOW, begin, check, gated, has, rows_of, until
@@ -17,6 +18,51 @@ def operators(fx):
         check("rows of %s" % args, want, rows_of(fx.export("people", *args)))
     fx.export("people", "-f", "words=the")  # PostgreSQL gives a notice: no words to look for
     check("notices in the log", False, "NOTICE:" in open(fx.dir + "/log").read())
+
+
+FIRMS = {"name": "firms", "relation": "app.firms", "columns": [{"name": "name"}], "order": {"column": "name"},
+         "filters": [{"field": "name", "operators": ["in", "between", "equals"]}]}
+FIRM_ROWS = """
+CREATE TABLE app.firms (name text COLLATE "C");
+INSERT INTO app.firms VALUES ('Miller, Sons'), ('Miller'), (' Sons'), ('"Q"'), ('a"b'), ('m, a'), ('m, n'), ('m, z'), ('');
+"""
+
+
+def values_with_commas(fx):
+    """As in a line of CSV; what is one value of one operator is as it is."""
+    fx.sql(FIRM_ROWS)
+    fx.write_types([PEOPLE, SLOW, BIG, FIRMS])
+    fx.reload("types=5")
+    for value, want in (('name:in=Miller, Sons', {" Sons", "Miller"}),
+                        ('name:in="Miller, Sons"', {"Miller, Sons"}),
+                        ('name:in="Miller, Sons",Miller,a"b', {"Miller, Sons", "Miller", 'a"b'}),
+                        ('name:in="""Q""","a""b"', {'"Q"', 'a"b'}),
+                        ('name:in="",Miller', {"", "Miller"}),
+                        ('name:between="m, b","m, o"', {"m, n"}),
+                        ('name:equals=Miller, Sons', {"Miller, Sons"}),
+                        ('name:equals="Q"', {'"Q"'})):
+        rows = fx.export("firms", "-w", value, "--format", "jsonl").decode().splitlines()
+        check("rows of " + value, want, {json.loads(row)["name"] for row in rows})
+    for value in ('name:in="Miller, Sons', 'name:in="a"b,c', 'name:in="', 'name:in=a,"b""'):
+        done = fx.joblog("export", "start", "firms", "-w", value)
+        check("exit of " + value, 2, done.returncode)
+        has("its words", 'a value that begins with " ends with it', done.stderr.decode())
+    shown = fx.joblog("export", "show", begin(fx, "firms", "-w", 'name:in="Miller, Sons",Miller,"""Q"""')).stdout.decode()
+    has("filter as it is typed", 'where          name in "Miller, Sons", Miller, """Q"""\n', shown)
+    shown = fx.joblog("export", "show", begin(fx, "firms", "-w", 'name:equals=Miller, Sons')).stdout.decode()
+    has("filter of one value", 'where          name equals Miller, Sons\n', shown)
+    fx.write_types([PEOPLE, SLOW, BIG])
+    fx.reload("types=4")
+
+
+def how_a_csv_is_written(fx):
+    def shown(*args):
+        return fx.joblog("export", "show", begin(fx, "people", *args)).stdout.decode()
+    has("as always", 'csv            delimiter ",", titles, UTF-8 without a byte order mark, NULL as "", formulas made harmless\n',
+        shown())
+    has("all options", 'csv            delimiter tab, no titles, UTF-8 with a byte order mark, NULL as "-", formulas kept\n',
+        shown("--delimiter", "tab", "--bom", "--no-header", "--null", "-", "--keep-formulas"))
+    check("of another format", False, "\ncsv " in shown("--format", "jsonl"))
 
 
 def rows_of_an_owner(fx):
@@ -108,6 +154,8 @@ def reload_of_types(fx):
 def main():
     with gated(sys.argv[1]) as fx:
         operators(fx)
+        values_with_commas(fx)
+        how_a_csv_is_written(fx)
         rows_of_an_owner(fx)
         with_the_role_exporter(fx)
         an_owner_column_that_came_later(fx)
