@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -253,49 +252,16 @@ static int check_type(struct checker *c, const struct export_type *type)
 
 /* ---- the whole ---- */
 
-void export_check_stop_init(struct export_check_stop *stop)
-{
-    *stop = (struct export_check_stop){.fd = -1};
-    pthread_mutex_init(&stop->lock, NULL);
-}
-
-/* Whoever waits for an answer finds the connection at its end. */
-void export_check_stop_now(struct export_check_stop *stop)
-{
-    pthread_mutex_lock(&stop->lock);
-    stop->stopped = true;
-    if (stop->fd >= 0)
-        shutdown(stop->fd, SHUT_RDWR);
-    pthread_mutex_unlock(&stop->lock);
-}
-
-void export_check_stop_done(struct export_check_stop *stop)
-{
-    pthread_mutex_destroy(&stop->lock);
-}
-
-/* Takes note of the connection that is in use from now on. False: the check has been stopped. */
-static bool use(struct export_check_stop *stop, int fd)
-{
-    if (!stop)
-        return true;
-    pthread_mutex_lock(&stop->lock);
-    stop->fd = fd;
-    bool goes_on = !stop->stopped;
-    pthread_mutex_unlock(&stop->lock);
-    return goes_on;
-}
-
 /* Of who connects. A URI may say that connecting takes long. */
 static bool goes_on(void *user)
 {
     struct checker *c = user;
-    return use(c->how->stop, -1) && clock_mono_ms() < c->until_ms;
+    return export_halt_use(c->how->halt, -1) && clock_mono_ms() < c->until_ms;
 }
 
 static void disconnect(struct checker *c)
 {
-    use(c->how->stop, -1);
+    export_halt_use(c->how->halt, -1);
     pg_close(c->pg);
     c->pg = NULL;
 }
@@ -317,7 +283,7 @@ static int connect_for(struct checker *c, const struct export_type *type)
     int rc = pg_open_while(wanted, "joblogd export types", goes_on, c, &c->pg, c->err);
     if (rc == -ERR_CANCELLED)
         rc = err_set(c->err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database does not answer");
-    if (rc == 0 && !use(c->how->stop, pg_socket(c->pg))) /* the caller looks whether it was stopped */
+    if (rc == 0 && !export_halt_use(c->how->halt, pg_socket(c->pg))) /* the caller looks whether it was stopped */
         return -ERR_CANCELLED;
     if (rc == 0)
         rc = pg_exec(c->pg, c->hurries ? WAIT_SQL ";" HURRY_SQL : WAIT_SQL, c->err);
@@ -367,7 +333,7 @@ int export_types_check(struct export_types *types, const struct export_check *ch
         rc = connect_for(&c, type);
         if (rc == 0)
             rc = check_type(&c, type);
-        if (check->stop && !use(check->stop, c.pg ? pg_socket(c.pg) : -1))
+        if (!export_halt_use(check->halt, c.pg ? pg_socket(c.pg) : -1))
             rc = err_set(c.err, ERR_CANCELLED, NULL, "the check was given up");
         if (let_pass(&c, type, rc)) {
             n_unchecked++;

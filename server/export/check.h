@@ -2,24 +2,13 @@
 #ifndef EXPORT_CHECK_H
 #define EXPORT_CHECK_H
 
-#include <pthread.h>
-
+#include "export/halt.h"
 #include "export/types.h"
 
-/* Lets another thread end a check that waits for a database. */
-struct export_check_stop {
-    pthread_mutex_t lock;
-    bool stopped;
-    int fd; /* of the connection in use; -1: none */
-};
-void export_check_stop_init(struct export_check_stop *stop);
-void export_check_stop_now(struct export_check_stop *stop); /* any thread */
-void export_check_stop_done(struct export_check_stop *stop);
-
 struct export_check {
-    const char *uri;                /* of joblogd's own database */
-    struct export_check_stop *stop; /* NULL: nobody stops it */
-    bool again;                     /* which types could not be checked has been told before */
+    const char *uri;          /* of joblogd's own database */
+    struct export_halt *halt; /* NULL: nobody ends it */
+    bool again;               /* which types could not be checked has been told before */
 };
 
 /* Does every relation, column and search configuration exist, in the database of its type, may we read it, and can the
@@ -27,7 +16,7 @@ struct export_check {
  * types; blocks, but a lock on a relation is waited for a second, and no longer than a tenth of one for those after it.
  * A type whose relation is locked, or whose own database cannot be reached, is let pass: *ret_unchecked (may be NULL)
  * has their number. 0; -FAILED_PRECONDITION with a text for the operator that names type, relation and column; else a
- * code for which export_check_is_temporary says yes; -CANCELLED once it was stopped. */
+ * code for which export_check_is_temporary says yes; -CANCELLED once it was halted. */
 int export_types_check(struct export_types *types, const struct export_check *check, size_t *ret_unchecked,
                        struct err *ret_err);
 /* Is it a failure that goes by? */

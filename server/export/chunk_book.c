@@ -19,6 +19,17 @@ static const char session_sql[] =
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
     "SET tcp_user_timeout = '25s'";
 
+/* ids: the n statements that are needed; NULL: the first n. */
+static int prepare(struct pg_conn *pg, const enum export_sql_id *ids, int n, struct err *ret_err)
+{
+    int rc = pg_exec(pg, session_sql, ret_err);
+    for (int i = 0; rc == 0 && i < n; i++) {
+        enum export_sql_id id = ids ? ids[i] : (enum export_sql_id)i;
+        pg_send_prepare(pg, export_sql_texts[id].name, export_sql_texts[id].text);
+    }
+    return rc == 0 ? pg_commit(pg, ret_err) : rc;
+}
+
 static int open_with(const char *uri, const char *name, const enum export_sql_id *ids, int n, struct pg_conn **ret,
                      struct err *ret_err)
 {
@@ -26,18 +37,41 @@ static int open_with(const char *uri, const char *name, const enum export_sql_id
     int rc = pg_open(uri, name, &pg, ret_err);
     if (rc != 0)
         return rc;
-    rc = pg_exec(pg, session_sql, ret_err);
-    for (int i = 0; rc == 0 && i < n; i++) {
-        enum export_sql_id id = ids ? ids[i] : (enum export_sql_id)i;
-        pg_send_prepare(pg, export_sql_texts[id].name, export_sql_texts[id].text);
-    }
-    if (rc == 0)
-        rc = pg_commit(pg, ret_err);
+    rc = prepare(pg, ids, n, ret_err);
     if (rc != 0)
         pg_close(pg);
     else
         *ret = pg;
     return rc;
+}
+
+static bool goes_on(void *halt)
+{
+    return export_halt_use(halt, -1);
+}
+
+int chunk_book_open_while(const char *uri, const char *name, struct export_halt *halt, struct pg_conn **ret,
+                          struct err *ret_err)
+{
+    struct pg_conn *pg;
+    int rc = pg_open_while(uri, name, goes_on, halt, &pg, ret_err);
+    if (rc != 0)
+        return rc;
+    if (!export_halt_use(halt, pg_socket(pg)))
+        rc = err_set(ret_err, ERR_CANCELLED, NULL, "it is to end");
+    if (rc == 0)
+        rc = prepare(pg, NULL, EXPORT_SQL_COUNT, ret_err);
+    if (rc != 0)
+        chunk_book_close(pg, halt);
+    else
+        *ret = pg;
+    return rc;
+}
+
+void chunk_book_close(struct pg_conn *pg, struct export_halt *halt)
+{
+    export_halt_use(halt, -1);
+    pg_close(pg);
 }
 
 int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err)

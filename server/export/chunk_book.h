@@ -4,11 +4,18 @@
 #define EXPORT_CHUNK_BOOK_H
 
 #include "export/chunk_store.h"
+#include "export/halt.h"
 #include "export/sql_text.h"
 #include "pg/pg.h"
 
 /* Opens a connection with all statements of exports prepared. Gives *ret (pg_close). */
 int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err);
+
+/* The same for as long as halt says so (may be NULL), which has the connection until chunk_book_close. -CANCELLED. */
+int chunk_book_open_while(const char *uri, const char *name, struct export_halt *halt, struct pg_conn **ret,
+                          struct err *ret_err);
+/* Takes pg, of chunk_book_open_while. */
+void chunk_book_close(struct pg_conn *pg, struct export_halt *halt);
 
 /* An attempt begins to write. As chunk_store.open. Gives *ret (chunk_book_end), one of the store's idle connections or
  * a new one, also on failure, or NULL; for chunk_book_commit and EXPORT_SQL_CHUNK_INSERT. Its commits do not wait for

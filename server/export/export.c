@@ -152,7 +152,7 @@ int export_start(const struct export_options *options, struct exports **ret, str
     exports->types = options->types;
     exports->keeper_fd = -1;
     pthread_mutex_init(&exports->lock, NULL);
-    export_check_stop_init(&exports->check_stop);
+    export_halt_init(&exports->halt);
     if (exports->options.n_workers == 0)
         exports->options.n_workers = WORKERS_DEFAULT;
     if (exports->options.n_attempts == 0)
@@ -161,7 +161,7 @@ int export_start(const struct export_options *options, struct exports **ret, str
         exports->options.ttl_ms = INT64_C(7) * 24 * 3600 * 1000;
     if (exports->options.download_bytes == 0)
         exports->options.download_bytes = INT64_C(64) << 20;
-    const struct export_check check = {.uri = options->uri, .stop = &exports->check_stop};
+    const struct export_check check = {.uri = options->uri, .halt = &exports->halt};
     int rc = export_types_check(exports->types, &check, &exports->n_unchecked, ret_err);
     if (rc == 0)
         rc = choose_stores(exports, ret_err);
@@ -200,7 +200,7 @@ void export_stop(struct exports *exports)
     export_idle_free(exports->files);
     export_idle_free(exports->sources);
     export_types_free(exports->types);
-    export_check_stop_done(&exports->check_stop);
+    export_halt_done(&exports->halt);
     pthread_mutex_destroy(&exports->lock);
     mem_free(exports->workers);
     mem_free(exports);

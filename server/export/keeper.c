@@ -78,23 +78,33 @@ static int forget(struct pg_conn *pg, struct pg_params *params, int64_t now_us, 
     return ok ? 0 : -(int)err->code;
 }
 
-int export_sweep(const struct chunk_store *stores, const char *uri, int64_t now_us, int64_t *ret_n, struct err *ret_err)
+static int sweep_all(const struct chunk_store *stores, struct pg_conn *pg, int64_t now_us, int64_t *ret_n,
+                     struct err *err)
 {
     struct pg_params params = {0};
-    struct pg_conn *pg;
-    int rc = chunk_book_open(uri, "joblogd export keeper", &pg, ret_err);
-    if (rc != 0)
-        return rc;
-    rc = sweep_expired(stores, pg, &params, now_us, ret_n, ret_err);
+    int rc = sweep_expired(stores, pg, &params, now_us, ret_n, err);
     if (rc == 0)
-        rc = sweep_lost(stores, pg, &params, ret_err);
+        rc = sweep_lost(stores, pg, &params, err);
     if (rc == 0)
-        rc = forget(pg, &params, now_us, ret_err);
+        rc = forget(pg, &params, now_us, err);
     for (int i = 0; rc == 0 && i < EXPORT_STORAGE_COUNT; i++)
         if (stores[i].uri)
-            rc = stores[i].sweep(&stores[i], pg, ret_err);
+            rc = stores[i].sweep(&stores[i], pg, err);
     pg_params_done(&params);
-    pg_close(pg);
+    return rc;
+}
+
+int export_sweep(const struct chunk_store *stores, const char *uri, int64_t now_us, struct export_halt *halt,
+                 int64_t *ret_n, struct err *ret_err)
+{
+    struct pg_conn *pg;
+    int rc = chunk_book_open_while(uri, "joblogd export keeper", halt, &pg, ret_err);
+    if (rc == 0) {
+        rc = sweep_all(stores, pg, now_us, ret_n, ret_err);
+        chunk_book_close(pg, halt);
+    }
+    if (rc != 0 && !export_halt_use(halt, -1)) /* which is why it failed */
+        rc = err_set(ret_err, ERR_CANCELLED, NULL, "the sweep was given up");
     return rc;
 }
 
@@ -104,7 +114,8 @@ static void sweep(struct exports *exports)
 {
     struct err err = ERR_NONE;
     int64_t n = 0;
-    if (export_sweep(exports->stores, exports->options.uri, clock_wall_us(), &n, &err) != 0)
+    int rc = export_sweep(exports->stores, exports->options.uri, clock_wall_us(), &exports->halt, &n, &err);
+    if (rc != 0 && rc != -ERR_CANCELLED)
         log_warning("expired exports not removed text=\"%s\"", err.msg);
     if (n > 0)
         log_info("expired exports removed files=%" PRId64, n);
@@ -158,7 +169,7 @@ void export_keeper_wake(struct exports *exports)
 void export_keeper_stop(struct exports *exports)
 {
     if (exports->keeper_started) {
-        export_check_stop_now(&exports->check_stop);
+        export_halt_now(&exports->halt);
         export_keeper_wake(exports);
         pthread_join(exports->keeper, NULL);
     }

@@ -55,7 +55,7 @@ static void load(struct types_watch *watch, bool fresh)
 {
     struct exports *exports = watch->exports;
     bool wanted = fresh || watch->failed;
-    const struct export_check check = {exports->options.uri, &exports->check_stop, .again = !wanted};
+    const struct export_check check = {exports->options.uri, &exports->halt, .again = !wanted};
     struct export_types *types = NULL;
     struct err err = ERR_NONE;
     size_t n_unchecked = 0;

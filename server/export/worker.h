@@ -15,9 +15,9 @@ struct exports {
     struct export_options options;
     pthread_mutex_t lock; /* of types and turns */
     struct export_types *types;
-    size_t n_unchecked;        /* of these types; the keeper's once it runs */
-    atomic_bool reload_wanted; /* the keeper is to read the types again */
-    struct export_check_stop check_stop;
+    size_t n_unchecked;                              /* of these types; the keeper's once it runs */
+    atomic_bool reload_wanted;                       /* the keeper is to read the types again */
+    struct export_halt halt;                         /* of the keeper's work, and of the check before it starts */
     struct export_turn *turns;                       /* of owners; the first of an owner has come */
     struct chunk_store stores[EXPORT_STORAGE_COUNT]; /* by enum export_storage; one without a uri is not there */
     const struct chunk_store *chunks;                /* where new files go */

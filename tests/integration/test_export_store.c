@@ -101,7 +101,7 @@ static int64_t sweep_at(int64_t now_us)
 {
     int64_t n = -1;
     struct err err = ERR_NONE;
-    if (export_sweep(stores, uri, now_us, &n, &err) != 0)
+    if (export_sweep(stores, uri, now_us, NULL, &n, &err) != 0)
         fail_msg("%s", err.msg);
     return n;
 }
