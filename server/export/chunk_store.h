@@ -100,7 +100,8 @@ struct chunk_store chunk_store_pg(const char *uri);
 /* In files of dir, which all replicas must share. uri, dir: kept. */
 struct chunk_store chunk_store_dir(const char *uri, const char *dir);
 /* A directory belongs to the database that used it first, since what that one does not know is swept: a file in it says
- * which. 0; -FAILED_PRECONDITION (reason EXPORT_DIRECTORY) when it is another one's; -code. Blocking. */
+ * which. One without that file becomes this database's, unless it has files of exports and this database knows none of
+ * them. 0; -FAILED_PRECONDITION (reason EXPORT_DIRECTORY) when it is, or may be, another one's; -code. Blocking. */
 int chunk_store_dir_claim(const struct chunk_store *store, struct err *ret_err);
 
 #endif
