@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "base/utf8.h"
 #include "deadline.h"
+#include "patch.h"
 
 bool context_init(struct joblog_context *context, struct joblog_client *client,
                   void (*changed)(struct joblog_context *context))
@@ -38,7 +41,7 @@ void context_clear(struct joblog_context *context)
     context->progress.done = context->progress.total = 0;
     context->progress.percent = 0;
     context->progress.unit[0] = context->progress.step[0] = '\0';
-    json_decref(context->patch);
+    mem_free(context->patch);
     context->patch = NULL;
     log_clear(context);
     context->n_children = 0;
@@ -171,29 +174,23 @@ void joblog_job_set_percent(struct joblog_context *context, double percent)
         context->changed(context);
 }
 
+/* What the server would say of it, said at once: a text of at most max bytes that it takes as JSON. 0, or -code. */
+static int check_json(const char *json, size_t max, bool must_be_object, const char *field, struct err *ret_err)
+{
+    size_t len = json ? strlen(json) : 0;
+    if (len > max)
+        return err_field(ret_err, field, "%s: must be at most %zu bytes, is %zu", field, max, len);
+    return json_check(span_of(json, len), must_be_object, field, ret_err);
+}
+
 int joblog_job_merge_payload(struct joblog_context *context, const char *json_object, struct joblog_error *error)
 {
     struct err e = ERR_NONE;
-    json_error_t where;
-    json_t *patch = json_object ? json_loads(json_object, JSON_REJECT_DUPLICATES, &where) : NULL;
-    if (!json_is_object(patch)) {
-        json_decref(patch);
-        err_field(&e, "json_object", "a patch of the payload must be a JSON object");
+    if (check_json(json_object, PAYLOAD_MAX, true, "payload_patch", &e) < 0)
         return error_give(error, &e);
-    }
-    if (strlen(json_object) > PAYLOAD_MAX) {
-        json_decref(patch);
-        err_field(&e, "json_object", "a patch of the payload must not be longer than %d bytes", PAYLOAD_MAX);
-        return error_give(error, &e);
-    }
     pthread_mutex_lock(&context->lock);
-    bool ok = true;
-    if (!context->patch)
-        context->patch = json_incref(patch);
-    else
-        ok = json_object_update(context->patch, patch) == 0;
+    bool ok = patch_merge(&context->patch, json_object);
     pthread_mutex_unlock(&context->lock);
-    json_decref(patch);
     if (!ok) {
         error_no_memory(&e);
         return error_give(error, &e);
@@ -231,17 +228,8 @@ bool joblog_job_wait_cancelled(struct joblog_context *context, int64_t timeout_m
 int joblog_job_set_result(struct joblog_context *context, const char *json, struct joblog_error *error)
 {
     struct err e = ERR_NONE;
-    json_error_t where;
-    if (!json || strlen(json) > RESULT_MAX) {
-        err_field(&e, "json", "a result must be JSON of at most %d bytes", RESULT_MAX);
+    if (check_json(json, RESULT_MAX, false, "result", &e) < 0)
         return error_give(error, &e);
-    }
-    json_t *value = json_loads(json, JSON_DECODE_ANY, &where);
-    if (!value) {
-        err_field(&e, "json", "the result is not JSON: line %d, column %d: %s", where.line, where.column, where.text);
-        return error_give(error, &e);
-    }
-    json_decref(value);
     char *copy = mem_strdup(json);
     if (!copy) {
         error_no_memory(&e);
@@ -375,52 +363,18 @@ bool context_run(struct joblog_context *context, joblog_handler *handler, void *
     return context_returned(context, *ret_returned);
 }
 
-/* Takes members off the patch as long as they fit into one write together, at least one. */
-static json_t *patch_cut(json_t *patch)
-{
-    json_t *piece = json_object(), *value;
-    const char *key;
-    void *next;
-    size_t size = 2;
-    json_object_foreach_safe(patch, next, key, value)
-    {
-        json_t *name = json_string(key);
-        size += json_dumpb(name, NULL, 0, JSON_ENCODE_ANY) +
-                json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) + 2; /* and colon and comma */
-        json_decref(name);
-        if (size > PAYLOAD_MAX && json_object_size(piece) > 0)
-            break;
-        json_object_set(piece, key, value);
-        json_object_del(patch, key);
-    }
-    return piece;
-}
-
 bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
-                  json_t **unsent)
+                  char **unsent)
 {
-    *ret_patch = NULL;
     pthread_mutex_lock(&context->lock);
     bool any = context->dirty || context->patch || context->beat;
     *ret_progress = context->progress;
     ret_progress->is_news = context->dirty;
     context->dirty = context->beat = false;
-    json_t *patch = context->patch;
-    context->patch = NULL;
-    if (patch && json_dumpb(patch, NULL, 0, JSON_COMPACT) > PAYLOAD_MAX && json_object_size(patch) > 1) {
-        context->patch = patch;
-        patch = patch_cut(patch);
-    }
-    if (patch && unsent && *unsent) {
-        json_object_update(*unsent, patch);
-    } else if (patch && unsent) {
-        *unsent = json_incref(patch);
-    }
-    /* Under the lock: the reference counts are not atomic in every build of jansson. */
-    if (patch) {
-        *ret_patch = json_dumps(patch, JSON_COMPACT);
-        json_decref(patch);
-    }
+    char *patch = patch_take(&context->patch, PAYLOAD_MAX);
+    if (patch && !patch_merge(unsent, patch))
+        (void)patch_put_back(&context->patch, &patch); /* should that fail too, it is sent, once */
+    *ret_patch = patch;
     pthread_mutex_unlock(&context->lock);
     return any;
 }
@@ -433,15 +387,9 @@ bool context_has_patch(struct joblog_context *context)
     return has_patch;
 }
 
-void context_put_back(struct joblog_context *context, json_t **unsent)
+void context_put_back(struct joblog_context *context, char **unsent)
 {
     pthread_mutex_lock(&context->lock);
-    if (*unsent && context->patch) {
-        json_object_update(*unsent, context->patch); /* the newer wins */
-        json_decref(context->patch);
-    }
-    if (*unsent)
-        context->patch = *unsent;
-    *unsent = NULL;
+    (void)patch_put_back(&context->patch, unsent);
     pthread_mutex_unlock(&context->lock);
 }

@@ -3,7 +3,6 @@
 #ifndef CLIENT_CONTEXT_H
 #define CLIENT_CONTEXT_H
 
-#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -52,7 +51,7 @@ struct joblog_context {
     bool dirty;           /* progress has not been taken since it changed */
     bool beat;            /* it is to be said that it lives */
     struct context_progress progress;
-    json_t *patch;         /* of the payload, not taken yet; NULL: none */
+    char *patch;           /* of the payload, not taken yet (patch.h); NULL: none */
     struct log_chunk *log; /* oldest first (context_log.h) */
     int64_t log_bytes, log_dropped;
 
@@ -88,14 +87,14 @@ char *context_text(const char *text, size_t max);
 void context_fail(struct joblog_context *context, const char *type, const char *message, char *stack_trace);
 
 /* Takes what is to be reported, a heartbeat at least: copies the progress, and gives the patch as text in *ret_patch
- * (free with free(); NULL: none). False when nothing has changed. Of a patch that is too long for one write a part is
- * taken, and the rest with the next call (context_has_patch). unsent, may be NULL: collects the patches that are not
- * yet known to have arrived. */
+ * (mem_free; NULL: none). False when nothing has changed. Of a patch that is too long for one write a part is taken,
+ * and the rest with the next call (context_has_patch). unsent: collects the patches that are not yet known to have
+ * arrived. Without memory the patch stays for a later call. */
 bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
-                  json_t **unsent);
+                  char **unsent);
 bool context_has_patch(struct joblog_context *context);
 /* Puts back patches that may not have arrived; takes *unsent and sets it to NULL. */
-void context_put_back(struct joblog_context *context, json_t **unsent);
+void context_put_back(struct joblog_context *context, char **unsent);
 
 /* Present frames as text, one a line, from the frame that return_address is in; at most 64. function, file and line, if
  * known, are those of the first. Gives it (mem_free). NULL when out of memory. */

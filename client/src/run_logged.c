@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "box.h"
@@ -22,7 +23,7 @@ struct run {
     struct joblog_client *client;
     int64_t lease_token;
     int64_t lease_ms;
-    json_t *unsent_patch; /* the helper's, and after its end the caller's */
+    char *unsent_patch; /* the helper's, and after its end the caller's */
 
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -96,9 +97,9 @@ static int report(struct run *run, bool only_if_new, struct err *ret_err)
     ProtobufCMessage *response = NULL;
     int rc = call_unary_within(run->client, WORKER_METHOD(REPORT_PROGRESS), &request.base, run->lease_ms, NULL,
                                &response, ret_err);
-    free(patch);
+    mem_free(patch);
     if (rc == 0 || rc == -ERR_INVALID_ARGUMENT) { /* what is refused once is refused for ever */
-        json_decref(run->unsent_patch);
+        mem_free(run->unsent_patch);
         run->unsent_patch = NULL;
     }
     if (rc == 0) {
@@ -354,7 +355,7 @@ int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *sp
     int rc = -ERR_RESOURCE_EXHAUSTED;
     if (convert_job(&arena, m->job, &run.context.job) && context_init(&run.context, client, run_changed)) {
         rc = run_and_end(&run, callback, user, ret_job, &e);
-        json_decref(run.unsent_patch);
+        mem_free(run.unsent_patch);
         context_done(&run.context);
     } else {
         error_no_memory(&e);

@@ -201,7 +201,7 @@ void message_clear(struct joblog_worker *worker, size_t n_writes)
     for (size_t i = 0; i < n_writes; i++) {
         struct write_cell *cell = &worker->cells[i];
         if (cell->write.write_case == JOBLOG__V1__WORKER_WRITE__WRITE_PROGRESS)
-            free(cell->progress.patch);
+            mem_free(cell->progress.patch);
         else if (cell->write.write_case == JOBLOG__V1__WORKER_WRITE__WRITE_LOG)
             log_message_done(&cell->log);
     }

@@ -55,7 +55,7 @@ static void batch_unref(struct lease_batch *batch)
 void pool_job_recycle(struct joblog_worker *worker, struct worker_job *job)
 {
     context_clear(&job->context);
-    json_decref(job->unsent_patch);
+    mem_free(job->unsent_patch);
     job->unsent_patch = NULL;
     job->end_id = job->progress_id = 0;
     arena_reset(&job->arena);

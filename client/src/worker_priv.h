@@ -89,7 +89,7 @@ struct worker_job {
 
     /* context.lock: shared by the run thread and the reader. */
     uint64_t end_id, progress_id; /* of the last writes sent; 0: none */
-    json_t *unsent_patch;
+    char *unsent_patch;
 };
 
 struct worker_handler {

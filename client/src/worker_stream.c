@@ -1,6 +1,7 @@
 /* The worker's connection: opens it, reads it on a thread of its own, opens it again when it breaks. The reader touches
  * the worker's shared state only, under its lock, and wakes the run thread for the rest. */
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "convert.h"
@@ -65,7 +66,7 @@ static void take_progress_result(struct joblog_worker *worker, struct worker_job
             job->context.changed(&job->context);
     } else {
         pthread_mutex_lock(&job->context.lock);
-        json_decref(job->unsent_patch);
+        mem_free(job->unsent_patch);
         job->unsent_patch = NULL;
         pthread_mutex_unlock(&job->context.lock);
         /* It lives by the signs of life of this connection now. Shown on and on, a silent handler would seem alive. */

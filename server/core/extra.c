@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "core/json.h"
+#include "base/json.h"
 
 bool extra_is_there(const struct job *job)
 {

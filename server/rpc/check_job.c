@@ -1,7 +1,7 @@
 /* See check.h: what a job is dispatched with, what a worker writes. */
 #include <stdio.h>
 
-#include "core/json.h"
+#include "base/json.h"
 #include "rpc/check.h"
 #include "rpc/check_priv.h"
 

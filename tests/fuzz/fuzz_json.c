@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
+#include "base/json.h"
 #include "base/utf8.h"
-#include "core/json.h"
 #include "fuzz.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

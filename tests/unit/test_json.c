@@ -1,4 +1,4 @@
-/* core/json.h: what passes, what does not and where; merging as PostgreSQL does it. */
+/* base/json.h: what passes, what does not and where; merging as PostgreSQL does it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/json.h"
+#include "base/json.h"
 
 static void assert_good(const char *text)
 {

@@ -26,6 +26,7 @@
 #include "joblog/error.h"
 #include "joblog/export.h"
 #include "joblog/job.h"
+#include "joblog/json.h"
 #include "joblog/log.h"
 #include "joblog/loop.h"
 #include "joblog/query.h"

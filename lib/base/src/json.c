@@ -1,5 +1,5 @@
 /* The checker: one pass, recursion bounded by JSON_DEPTH_MAX, no allocation unless an object has many keys. */
-#include "core/json.h"
+#include "base/json.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "core/json.h"
+#include "base/json.h"
 
 void json_add_string(struct buf *b, struct span s)
 {

@@ -1,7 +1,8 @@
 /* JSON at the door: is this text what PostgreSQL will take, and an object where one is asked for? And the few things
- * that are done with such a text afterwards. Pure; any thread. */
-#ifndef CORE_JSON_H
-#define CORE_JSON_H
+ * that are done with such a text afterwards. The server and libjoblog ask the same question here, so that both give the
+ * same answer. Pure; any thread. */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
 
 #include <stdbool.h>
 
