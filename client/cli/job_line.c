@@ -48,15 +48,6 @@ static bool read_source(struct reading *r, const json_t *value)
     return r->spec->source_type || bad(r, "source", "must be {\"type\": ..., \"id\": ...}");
 }
 
-static bool read_payload(struct reading *r, const json_t *value)
-{
-    if (!json_is_object(value))
-        return bad(r, "payload", "must be an object");
-    r->line->payload = json_dumps(value, JSON_COMPACT);
-    r->spec->payload = r->line->payload;
-    return r->line->payload || bad(r, "payload", "cannot be written");
-}
-
 static bool read_time(struct reading *r, const json_t *value)
 {
     return (json_is_string(value) && units_parse_time(json_string_value(value), &r->spec->run_time_us) == 0) ||
@@ -167,7 +158,7 @@ static bool read_simple(struct reading *r, const char *key, const json_t *value)
 static bool read_member(struct reading *r, const char *key, const json_t *value)
 {
     if (strcmp(key, "payload") == 0)
-        return read_payload(r, value);
+        return true; /* take_payload has it */
     if (strcmp(key, "labels") == 0)
         return read_labels(r, value);
     if (strcmp(key, "source") == 0)
@@ -184,31 +175,66 @@ static bool read_member(struct reading *r, const char *key, const json_t *value)
     return known ? good : read_simple(r, key, value);
 }
 
-bool job_line_read(const char *text, size_t len, const struct job_line_defaults *defaults, struct job_line *ret,
+static bool check_json(struct reading *r, const char *text, size_t len, const char *what)
+{
+    struct joblog_error error;
+    if (joblog_json_check(text, len, true, what, &error) == 0)
+        return true;
+    snprintf(r->problem, r->size, "%s", error.message);
+    return false;
+}
+
+/* Keeps the payload as it is written, and puts a number of the same length in its place: those within it may be longer
+ * than jansson takes. A line that has none, or is no JSON, is left to those who read it next. */
+static bool take_payload(struct reading *r, char *line, size_t len)
+{
+    const char *value;
+    size_t n;
+    if (!joblog_json_member(line, len, "payload", &value, &n) || n == 0)
+        return true;
+    if (*value != '{')
+        return bad(r, "payload", "must be an object");
+    char *place = line + (value - line);
+    r->line->payload = heap_new(n + 1, 1);
+    memcpy(r->line->payload, value, n);
+    r->spec->payload = r->line->payload;
+    memset(place, ' ', n);
+    *place = '0';
+    return check_json(r, r->line->payload, n, "payload");
+}
+
+static bool read_line(struct reading *r, char *line, size_t len)
+{
+    const char *key;
+    json_t *value;
+    while (len && (line[len - 1] == '\n' || line[len - 1] == '\r')) /* the end of the line is no second line */
+        len--;
+    if (!take_payload(r, line, len) || !check_json(r, line, len, "job"))
+        return false;
+    r->line->object = json_loadb(line, len, 0, NULL);
+    if (!r->line->object) {
+        snprintf(r->problem, r->size, "job: holds a number that is too large");
+        return false;
+    }
+    json_object_foreach(r->line->object, key, value)
+    {
+        if (!read_member(r, key, value))
+            return false;
+    }
+    return check_whole(r);
+}
+
+bool job_line_read(char *line, size_t len, const struct job_line_defaults *defaults, struct job_line *ret,
                    struct joblog_spec *ret_spec, char *problem, size_t problem_size)
 {
     struct reading r = {ret, ret_spec, problem, problem_size};
-    json_error_t where;
-    const char *key;
-    json_t *value;
-    bool good = true;
-    *ret = (struct job_line){.object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where)};
+    *ret = (struct job_line){.object = NULL};
     *ret_spec = (struct joblog_spec){
         .job_name = defaults->job_name, .queue = defaults->queue, .owner = defaults->owner, .batch = defaults->batch};
-    if (!json_is_object(ret->object)) {
-        snprintf(problem, problem_size, "%s", ret->object ? "must be an object" : where.text);
-        good = false;
-    }
-    if (good) {
-        json_object_foreach(ret->object, key, value)
-        {
-            good = good && read_member(&r, key, value);
-        }
-        good = good && check_whole(&r);
-    }
-    if (!good)
-        job_line_done(ret);
-    return good;
+    if (read_line(&r, line, len))
+        return true;
+    job_line_done(ret);
+    return false;
 }
 
 void job_line_done(struct job_line *line)

@@ -21,8 +21,9 @@ struct job_line {
     int64_t *delays;
 };
 
-/* True: fills *ret (job_line_done) and *ret_spec, which borrows from *ret and defaults. False: problem says why. */
-bool job_line_read(const char *text, size_t len, const struct job_line_defaults *defaults, struct job_line *ret,
+/* True: fills *ret (job_line_done) and *ret_spec, which borrows from *ret and defaults. False: problem says why. Writes
+ * into line. */
+bool job_line_read(char *line, size_t len, const struct job_line_defaults *defaults, struct job_line *ret,
                    struct joblog_spec *ret_spec, char *problem, size_t problem_size);
 void job_line_done(struct job_line *line);
 

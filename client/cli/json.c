@@ -1,7 +1,6 @@
 /* Results for programs, over jansson. Main thread. */
 #include "json.h"
 
-#include "text.h"
 #include "units.h"
 
 #include <stdlib.h>
@@ -25,13 +24,10 @@ static void set_time(json_t *object, const char *key, int64_t time_us)
         json_object_set_new(object, key, json_string(units_rfc3339(buf, time_us)));
 }
 
-/* A JSON text as a value; as a string should it be none. */
 static void set_json(json_t *object, const char *key, const char *text)
 {
-    if (!text || !*text)
-        return;
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    json_object_set_new(object, key, value ? value : json_string(text));
+    if (text && *text)
+        json_object_set_new(object, key, json_raw(text));
 }
 
 static void set_error(json_t *object, const char *type, const char *message, const char *stack_trace)
@@ -410,21 +406,4 @@ json_t *json_of_statuses(const struct joblog_status_info *rows, size_t n)
     }
     json_object_set_new(object, "statuses", array);
     return object;
-}
-
-void json_print_line(json_t *value)
-{
-    json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
-    putchar('\n');
-    fflush(stdout);
-    json_decref(value);
-}
-
-void json_print_pretty(FILE *out, const char *text, const char *indent)
-{
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    char *pretty = value ? json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY) : NULL;
-    text_print_block(out, pretty ? pretty : text, indent);
-    free(pretty);
-    json_decref(value);
 }

@@ -16,9 +16,14 @@ json_t *json_of_queue(const struct joblog_queue *queue);
 json_t *json_of_stats(const struct joblog_stats *stats);
 json_t *json_of_statuses(const struct joblog_status_info *rows, size_t n);
 
+/* ---- json_print.c ---- */
+
+/* A JSON text as a value that json_print_line prints as it is, without the spaces between: jansson knows no whole
+ * number beyond 64 bits, and writes 0.1 in seventeen digits. */
+json_t *json_raw(const char *text);
 /* Prints value on one line of standard output, at once, and drops the reference. */
 void json_print_line(json_t *value);
-/* Prints a JSON text for people: indented, every line behind indent; as it is when it is no JSON. */
+/* Prints a JSON text for people: indented, every line behind indent. */
 void json_print_pretty(FILE *out, const char *text, const char *indent);
 
 #endif

@@ -443,6 +443,24 @@ complains "line 4: must be text, holds a NUL byte"
 complains "line 7: must be text, holds a NUL byte"
 expect 0 joblog cancel --queue nuls --json
 json changed 2
+printf '%s\n' '{"payload":{"n":123456789012345678901234567890,"x": 0.10}}' '{"payload":{"n":1,"n":2}}' '{"payload":{"n":"\ud800"}}' \
+    '{"payload":{},"payload":{}}' '{"payload":{"n":}}' '{"payload":{"n":1}' '{"priority":123456789012345678901234567890}' '[{"payload":{}}]' \
+    '{"p\u0061yload":{"n":5}}' >"$dir/exact.jsonl"
+expect 5 joblog dispatch-many "$dir/exact.jsonl" --name many --queue exact --json
+all_json
+[ "$("$bin/json_get" line <<<"$out" | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 9 " ] || fail "an outcome a line, in order"
+complains "line 2: payload: not valid JSON at line 1, column 14: a key stands twice in one object"
+complains "line 3: payload: not valid JSON at line 1, column 13: a surrogate stands alone"
+complains "line 4: job: not valid JSON at line 1, column 28: a key stands twice in one object"
+complains "line 5: payload: not valid JSON at line 1, column 6: a value is expected here"
+complains "line 6: job: not valid JSON at line 1, column 19: a comma or } is expected here"
+complains "line 7: job: holds a number that is too large"
+complains "line 8: job: not valid JSON at line 1, column 1: a JSON object is expected"
+expect 0 joblog list --queue exact --oldest-first --json
+expect 0 joblog show "$(head -n 1 <<<"$out" | "$bin/json_get" id)" --json
+says '"payload":{"n":123456789012345678901234567890,"x":0.10}'
+expect 0 joblog cancel --queue exact --json
+json changed 2
 expect 5 joblog dispatch-many "$dir/nothing-there"
 complains "cannot open"
 seq 5000 | sed 's/.*/{"payload":{"n":&}}/' >"$dir/many.jsonl"
@@ -523,6 +541,12 @@ loud)
 wrong)
     echo "::result {not json"
     ;;
+twice)
+    echo '::result {"a": 1, "a": 2}'
+    ;;
+exact)
+    echo '::result {"n": [123456789012345678901234567890, 0.1], "text": "a  \\" b"}'
+    ;;
 later)
     [ "$JOBLOG_ATTEMPT" -gt 1 ] || echo "::snooze 0.1 no paper"
     ;;
@@ -577,6 +601,15 @@ json status completed
 expect 0 joblog dispatch good --queue work --wait --json
 json status completed
 json result.rows 4
+# Numbers go through as they are, whatever their size.
+expect 0 joblog dispatch exact --queue work --payload '{"b": 123456789012345678901234567890, "c": [ ], "d": {}, "e": [1.50, -0.1e-400]}' --wait --json
+says '"b":123456789012345678901234567890'
+says '"c":[],"d":{},"e":[1.50,-0.0000'
+says '"result":{"n":[123456789012345678901234567890,0.1],"text":"a  \" b"}'
+id=${out#*\"id\":} id=${id%%,*}
+expect 0 joblog show "$id"
+says $'{\n    "b": 123456789012345678901234567890,\n    "c": [],\n    "d": {},\n    "e": [\n      1.50,\n'
+says $'    "n": [\n      123456789012345678901234567890,\n      0.1\n    ],\n    "text": "a  \\" b"\n  }'
 expect 0 joblog dispatch later --queue work --wait
 id=$out
 expect 0 joblog show "$id" --json
@@ -607,6 +640,8 @@ expect 0 joblog list --failed --json
 json id "$id"
 expect 1 joblog dispatch wrong --queue work --wait
 complains "BadResult"
+expect 1 joblog dispatch twice --queue work --wait
+complains "BadResult: the command's result was refused: result: not valid JSON at line 1, column 17: a key stands twice in one object"
 expect 0 joblog dispatch shaky --queue work --max-attempts 2 --backoff 100ms --watch
 id=$(head -n 1 <<<"$out")
 says "attempt 1 of 2 ended with ExitCode"
