@@ -63,9 +63,8 @@
     X(max_calls, INT, "max-calls", "20000", 1, 1000000, START, "N",                                                    \
       "Most calls at a time, watchers included; further ones get RESOURCE_EXHAUSTED.")                                 \
     X(memory_mb, INT, "memory-mb", "1024", 64, 1048576, START, "MIB",                                                  \
-      "Memory that the process may have in all; from three quarters on, who sends most is cut off. A quarter of it "   \
-      "is "                                                                                                            \
-      "for unpacked requests, an eighth for gRPC's buffers, which take up to four times that when attacked.")          \
+      "Memory that the process may have in all; from two thirds on, those who send most are cut off. A quarter of "    \
+      "it is for unpacked requests, an eighth for gRPC's buffers, which take up to four times that when attacked.")    \
     X(max_connections, INT, "max-connections", "10000", 1, 1000000, START, "N",                                        \
       "Most connections at a time; further ones are closed as they come.")                                             \
     X(max_streams, INT, "max-streams", "4000", 1, 1000000, START, "N", "Most calls at a time on one connection.")      \

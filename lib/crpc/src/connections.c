@@ -3,7 +3,6 @@
  * by the inode, or to none. */
 #include "connections.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -25,6 +24,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "peer_address.h"
 
 /* Descriptors that no peer gets: core stops listening for good when accept finds none left. */
 enum { FDS_KEPT = 64 };
@@ -57,16 +57,12 @@ struct mutator_vtable {
     bool (*mutate_usage)(const struct mutate_info *info, struct mutator *mutator);
 };
 
-struct address {
-    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
-    in_port_t port; /* 0: not an IP socket */
-};
-
 struct connection {
     ino_t inode; /* 0: none */
     struct address address;
-    uint64_t received; /* at connections_mark */
-    bool cut;          /* shut down from here; core is about to close it */
+    uint64_t received;  /* at connections_mark */
+    uint64_t swallowed; /* since then; of connections_cut_greediest alone */
+    bool cut;           /* shut down from here; core is about to close it */
 };
 
 struct connections {
@@ -88,62 +84,6 @@ static ino_t inode_of(int fd)
 {
     struct stat st;
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
-}
-
-static struct address address_from(const struct sockaddr_storage *sa)
-{
-    struct address a = {.port = 0};
-    if (sa->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
-        a.ip[10] = a.ip[11] = 0xff;
-        memcpy(a.ip + 12, &in->sin_addr, 4);
-        a.port = in->sin_port;
-    } else if (sa->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)sa;
-        memcpy(a.ip, &in->sin6_addr, 16);
-        a.port = in->sin6_port;
-    }
-    return a;
-}
-
-static struct address address_of(int fd)
-{
-    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
-    socklen_t len = sizeof sa;
-    return getpeername(fd, (struct sockaddr *)&sa, &len) == 0 ? address_from(&sa) : (struct address){.port = 0};
-}
-
-static bool address_eq(const struct address *a, const struct address *b)
-{
-    return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
-}
-
-/* "ipv4:1.2.3.4:80", "ipv6:%5B::1%5D:80" (brackets may stand as such). port 0 when it is neither. */
-static struct address address_parse(const char *peer)
-{
-    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&sa;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&sa;
-    char host[INET6_ADDRSTRLEN] = "";
-    const char *colon = strrchr(peer, ':'), *at = peer + 5;
-    bool is_v6 = strncmp(peer, "ipv6:", 5) == 0;
-    if (!colon || colon < at || (!is_v6 && strncmp(peer, "ipv4:", 5) != 0))
-        return address_from(&sa);
-    if (is_v6)
-        at += strncasecmp(at, "%5B", 3) == 0 ? 3 : 1;
-    size_t len = is_v6 ? strcspn(at, "%]") : (size_t)(colon - at);
-    if (len >= sizeof host)
-        return address_from(&sa);
-    memcpy(host, at, len);
-    in_port_t port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-    if (is_v6 && inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
-        sa.ss_family = AF_INET6;
-        v6->sin6_port = port;
-    } else if (!is_v6 && inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-        sa.ss_family = AF_INET;
-        v4->sin_port = port;
-    }
-    return address_from(&sa);
 }
 
 /* With mu: forgets those that core has closed. */
@@ -457,22 +397,39 @@ unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes,
     return n;
 }
 
-bool connections_cut_greediest(struct connections *connections, uint64_t bytes)
+/* With mu. The one that has swallowed most. */
+static size_t greediest(const struct connections *c)
+{
+    size_t found = 0;
+    for (size_t fd = 1; fd < c->n_fds; fd++)
+        if (c->by_fd[fd].swallowed > c->by_fd[found].swallowed)
+            found = fd;
+    return found;
+}
+
+unsigned connections_cut_greediest(struct connections *connections, uint64_t bytes)
 {
     struct connections *c = connections;
-    size_t greediest = 0;
-    uint64_t most = 0;
+    uint64_t all = 0, of_cut = 0;
+    unsigned n = 0;
     pthread_mutex_lock(&c->mu);
     for (size_t fd = 0; fd < c->n_fds; fd++) {
-        uint64_t received = c->by_fd[fd].inode && !c->by_fd[fd].cut ? received_by((int)fd) : 0;
-        if (received > c->by_fd[fd].received + most) {
-            most = received - c->by_fd[fd].received;
-            greediest = fd;
-        }
+        struct connection *known = &c->by_fd[fd];
+        uint64_t received = known->inode && !known->cut ? received_by((int)fd) : 0;
+        known->swallowed = received > known->received ? received - known->received : 0;
+        all += known->swallowed;
     }
-    bool done = most >= bytes && cut_known(c, greediest);
+    while (of_cut < all - all / 4) {
+        size_t fd = greediest(c);
+        uint64_t swallowed = c->by_fd[fd].swallowed;
+        if (swallowed < bytes)
+            break;
+        of_cut += swallowed;
+        c->by_fd[fd].swallowed = 0;
+        n += cut_known(c, fd);
+    }
     pthread_mutex_unlock(&c->mu);
-    return done;
+    return n;
 }
 
 bool connections_cut_lately(const struct connections *connections)

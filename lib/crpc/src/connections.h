@@ -39,8 +39,9 @@ void connections_mark(struct connections *connections);
 /* Cuts those off that have received so much since then; when there is none, and any, the one of which most is still to
  * be read. How many. */
 unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes, bool any);
-/* Cuts the one off that has received most since then, if that is so many bytes. */
-bool connections_cut_greediest(struct connections *connections, uint64_t bytes);
+/* Cuts those off that have received most since then, until they are who has received three quarters of all; none that
+ * has received less than so many bytes (1 or more). How many. */
+unsigned connections_cut_greediest(struct connections *connections, uint64_t bytes);
 /* Was the connection of that peer cut off lately? Quick when none was. */
 bool connections_was_cut(struct connections *connections, const char *peer);
 /* Has one been, so that connections_was_cut may say so? */

@@ -22,14 +22,14 @@ enum {
     BUSY_US = 5000,   /* of processor time without a turn: connections are looked at */
     FLOOD_US = 60000, /* who has sent FLOOD_BYTES meanwhile is cut off */
     FLOOD_BYTES = 64 << 20,
-    STUCK_US = 400000, /* who has sent GREEDY_BYTES */
-    GREEDY_BYTES = 128 * 1024,
-    HOPELESS_US = 800000, /* who has most to be read */
-    QUIET_LOOKS = 20,     /* then it sleeps; less may be the machine that is short of processors */
+    STUCK_US = 400000,         /* who has sent GREEDY_BYTES */
+    GREEDY_BYTES = 128 * 1024, /* also when memory is short */
+    HOPELESS_US = 800000,      /* who has most to be read */
+    QUIET_LOOKS = 20,          /* then it sleeps; less may be the machine that is short of processors */
     /* Of memory, see look_at_memory. */
     MARK_MS = 200,
     TRIM_MS = 100,
-    SWALLOWED_BYTES = 1 << 20
+    FREED_MS = 20
 };
 
 struct watched {
@@ -48,6 +48,8 @@ struct watchdog {
     int statm;   /* /proc/self/statm, or -1 */
     bool tight;  /* of memory; what connections had received is known since memory_marked_ms */
     int64_t memory_marked_ms, trimmed_ms;
+    size_t cut_bytes; /* resident when connections were cut for it, the last time */
+    int64_t cut_ms;
     struct watched workers[];
 };
 
@@ -115,9 +117,10 @@ static size_t resident(const struct watchdog *d)
 }
 
 /* Core believes a message's length and gathers up to 4 GiB of it, and headers without end; its own quota ends that
- * late. So from half of process_bytes on it is noted what connections swallow, and beyond three quarters the one is cut
- * that has had most, but no less than SWALLOWED_BYTES in the last fifth of a second. One at each look: what it held is
- * freed before the next. True: memory is tight. */
+ * late. A call of a hundred bytes costs it kilobytes, also when it is reset at once. So from half of process_bytes on
+ * it is noted what connections swallow, and beyond two thirds those are cut that have had most in the last fifth of
+ * a second, all of them at once: on a busy machine the next look may be late. What they held needs a moment to be
+ * freed, so that no more are cut meanwhile unless it goes on growing. True: memory is tight. */
 static bool look_at_memory(struct watchdog *d)
 {
     size_t max = d->server->options.process_bytes, now = max ? resident(d) : 0;
@@ -126,8 +129,15 @@ static bool look_at_memory(struct watchdog *d)
         d->tight = false;
         return false;
     }
-    if (now >= max / 4 * 3 && d->tight && connections_cut_greediest(d->server->connections, SWALLOWED_BYTES))
-        log_warning("connection cut reason=memory resident_mb=%zu max_mb=%zu", now >> 20, max >> 20);
+    if (now >= max / 3 * 2 && d->tight && (now > d->cut_bytes || ms - d->cut_ms >= FREED_MS)) {
+        unsigned n = connections_cut_greediest(d->server->connections, GREEDY_BYTES);
+        if (n > 0) {
+            d->cut_bytes = now;
+            d->cut_ms = ms;
+            log_warning("connections cut reason=memory connections=%u resident_mb=%zu max_mb=%zu", n, now >> 20,
+                        max >> 20);
+        }
+    }
     if (!d->tight || ms - d->memory_marked_ms >= MARK_MS) {
         connections_mark(d->server->connections);
         d->memory_marked_ms = ms;

@@ -44,14 +44,14 @@ struct crpc_interceptor {
 };
 
 struct crpc_server_options {
-    const char *error_domain; /* ErrorInfo.domain, kept; NULL: "crpc" */
-    unsigned n_workers;       /* completion queues, each with a thread; 0: 1 */
-    size_t max_message_bytes; /* received; larger: RESOURCE_EXHAUSTED. 0: 4 MiB */
-    unsigned max_calls;       /* at once; more: RESOURCE_EXHAUSTED with RetryInfo. 0: 100000 */
-    unsigned max_streams;     /* at once a connection; 0: 4000 */
-    size_t memory_bytes;      /* resource quota of gRPC core; 0: 1 GiB */
-    size_t process_bytes;     /* resident memory of the whole process; beyond three quarters of it the connection
-                                 is cut that sends most, as by max_cancels. 0: not looked at */
+    const char *error_domain;          /* ErrorInfo.domain, kept; NULL: "crpc" */
+    unsigned n_workers;                /* completion queues, each with a thread; 0: 1 */
+    size_t max_message_bytes;          /* received; larger: RESOURCE_EXHAUSTED. 0: 4 MiB */
+    unsigned max_calls;                /* at once; more: RESOURCE_EXHAUSTED with RetryInfo. 0: 100000 */
+    unsigned max_streams;              /* at once a connection; 0: 4000 */
+    size_t memory_bytes;               /* resource quota of gRPC core; 0: 1 GiB */
+    size_t process_bytes;              /* resident memory of the whole process; beyond two thirds of it the connections
+                                          are cut that send most, as by max_cancels. 0: not looked at */
     enum crpc_compression compression; /* of answers, for clients that understand it; 0: none */
     int keepalive_ms;                  /* ping an idle connection this often; 0: 60000 */
     int keepalive_timeout_ms;          /* who does not answer a ping for so long is gone; 0: 20000 */
