@@ -103,7 +103,10 @@ static int plan(struct export_attempt *a, const struct job *job)
 static int source_failed(struct export_attempt *a)
 {
     const char *state = a->source ? pg_copy_sqlstate(a->source) : "";
-    bool lasting = strncmp(state, "42", 2) == 0 || strncmp(state, "22", 2) == 0;
+    bool of_data = strncmp(state, "22", 2) == 0, lasting = of_data || strncmp(state, "42", 2) == 0;
+    if (of_data) /* such as a division by zero in a view: the caller's values were checked */
+        err_set(&a->result->err, a->result->err.code, NULL,
+                "the database failed at a value of the rows that were asked for");
     return fail(a, "ExportSourceFailed", lasting);
 }
 

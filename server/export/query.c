@@ -194,6 +194,14 @@ static void add_column(struct buf *out, const struct export_filter_type *granted
 
 enum bound { AT_LEAST, AT_MOST, GREATER, LESS };
 
+static void add_value(struct buf *out, const struct export_filter_type *granted, struct span value)
+{
+    if (granted->value == EXPORT_VALUE_NUMBER && granted->columns[0].is_real)
+        export_real_literal(out, value);
+    else
+        export_value_literal(out, granted->value, value);
+}
+
 /* A date stands for its whole day, also where the column holds times. */
 static void add_bound(struct buf *out, const struct export_filter_type *granted, enum bound bound, struct span value)
 {
@@ -201,7 +209,7 @@ static void add_bound(struct buf *out, const struct export_filter_type *granted,
     bool next_day = granted->value == EXPORT_VALUE_DATE && (bound == AT_MOST || bound == GREATER);
     add_column(out, granted, &granted->columns[0]);
     buf_add_str(out, !next_day ? signs[bound] : bound == AT_MOST ? " < (" : " >= (");
-    export_value_literal(out, granted->value, value);
+    add_value(out, granted, value);
     buf_add_str(out, next_day ? " + 1)" : "");
 }
 
@@ -222,7 +230,7 @@ static void add_equals(struct buf *out, const struct export_filter_type *granted
     }
     add_column(out, granted, &granted->columns[0]);
     buf_add_str(out, " = ");
-    export_value_literal(out, granted->value, value);
+    add_value(out, granted, value);
 }
 
 /* Part of the text of any of the columns, or its beginning. */

@@ -320,6 +320,8 @@ static bool is_control(const unsigned char *p, size_t left)
         return true;
     if (p[0] == 0xc2 && left > 1)
         return p[1] < 0xa0; /* U+0080 to U+009F */
+    if (p[0] == 0xd8 && left > 1)
+        return p[1] == 0x9c; /* U+061C */
     if (p[0] != 0xe2 || left < 3)
         return false;
     return (p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae))) ||

@@ -62,7 +62,9 @@ struct export_order {
 /* A column that a filter looks at. */
 struct export_filter_column {
     const char *name;
-    bool is_text; /* of a text type; others are cast for text comparisons. Set by export_types_check. */
+    /* Set by export_types_check. */
+    bool is_text; /* of a text type; others are cast for text comparisons */
+    bool is_real; /* a float of 32 bits: numbers are rounded as its values were */
 };
 
 struct export_filter_type {

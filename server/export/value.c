@@ -1,7 +1,9 @@
 /* Validation and quoting of filter values. The only place that turns a caller's text into SQL. */
 #include "export/value.h"
 
+#include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 /* ---- validation: a cursor over the text ---- */
 
@@ -193,4 +195,20 @@ void export_value_literal(struct buf *out, enum export_value kind, struct span t
                                         [EXPORT_VALUE_JSON] = ""};
     literal(out, text, NO_LIKE);
     buf_add_str(out, casts[kind]);
+}
+
+void export_real_literal(struct buf *out, struct span text)
+{
+    char copy[64];
+    if (text.len < sizeof copy) {
+        memcpy(copy, text.data, text.len);
+        copy[text.len] = '\0';
+        errno = 0;
+        float value = strtof(copy, NULL);
+        if (errno == 0) {
+            buf_printf(out, "'%.9g'::real", (double)value);
+            return;
+        }
+    }
+    export_value_literal(out, EXPORT_VALUE_NUMBER, text);
 }

@@ -12,6 +12,8 @@ const char *export_value_fault(enum export_value kind, struct span text);
 
 /* Appends a value that export_value_fault found well, as a literal with its type. */
 void export_value_literal(struct buf *out, enum export_value kind, struct span text);
+/* The same of a number that is compared with a column of 32 bits: the nearest value of 32 bits, where there is one. */
+void export_real_literal(struct buf *out, struct span text);
 /* Appends a quoted literal of any text without NUL; right whatever standard_conforming_strings says. */
 void export_text_literal(struct buf *out, struct span text);
 /* Appends a literal of the LIKE pattern for "contains text" or "begins with text", where text stands for itself. */

@@ -26,20 +26,17 @@ struct pg_conn {
     bool gathers; /* a long result is being read */
     int n_unread; /* statements sent whose results nobody read */
     char sqlstate[6];
+    const char *expected; /* a SQLSTATE that is no fault at present */
 };
 
-static void log_result(const PGresult *r)
+static void log_result(const struct pg_conn *pg, const PGresult *r)
 {
+    char text[1000], detail[1000];
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
-    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-    const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
-
-    /* Collisions are part of the store's way of working: it takes a request id for new, or a row to lie where it lay
-     * (22012, sql/minute_set.sql), and runs again when it is not so. */
-    bool expected =
-        state && (strcmp(state, "23505") == 0 || strcmp(state, "22012") == 0 || strcmp(state, "JL001") == 0);
+    bool expected = state && (sqlstate_is_routine(state) || (pg->expected && strcmp(state, pg->expected) == 0));
     log_write(expected ? LOG_DEBUG : LOG_WARNING, "statement failed sqlstate=%s text=\"%s\" detail=\"%s\"",
-              state ? state : "", text ? text : "", detail ? detail : "");
+              state ? state : "", log_text(text, sizeof text, PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY)),
+              log_text(detail, sizeof detail, PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL)));
 }
 
 static void set_lost(struct pg_conn *pg, const char *doing)
@@ -168,6 +165,11 @@ bool pg_failed(const struct pg_conn *pg)
     return pg->failed || pg->lost;
 }
 
+void pg_expect(struct pg_conn *pg, const char *sqlstate)
+{
+    pg->expected = sqlstate;
+}
+
 const char *pg_sqlstate(const struct pg_conn *pg)
 {
     return pg->sqlstate;
@@ -186,11 +188,10 @@ int pg_socket(const struct pg_conn *pg)
 static void set_failed(struct pg_conn *pg, const PGresult *r)
 {
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
-
     if (!pg->failed) {
         snprintf(pg->sqlstate, sizeof pg->sqlstate, "%s", state ? state : "XX000");
         if (strcmp(pg->sqlstate, "JL001") != 0)
-            log_result(r);
+            log_result(pg, r);
     }
     pg->failed = true;
     if (PQstatus(pg->c) == CONNECTION_BAD)

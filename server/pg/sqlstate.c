@@ -39,3 +39,8 @@ int sqlstate_err(const char *sqlstate, struct err *ret_err)
     }
     return err_set(ret_err, ERR_INTERNAL, NULL, "the database refused it");
 }
+
+bool sqlstate_is_routine(const char *sqlstate)
+{
+    return strcmp(sqlstate, "23505") == 0 || strcmp(sqlstate, "22012") == 0 || strcmp(sqlstate, "JL001") == 0;
+}

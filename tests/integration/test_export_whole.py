@@ -55,6 +55,27 @@ def values_with_commas(fx):
     fx.reload("types=4")
 
 
+SIZES = {"name": "sizes", "relation": "app.sizes", "columns": [{"name": "r"}, {"name": "note"}],
+         "filters": [{"field": "r", "type": "number", "operators": ["equals", "at_most", "between"]},
+                     {"field": "d", "type": "number", "operators": ["equals"]}]}
+
+
+def numbers_of_32_and_64_bits(fx):
+    """A value that is shown as 0.1 is found as 0.1. And a column without an order is no fault."""
+    fx.sql("CREATE TABLE app.sizes (r real, d float8, note json); INSERT INTO app.sizes VALUES (0.1, 0.1), (0.3, 0.3), (1e20, 1e300);")
+    fx.write_types([PEOPLE, SLOW, BIG, SIZES])
+    log = fx.reload("types=5")
+    check("warnings about the order", False, "ordering operator" in log)
+    has("columns", "r number, note json (not sortable)", fx.joblog("export", "types").stdout.decode())
+    for where, want in (("r=0.1", ["0.1"]), ("r=1e20", ["1e+20"]), ("r<=0.3", ["0.1", "0.3"]), ("r:between=0.1,0.3", ["0.1", "0.3"]),
+                        ("r=1e60", []), ("r<=1e60", ["0.1", "0.3", "1e+20"]), ("r=0.1000001", []), ("d=0.1", ["0.1"])):
+        check("rows of " + where, want, rows_of(fx.export("sizes", "-w", where, "--columns", "r")))
+    fx.write_types([PEOPLE, SLOW, BIG, dict(SIZES, relation="app.none")])
+    fx.reload('error="export type \\"sizes\\": there is no relation app.none"')  # quotes within quotes
+    fx.write_types([PEOPLE, SLOW, BIG])
+    fx.reload("types=4")
+
+
 def how_a_csv_is_written(fx):
     def shown(*args):
         return fx.joblog("export", "show", begin(fx, "people", *args)).stdout.decode()
@@ -142,7 +163,7 @@ def a_name_that_is_an_option(fx):
 
 def reload_of_types(fx):
     fx.write_types([PEOPLE, SLOW, dict(BIG, columns=[{"name": "gone"}])])
-    fx.reload("has no column \"gone\"")
+    fx.reload('has no column \\"gone\\"')
     check("the types of before stay", 0, fx.joblog("export", "start", "big", "-W").returncode)
     fx.write_types([PEOPLE, SLOW, dict(BIG, row_limit=99999), dict(BIG, name="big2")])
     until("it is seen without a signal", lambda: b"big2" in fx.joblog("export", "types").stdout)
@@ -155,6 +176,7 @@ def main():
     with gated(sys.argv[1]) as fx:
         operators(fx)
         values_with_commas(fx)
+        numbers_of_32_and_64_bits(fx)
         how_a_csv_is_written(fx)
         rows_of_an_owner(fx)
         with_the_role_exporter(fx)

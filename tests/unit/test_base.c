@@ -258,6 +258,17 @@ static void test_log_is_one_escaped_line(void **state)
     close(fds[1]);
 }
 
+static void test_log_text_stands_in_quotes(void **state)
+{
+    char buf[8];
+    (void)state;
+    assert_string_equal(log_text(buf, sizeof buf, "a"), "a");
+    assert_string_equal(log_text(buf, sizeof buf, NULL), "");
+    assert_string_equal(log_text(buf, sizeof buf, "a\"\\"), "a\\\"\\\\");
+    assert_string_equal(log_text(buf, sizeof buf, "abcdefghi"), "abcdef");
+    assert_string_equal(log_text(buf, sizeof buf, "\"\"\"\"\"\"\"\""), "\\\"\\\"\\\""); /* no half of a pair */
+}
+
 static void test_log_levels_by_name(void **state)
 {
     enum log_level level = LOG_INFO;
@@ -294,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_buf_grows_and_writes_big_endian),
         cmocka_unit_test(test_mpsc_loses_nothing_and_keeps_each_producers_order),
         cmocka_unit_test(test_log_is_one_escaped_line),
+        cmocka_unit_test(test_log_text_stands_in_quotes),
         cmocka_unit_test(test_log_levels_by_name),
         cmocka_unit_test(test_clocks_run_forward),
     };

@@ -76,6 +76,7 @@ static void expect(const char *field, enum export_op op, const char *value, cons
     struct err err = ERR_NONE;
     if (build(field, op, span_str(value), &out, &err) < 0)
         fail_msg("%s: %s: %s", field, err.field, err.msg);
+    assert_non_null(out.data);
     assert_int_equal(strncmp(out.data, head, sizeof head - 1), 0);
     out.data[out.len - 1] = '\0'; /* the closing bracket */
     assert_string_equal(out.data + sizeof head - 1, want);
@@ -200,6 +201,21 @@ static void operators_and_types(void **state)
     users()->filters[1].columns[0].is_text = true;
     expect("name", EXPORT_OP_EQUALS, "x", "\"name\" = 'x'");
     users()->filters[1].columns[0].is_text = false;
+}
+
+/* Of a column of 32 bits: a value is rounded as those of the column were, unless there is none that near. */
+static void numbers_of_32_bits(void **state)
+{
+    const struct export_filter_type *filter = &users()->filters[3];
+    (void)state;
+    assert_string_equal(filter->field, "weight");
+    filter->columns[0].is_real = true;
+    expect("weight", EXPORT_OP_EQUALS, "0.1", "\"weight\" = '0.100000001'::real");
+    expect("weight", EXPORT_OP_EQUALS, "-0", "\"weight\" = '-0'::real");
+    expect("weight", EXPORT_OP_EQUALS, "1e39", "\"weight\" = '1e39'::numeric");
+    expect("weight", EXPORT_OP_EQUALS, "1e-60", "\"weight\" = '1e-60'::numeric");
+    filter->columns[0].is_real = false;
+    expect("weight", EXPORT_OP_EQUALS, "0.1", "\"weight\" = '0.1'::numeric");
 }
 
 static void hostile_values(void **state)
@@ -380,6 +396,7 @@ static void file_names(void **state)
                          SPAN_LIT("a\xc2\x85"),
                          SPAN_LIT("a\xe2\x80\xa8z"),
                          SPAN_LIT("fdp\xe2\x80\xae.exe"),
+                         SPAN_LIT("a\xd8\x9cz"),
                          SPAN_LIT("a\xe2\x81\xa6z")};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct err err = ERR_NONE;
@@ -395,6 +412,7 @@ int main(void)
         cmocka_unit_test(columns_and_orders),
         cmocka_unit_test(rows_of_an_owner),
         cmocka_unit_test(operators_and_types),
+        cmocka_unit_test(numbers_of_32_bits),
         cmocka_unit_test(hostile_values),
         cmocka_unit_test(values_of_the_wrong_type),
         cmocka_unit_test(unknown_fields_operators_and_counts),

@@ -39,6 +39,18 @@ bool log_enabled(enum log_level level)
     return (int)level >= atomic_load_explicit(&level_now, memory_order_relaxed);
 }
 
+const char *log_text(char *buf, size_t size, const char *text)
+{
+    size_t n = 0;
+    for (; text && *text && n + 2 < size; text++) {
+        if (*text == '"' || *text == '\\')
+            buf[n++] = '\\';
+        buf[n++] = *text;
+    }
+    buf[n] = '\0';
+    return buf;
+}
+
 /* U+0080 to U+009F in UTF-8: among them CSI, which begins a command as ESC [ does. */
 static bool is_c1(unsigned char first, unsigned char second)
 {
