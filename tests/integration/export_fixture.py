@@ -96,14 +96,18 @@ class Fixture:
         may say so before."""
         size = os.path.getsize(self.dir + "/log")
         self.server.send_signal(1)
-        while True:
+        text = ""
+
+        def told():
+            nonlocal text
             with open(self.dir + "/log") as f:
                 f.seek(size)
                 text = f.read()
-            if words in text:
-                return text
             if self.server.poll() is not None:
                 sys.exit("joblogd has ended")
+            return words in text
+        until("the log says " + words, told)
+        return text
 
     def sql(self, text):
         return subprocess.run(
