@@ -100,6 +100,76 @@ static void test_id_functions_equal_the_code(void **state)
     store_close(s);
 }
 
+/* Writes a change of status into the record by hand. */
+static bool try_pair(PGconn *c, int from, int to)
+{
+    char sql[200];
+    bool done;
+
+    snprintf(sql, sizeof sql,
+             "insert into joblog.transition (job_id, revision, time, from_status, to_status)"
+             " values (1, %d, now(), %d, %d)",
+             from * 10 + to, from, to);
+    PGresult *r = PQexec(c, sql);
+    done = PQresultStatus(r) == PGRES_COMMAND_OK;
+    if (!done) {
+        assert_string_equal(PQresultErrorField(r, PG_DIAG_SQLSTATE), "23514");
+        assert_string_equal(PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME), "transition_pair");
+    }
+    PQclear(r);
+    return done;
+}
+
+static void test_record_takes_what_the_rules_allow(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    PGconn *c = PQconnectdb(store_uri());
+
+    (void)state;
+    for (int from = 0; from <= JOB_STATUS_COUNT; from++) {
+        for (int to = 0; to <= JOB_STATUS_COUNT; to++)
+            assert_int_equal(try_pair(c, from, to), job_transition_allowed(from, to));
+    }
+    assert_int_equal(sql_int("select convalidated::int from pg_constraint where conname = 'transition_pair'"), 1);
+    PQfinish(c);
+    store_close(s);
+}
+
+static void apply_again(const char *name)
+{
+    PGconn *c = PQconnectdb(store_uri());
+    PGresult *r = NULL;
+
+    for (size_t i = 0; i < migration_count; i++) {
+        if (strcmp(migrations[i].name, name) == 0)
+            r = PQexec(c, migrations[i].sql);
+    }
+    assert_int_equal(PQresultStatus(r), PGRES_COMMAND_OK);
+    PQclear(r);
+    PQfinish(c);
+}
+
+/* A row that somebody wrote by hand before there was a rule: the server starts all the same, and new rows are held
+ * against it. */
+static void test_record_may_hold_old_mistakes(void **state)
+{
+    PGconn *c;
+
+    (void)state;
+    store_close(store_fresh(NULL));
+    c = PQconnectdb(store_uri());
+    sql_value("alter table joblog.transition drop constraint transition_pair");
+    assert_true(try_pair(c, JOB_COMPLETED, JOB_PENDING));
+    apply_again("transition_pair");
+    apply_again("transition_pair_holds");
+    assert_int_equal(sql_int("select convalidated::int from pg_constraint where conname = 'transition_pair'"), 0);
+    assert_false(try_pair(c, JOB_COMPLETED, JOB_RUNNING));
+    sql_value("delete from joblog.transition");
+    apply_again("transition_pair_holds");
+    assert_int_equal(sql_int("select convalidated::int from pg_constraint where conname = 'transition_pair'"), 1);
+    PQfinish(c);
+}
+
 static void test_partitions_are_made_ahead(void **state)
 {
     struct store *s = store_fresh(NULL);
@@ -175,6 +245,8 @@ int main(void)
         cmocka_unit_test(test_transition_table_equals_the_code),
         cmocka_unit_test(test_trigger_refuses_what_the_rules_forbid),
         cmocka_unit_test(test_id_functions_equal_the_code),
+        cmocka_unit_test(test_record_takes_what_the_rules_allow),
+        cmocka_unit_test(test_record_may_hold_old_mistakes),
         cmocka_unit_test(test_partitions_are_made_ahead),
         cmocka_unit_test(test_migrations_are_guarded),
         cmocka_unit_test(test_no_database),
