@@ -32,6 +32,7 @@ void bar_set(struct bar *bar, const struct joblog_job *job)
     bar->start_us = job->start_us;
     bar->eta_us = job->eta_us;
     bar->execution_us = job->execution_us;
+    bar->has_execution = job->has_execution;
     bar->cancel_requested = job->cancel_requested;
     if (!bar->title)
         bar->title = heap_copy(job->job_name);
@@ -126,8 +127,9 @@ void bar_describe(char *buf, size_t size, const struct bar *bar, int64_t now_us)
     case JOBLOG_COMPLETED:
     case JOBLOG_STATUS_CANCELLED:
         add_amount(buf, size, bar);
-        add(buf, size, "%s%s", bar->status == JOBLOG_COMPLETED ? "in " : "after ",
-            units_duration(length, bar->execution_us));
+        if (bar->has_execution)
+            add(buf, size, "%s%s", bar->status == JOBLOG_COMPLETED ? "in " : "after ",
+                units_duration(length, bar->execution_us));
         if (bar->attempt > 1)
             add(buf, size, "attempt %d", bar->attempt);
         break;

@@ -15,7 +15,7 @@ struct bar {
     char *unit, *step, *error;
     int attempt, max_attempts;
     int64_t run_us, start_us, eta_us, execution_us;
-    bool cancel_requested;
+    bool has_execution, cancel_requested;
     bool known; /* has been updated once */
 };
 

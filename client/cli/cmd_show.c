@@ -109,10 +109,10 @@ static void print_progress(const struct joblog_job *job, int64_t now_us)
         line_time("not before", job->run_us, now_us);
     line_time("started", job->start_us, now_us);
     line_time("ended", job->end_us, now_us);
-    if (job->attempt) {
+    if (job->has_wait)
         line("waited", units_duration(a, job->wait_us));
+    if (job->has_execution)
         line("took", units_duration(a, job->execution_us));
-    }
     printf("%-12s %lld\n", "revision", (long long)job->revision);
 }
 

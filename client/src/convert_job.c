@@ -153,6 +153,8 @@ bool convert_job(struct arena *a, const Joblog__V1__Job *message, struct joblog_
         .end_us = time_us_of(m->end_time),
         .wait_us = duration_us_of(m->wait_duration),
         .execution_us = duration_us_of(m->execution_duration),
+        .has_wait = m->wait_duration != NULL,
+        .has_execution = m->execution_duration != NULL,
         .revision = m->revision,
     };
     convert_parts(m, ret_job);

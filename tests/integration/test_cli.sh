@@ -610,6 +610,8 @@ id=${out#*\"id\":} id=${id%%,*}
 expect 0 joblog show "$id"
 says $'{\n    "b": 123456789012345678901234567890,\n    "c": [],\n    "d": {},\n    "e": [\n      1.50,\n'
 says $'    "n": [\n      123456789012345678901234567890,\n      0.1\n    ],\n    "text": "a  \\" b"\n  }'
+says "waited"
+says "took"
 expect 0 joblog dispatch later --queue work --wait
 id=$out
 expect 0 joblog show "$id" --json
@@ -674,6 +676,25 @@ for name in slow loud; do
     expect 0 joblog logs "$id" --tail 1
     [ $name = loud ] || says "cleaned up"
 done
+
+# A job that waits for its next attempt has no times yet, and one that is cancelled then never will.
+expect 0 joblog dispatch bad --queue work --max-attempts 2 --backoff 1h
+id=$out
+while IFS= read -r line; do
+    [[ $line != *'"status":"pending"'*'"attempt":1,'* ]] || break
+done < <(timeout 60 "$bin/joblog" watch "$id" --json)
+expect 0 joblog show "$id"
+says "started"
+[[ ! $out =~ (waited|took) ]] || fail "times that nobody knows"
+expect 0 joblog list --queue work --status pending
+says "1/2"
+[[ $out != *0us* ]] || fail "a time that nobody knows"
+expect 0 joblog cancel "$id"
+expect 0 joblog show "$id"
+[[ ! $out =~ (waited|took) ]] || fail "times that nobody knows"
+expect 1 joblog watch "$id"
+says "Cancelled"
+[[ $out != *after* ]] || fail "a time that nobody knows"
 
 # ---- watch by filter, and its end by a signal
 
