@@ -34,8 +34,12 @@ void count_change(struct writer *w, struct lane *lane, int from, int to)
         lane->more.failed++;
     else if (to == JOB_CANCELLED)
         lane->more.cancelled++;
-    else if (from == JOB_RUNNING && to == JOB_PENDING)
-        lane->more.retried++;
+}
+
+void count_retry(struct writer *w, struct lane *lane)
+{
+    touch(w, lane);
+    lane->more.retried++;
 }
 
 void count_run(struct writer *w, struct lane *lane, const struct job *job)

@@ -73,6 +73,8 @@ void lanes_done(struct lanes *lanes);
 /* ---- counters (counters.c) ---- */
 
 void count_change(struct writer *w, struct lane *lane, int from, int to); /* 0: none */
+/* An attempt that counts has ended, and another will follow. */
+void count_retry(struct writer *w, struct lane *lane);
 /* The end of an attempt that ended the job. */
 void count_run(struct writer *w, struct lane *lane, const struct job *job);
 void counters_send(struct writer *w);

@@ -216,6 +216,8 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
         put_attempt(w, j, end->outcome, end_us, error);
     put_end(w, j, actor, reason);
     count_change(w, lease->lane, JOB_RUNNING, j->status);
+    if (j->status == JOB_PENDING && end->outcome != ATTEMPT_RELEASED)
+        count_retry(w, lease->lane);
     if (job_status_is_final(j->status)) {
         j->end_us = end_us;
         unique_release(w, j);

@@ -154,12 +154,16 @@ static void check_counters(struct run *run, const struct histories *h)
     int64_t counted[5] = {0}, told[5];
     for (size_t i = 0; i < histories_count(h); i++) {
         const Joblog__V1__Job *job = history_at(h, i);
+        size_t ended = 0; /* attempts */
         for (size_t k = 0; k < job->n_transitions; k++) {
             int to = (int)job->transitions[k]->to_status, from = (int)job->transitions[k]->from_status;
             counted[0] += k == 0;
             if (to >= 3)
                 counted[to - 2]++;
-            counted[4] += from == 2 && to == 1;
+            if (from == 2 && ended < job->n_attempts) {
+                int outcome = (int)job->attempts[ended++]->outcome;
+                counted[4] += to == 1 && outcome != JOBLOG__V1__ATTEMPT__OUTCOME__OUTCOME_RELEASED;
+            }
         }
     }
     PGresult *r = PQexec(run->db, "select sum(dispatched), sum(completed), sum(failed), sum(cancelled), sum(retried)"

@@ -137,6 +137,32 @@ static void test_a_cancel_that_is_not_known_yet_counts(void **state)
     store_close(s);
 }
 
+/* Retried are attempts that failed, or were lost, and are followed by another: not those that were given back. */
+static void test_what_counts_as_retried(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct worker w = worker_open(s, "w1", "q");
+    struct job j = a_job("mail");
+    int64_t id, token;
+
+    (void)state;
+    j.retry = (struct retry_policy){.max_attempts = 2, .initial_backoff_us = 1000, .max_backoff_us = 1000};
+    j.attempts_left = 2;
+    id = dispatch_ok(s, j);
+    worker_credit(&w, 3);
+    assert_int_equal(worker_lease(&w, &token), id);
+    assert_int_equal(finish(s, id, token, ATTEMPT_RELEASED).status, JOB_PENDING);
+    assert_int_equal(worker_lease(&w, &token), id);
+    assert_int_equal(finish(s, id, token, ATTEMPT_FAILED).status, JOB_PENDING);
+    assert_int_equal(worker_lease(&w, &token), id);
+    assert_int_equal(finish(s, id, token, ATTEMPT_FAILED).status, JOB_FAILED);
+    assert_counters_exact();
+    worker_close(&w, false);
+    store_close(s);
+    assert_int_equal(sql_int("select sum(retried) from joblog.minute"), 1);
+    assert_int_equal(sql_int("select sum(failed) from joblog.minute"), 1);
+}
+
 /* It waits for its time, without losing an attempt; a cancel that was asked for ends it. */
 static void test_snoozed_job_waits(void **state)
 {
@@ -314,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_a_cancel_that_is_not_known_yet_counts),
         cmocka_unit_test(test_ends_that_are_alike),
         cmocka_unit_test(test_ends_that_differ),
+        cmocka_unit_test(test_what_counts_as_retried),
         cmocka_unit_test(test_snoozed_job_waits),
         cmocka_unit_test(test_reports_through_two_replicas),
     };

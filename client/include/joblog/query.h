@@ -64,7 +64,8 @@ struct joblog_durations {
 struct joblog_stats_row {
     const char *job_name, *queue;                                       /* "" in the total */
     int64_t pending, running, completed_now, failed_now, cancelled_now; /* jobs by status now */
-    int64_t dispatched, completed, failed, cancelled, retried;          /* in the range */
+    int64_t dispatched, completed, failed, cancelled;                   /* in the range */
+    int64_t retried; /* attempts that failed or were lost and are followed by another */
     struct joblog_durations execution, wait;
     double throughput;        /* jobs completed a second */
     double failure_rate;      /* 0 to 1 */
