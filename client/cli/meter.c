@@ -32,11 +32,11 @@ struct meter {
 /* What was waited for before the first byte is no part of the rate. */
 static void start_clock(struct meter *meter, int64_t done)
 {
-    bool idle = !meter->made && (meter->making.waiting || done == meter->first);
-    if (idle || done < meter->first) {
+    bool idle = !meter->made && (meter->making.waiting || done == 0);
+    if (idle || done < meter->first)
         meter->start_us = units_now_us();
-        meter->first = done;
-    }
+    if (!meter->made || done < meter->first) /* what is made comes from its first byte, whatever lies there still */
+        meter->first = meter->made ? done : 0;
 }
 
 static void print_bar(FILE *out, struct meter *meter, double fraction, bool last)
@@ -131,13 +131,20 @@ static void *meter_run(void *user)
     return NULL;
 }
 
-/* On the signal's thread: what comes next on the terminal begins a line. A terminal that takes nothing is not waited
- * for. */
+/* On the signal's thread: what comes next on the terminal begins a line. A picture under way is waited for; a terminal
+ * that takes nothing is not, for longer than a moment. */
 static void meter_interrupt(void *user)
 {
+    enum { MOMENT_MS = 200 };
     struct meter *meter = user;
     struct pollfd p = {.fd = fileno(meter->term.out), .events = POLLOUT};
-    if (pthread_mutex_trylock(&meter->mutex) == 0 && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT)) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += MOMENT_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (pthread_mutex_clocklock(&meter->mutex, CLOCK_MONOTONIC, &until) == 0 && poll(&p, 1, MOMENT_MS) == 1 &&
+        (p.revents & POLLOUT)) {
         fputc('\n', meter->term.out);
         fflush(meter->term.out);
     }

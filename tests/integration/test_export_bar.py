@@ -99,15 +99,17 @@ def a_finished_one_that_is_still_fetched(fx):
 
 
 def an_interrupt(fx):
+    """Twice: what the first has left is no part of the rate of the second, which begins anew."""
     fx.gate.shut()
     path = fx.dir + "/interrupted"
-    terminal = Terminal(fx, "export", "start", "slow", "--output", path)
-    terminal.until(BAR)
-    terminal.process.send_signal(signal.SIGINT)
-    code, text = terminal.end()
-    check("exit of an interrupt", 130, code)
-    check("the end of the line", "\n", text[-1:])
-    check("what is there stays", True, os.path.exists(path + ".part"))
+    for _ in range(2):
+        terminal = Terminal(fx, "export", "start", "slow", "--output", path)
+        terminal.until(BAR)
+        terminal.process.send_signal(signal.SIGINT)
+        code, text = terminal.end()
+        check("exit of an interrupt", 130, code)
+        check("the end of the line", "\n", text[-1:])
+        check("what is there stays", True, os.path.getsize(path + ".part") > 0)
     fx.gate.open()
 
 
