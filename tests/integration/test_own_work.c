@@ -53,6 +53,21 @@ static Joblog__V1__StartJobResponse *start_job(const char *name, const char *req
     return response;
 }
 
+/* The job as it is then; it must be taken. */
+static Joblog__V1__Job *complete_job(const Joblog__V1__StartJobResponse *started, const char *result)
+{
+    Joblog__V1__CompleteJobRequest request = JOBLOG__V1__COMPLETE_JOB_REQUEST__INIT;
+    Joblog__V1__CompleteWrite write = JOBLOG__V1__COMPLETE_WRITE__INIT;
+    Joblog__V1__Job *job = NULL;
+    struct err err = ERR_NONE;
+    write.result = (char *)result;
+    request.job_id = started->job->id;
+    request.lease_token = started->lease_token;
+    request.complete = &write;
+    assert_int_equal(joblog_v1_worker_service_complete_job(channel, NULL, &request, &job, &err), 0);
+    return job;
+}
+
 static void own_work_is_logged(void **state)
 {
     (void)state;
@@ -82,22 +97,15 @@ static void own_work_is_logged(void **state)
     crpc_message_free(&reported->base);
 
     /* It had finished already, and says so. */
-    Joblog__V1__CompleteJobRequest complete = JOBLOG__V1__COMPLETE_JOB_REQUEST__INIT;
-    Joblog__V1__CompleteWrite result = JOBLOG__V1__COMPLETE_WRITE__INIT;
-    Joblog__V1__Job *job = NULL;
-    result.result = (char *)"{\"invoices\": 3}";
-    complete.job_id = started->job->id;
-    complete.lease_token = started->lease_token;
-    complete.complete = &result;
-    assert_int_equal(joblog_v1_worker_service_complete_job(channel, NULL, &complete, &job, &err), 0);
+    Joblog__V1__Job *job = complete_job(started, "{\"invoices\": 3}");
     assert_int_equal(job->status, COMPLETED);
     job_free(job);
     /* A second time, as after a lost answer: the same. Another end is none of this lease's any more. */
-    assert_int_equal(joblog_v1_worker_service_complete_job(channel, NULL, &complete, &job, &err), 0);
+    job = complete_job(started, "{\"invoices\": 3}");
     assert_int_equal(job->status, COMPLETED);
     job_free(job);
-    fail.job_id = complete.job_id;
-    fail.lease_token = complete.lease_token;
+    fail.job_id = started->job->id;
+    fail.lease_token = started->lease_token;
     assert_int_equal(joblog_v1_worker_service_fail_job(channel, NULL, &fail, &job, &err), -ERR_FAILED_PRECONDITION);
     assert_string_equal(err.reason, "LEASE_LOST");
     crpc_message_free(&started->base);
@@ -143,15 +151,7 @@ static void a_repeated_start_gives_the_same_lease(void **state)
     assert_int_equal(again->job->n_transitions, 0);
     crpc_message_free(&again->base);
 
-    Joblog__V1__CompleteJobRequest complete = JOBLOG__V1__COMPLETE_JOB_REQUEST__INIT;
-    Joblog__V1__CompleteWrite result = JOBLOG__V1__COMPLETE_WRITE__INIT;
-    Joblog__V1__Job *job = NULL;
-    result.result = (char *)"3";
-    complete.job_id = first->job->id;
-    complete.lease_token = first->lease_token;
-    complete.complete = &result;
-    assert_int_equal(joblog_v1_worker_service_complete_job(channel, NULL, &complete, &job, &err), 0);
-    job_free(job);
+    job_free(complete_job(first, "3"));
     again = start_job("start_once", "start-1", &err);
     assert_non_null(again);
     assert_int_equal(again->job->status, COMPLETED);
