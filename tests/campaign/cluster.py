@@ -97,17 +97,21 @@ class Process:
         self.process.kill()
         self.process.wait()
 
-    def end(self):
+    def end(self, limit_s=LIMIT_S):
         """SIGTERM; the exit code."""
         self.process.terminate()
         try:
-            return self.process.wait(LIMIT_S)
+            return self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
             self.kill()
             return "not ended by SIGTERM"
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
+
+    def tail(self):
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            return "".join(log.readlines()[-20:])
 
 
 class Replica(Process):
@@ -128,10 +132,6 @@ class Replica(Process):
         if not found:
             sys.exit(f"{self.name} did not start: {self.tail()}")
         self.address = found.group(1)
-
-    def tail(self):
-        with open(self.log, encoding="utf-8", errors="replace") as log:
-            return "".join(log.readlines()[-20:])
 
 
 def make_stubs(tree, folder):
