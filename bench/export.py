@@ -17,6 +17,7 @@ ROWS = int(os.environ.get("BENCH_ROWS", 1000000))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
 SECONDS = int(os.environ.get("BENCH_SECONDS", 5))
 CHUNK_BYTES = 512 << 10
+SOURCE_BYTES = 128 << 20  # about the file of 1 000 000 rows, and more than any cache
 COLUMNS = "id, name, email, department, title, city, active, salary, created_at, note"
 # About 160 bytes a row as CSV; a note in a hundred needs quotes.
 SCHEMA = """
@@ -157,12 +158,14 @@ def piped(server, export):
 def download(server, store):
     """A client of gRPC core that only takes the messages, from joblogd and from a raw server of messages of the same size, in
     turns: bytes of the file a second, checked by the server, and as they are kept for a client that unpacks and checks. And
-    libjoblog and the command line, which do."""
+    libjoblog and the command line, which do. The raw server says the same bytes again and again, which the processor has in
+    its cache, and once more as many different ones as a file has, which come from memory as ours do."""
     export = server.export()
     ours = [BIN + "/bench_download", server.address, server.dir + "/admin-token", export, "2"]
     kept = "export_download_%s_" + ("packed" if store == "database" else "as_kept")
-    ways = {"raw_stream_of_chunks_%s": [BIN + "/bench_raw_stream", "--tcp", "--bytes", str(CHUNK_BYTES), "--seconds", "2",
-                                        "--in-flight", "1"],
+    raw = [BIN + "/bench_raw_stream", "--tcp", "--bytes", str(CHUNK_BYTES), "--seconds", "2", "--in-flight", "1"]
+    ways = {"raw_stream_of_chunks_%s": raw,
+            "raw_stream_from_memory_%s": raw + ["--source", str(SOURCE_BYTES)],
             "export_download_%s": ours,
             kept: ours + ["packed"],
             "export_download_%s_library": [BIN + "/bench_download_library", server.address, export, "2"]}
@@ -176,6 +179,7 @@ def download(server, store):
         figure(name % store, rate, "MB/s")
     for name in ("export_download_%s", kept):
         ratio(name % store + "_to_raw_stream", best[name] / max(best["raw_stream_of_chunks_%s"], 1), 0.85)
+        ratio(name % store + "_to_raw_stream_from_memory", best[name] / max(best["raw_stream_from_memory_%s"], 1), 0.85)
     server.delete(export)
 
 

@@ -50,8 +50,13 @@ double echo_cpu_take(void)
 
 void echo_options_parse(struct echo_options *o, int *rounds, int argc, char **argv)
 {
-    static const struct option options[] = {{"in-flight", 1, 0, 'n'}, {"seconds", 1, 0, 's'}, {"bytes", 1, 0, 'b'},
-                                            {"tcp", 0, 0, 't'},       {"rounds", 1, 0, 'r'},  {0}};
+    static const struct option options[] = {{"in-flight", 1, 0, 'n'},
+                                            {"seconds", 1, 0, 's'},
+                                            {"bytes", 1, 0, 'b'},
+                                            {"tcp", 0, 0, 't'},
+                                            {"rounds", 1, 0, 'r'},
+                                            {"source", 1, 0, 'o'},
+                                            {0}};
     *o = (struct echo_options){.in_flight = 64, .seconds = 3, .payload_bytes = 200};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'n')
@@ -60,12 +65,14 @@ void echo_options_parse(struct echo_options *o, int *rounds, int argc, char **ar
             o->seconds = atof(optarg);
         else if (c == 'b')
             o->payload_bytes = (size_t)atol(optarg);
+        else if (c == 'o')
+            o->source_bytes = (size_t)atoll(optarg);
         else if (c == 't')
             o->tcp = 1;
         else if (c == 'r' && rounds)
             *rounds = atoi(optarg);
         else
-            die("options: --in-flight N --seconds S --bytes N --tcp --rounds N");
+            die("options: --in-flight N --seconds S --bytes N --source N --tcp --rounds N");
     }
     if (o->in_flight < 1 || o->in_flight > 100000 || o->seconds <= 0 || optind < argc)
         die("want at least one call in flight and a time above zero");

@@ -10,7 +10,8 @@ struct echo_options {
     unsigned in_flight;
     double seconds;
     size_t payload_bytes;
-    int tcp; /* else a unix socket */
+    size_t source_bytes; /* of bench_raw_stream, see stream_options */
+    int tcp;             /* else a unix socket */
 };
 
 /* A server process of the bench and where it listens. */

@@ -28,10 +28,27 @@ static double now(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+/* What the next message says. */
+static const uint8_t *next_payload(void)
+{
+    static uint8_t payload[STREAM_PAYLOAD_MAX], *source;
+    static size_t at;
+    size_t len = stream_options.payload_bytes, n = stream_options.source_bytes / (len ? len : 1);
+    if (n < 2)
+        return payload;
+    if (!source) {
+        source = malloc(n * len);
+        if (!source)
+            die("memory");
+        memset(source, 'x', n * len);
+    }
+    at = at + 1 < n ? at + 1 : 0;
+    return source + at * len;
+}
+
 /* A protobuf message of one bytes field, number 1, made anew for each send: a program has something new to say. */
 static grpc_slice make_message(void)
 {
-    static uint8_t payload[STREAM_PAYLOAD_MAX];
     size_t len = stream_options.payload_bytes, n = 0;
     size_t header = 2;
     for (size_t v = len; v > 0x7f; v >>= 7)
@@ -41,7 +58,7 @@ static grpc_slice make_message(void)
     p[n++] = 1 << 3 | 2;
     for (size_t v = len; n == 1 || v; v >>= 7)
         p[n++] = (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
-    memcpy(p + n, payload, len);
+    memcpy(p + n, next_payload(), len);
     return s;
 }
 

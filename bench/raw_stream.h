@@ -12,6 +12,9 @@ enum { STREAM_PAYLOAD_MAX = 1 << 20 };
 /* What the servers of the bench do; set before echo_server_start. */
 struct stream_options {
     size_t payload_bytes;
+    /* The payloads are as many different bytes, one after the other, which come from memory where they are more than
+     * the processor's cache; 0: the same bytes again and again. */
+    size_t source_bytes;
     int idle; /* one message, and then nothing until the client goes */
 };
 extern struct stream_options stream_options;

@@ -12,6 +12,7 @@ int main(int argc, char **argv)
     keep_memory();
     echo_options_parse(&o, NULL, argc, argv);
     stream_options.payload_bytes = o.payload_bytes;
+    stream_options.source_bytes = o.source_bytes;
     echo_server_start(&server, &o, raw_stream_serve);
     double rate = echo_in_child(raw_stream_client, &o, server.target);
     printf("figure raw_stream_%u %.0f messages/s\n", o.in_flight, rate);
