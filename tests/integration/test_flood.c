@@ -123,9 +123,7 @@ static void check_memory(const char *name)
     printf("figure flood_%s_rss %ld KiB\nfigure flood_%s_rss_peak %ld KiB\n", name, server_kib("VmRSS"), name,
            server_kib("VmHWM"));
     fflush(stdout);
-    /* What comes between two looks of the watchdog is beyond any quota (docs/security.md, "Memory"), and a busy machine
-     * lets it look late. */
-    assert_in_range(server_kib("VmHWM"), 1, MEMORY_MB * 1024 * 3 / 2);
+    assert_in_range(server_kib("VmHWM"), 1, MEMORY_MB * 1024);
 }
 
 /* ---- ten times the load ---- */
