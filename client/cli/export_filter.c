@@ -4,6 +4,7 @@
 
 #include "heap.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,13 +86,29 @@ static int add_text(const struct cli *cli, struct export_filters *filters, const
     return 0;
 }
 
+/* Puts numbers of a JSON text into quotes: the server takes texts, and these stay as they were written, however long.
+ * Gives it (free). */
+static char *quote_numbers(const char *text)
+{
+    char *quoted = heap_new(3 * strlen(text) + 1, 1), *end = quoted;
+    for (size_t n; *text; text += n) {
+        bool number = *text == '-' || isdigit((unsigned char)*text);
+        n = number ? strspn(text, "+-.0123456789Ee") : 1;
+        if (*text == '"')
+            for (bool last = false; !last; n++)
+                last = text[n] == '"' || (text[n] == '\\' && !text[++n]);
+        end += sprintf(end, number ? "\"%.*s\"" : "%.*s", (int)n, text);
+    }
+    return quoted;
+}
+
 /* A JSON scalar as the text that the server takes; NULL for anything else. */
 static char *scalar_text(const json_t *value)
 {
     if (json_is_string(value))
         return heap_copy(json_string_value(value));
-    if (json_is_integer(value) || json_is_real(value) || json_is_boolean(value))
-        return json_dumps(value, JSON_ENCODE_ANY);
+    if (json_is_boolean(value))
+        return heap_copy(json_is_true(value) ? "true" : "false");
     return NULL;
 }
 
@@ -111,15 +128,14 @@ static int add_member(const struct cli *cli, struct export_filters *filters, con
 
 static int add_json(const struct cli *cli, struct export_filters *filters, const char *text)
 {
-    json_error_t error;
-    json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, &error), *value;
+    struct joblog_error error;
+    if (joblog_json_check(text, strlen(text), true, "--filters", &error) < 0)
+        return cli_usage(cli, "%s, such as {\"search\": \"john\"}", error.message);
+    char *quoted = quote_numbers(text);
+    json_t *object = json_loads(quoted, 0, NULL), *value;
     const char *key;
-    int code = 0;
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return cli_usage(cli, "--filters takes a JSON object such as {\"search\": \"john\"}%s%s", object ? "" : ": ",
-                         object ? "" : error.text);
-    }
+    int code = object ? 0 : cli_usage(cli, "--filters: cannot be read");
+    free(quoted);
     json_object_foreach(object, key, value)
     {
         if (!code)

@@ -147,7 +147,8 @@ cat >"$dir/types.json" <<'JSON'
   "columns": [{"name": "oid", "title": "Id"}, {"name": "proname", "title": "Name"}, {"name": "prosrc"}],
   "filters": [{"field": "search", "operators": ["search"], "columns": ["proname"]},
               {"field": "name", "operators": ["equals", "in", "contains"], "column": "proname"},
-              {"field": "oid", "type": "integer", "operators": ["equals", "at_least", "less"]}],
+              {"field": "oid", "type": "integer", "operators": ["equals", "at_least", "less"]},
+              {"field": "procost", "type": "number", "operators": ["equals"]}],
   "order": {"column": "oid"}}]}
 JSON
 "$bin/joblogd" --embedded "$dir/data" --listen 127.0.0.1:0 --export-types "$dir/types.json" >"$dir/ready" \
@@ -761,7 +762,7 @@ expect 0 joblog export types
 says "functions"
 says "search"
 says "columns       oid integer, proname text, prosrc text"
-says "filters       search text (search), name text (equals, in, contains), oid integer (equals, at_least, less)"
+says "filters       search text (search), name text (equals, in, contains), oid integer (equals, at_least, less), procost number (equals)"
 says "order         oid"
 says "formats       csv, jsonl, xlsx"
 expect 0 joblog export types --json
@@ -810,6 +811,17 @@ expect 0 joblog export start functions --filters '{"search": "json", "name": ["j
     --output - --name some.csv
 says "jsonb_set"
 [[ $out != *,now,* ]] || fail "the filter let \"now\" through"
+# Numbers stay as they are written, however long, and texts too, whatever they look like.
+expect 0 joblog export start functions --filters '{"procost": 1.10, "name": ["boolin", "a \"1\\\" -2, 0.10"]}' --json
+expect 0 joblog export show "$(value job.id)" --json
+json filters.0.values.0 1.10
+json filters.1.values.1 'a "1\" -2, 0.10'
+expect 0 joblog export start functions --filters '{"procost":123456789012345678901234567890}' --output - --name big.csv
+[ "$(wc -l <<<"$out")" -le 1 ] || fail "rows: $out"
+expect 2 joblog export start functions --filters '{"oid": 1, "oid": 2}'
+complains "a key stands twice"
+expect 2 joblog export start functions --filters '{"oid": {"at_least": 1}}'
+complains '"oid" must be a text'
 expect 0 joblog export start functions -f name:in=jsonb_set,now -f search=now --output "$dir/now.csv" --json
 json file.rows '*'
 expect 0 joblog export watch "$id"
@@ -848,7 +860,7 @@ expect 2 joblog export start functions --where 'oid:in>3'
 complains "a filter is FIELD=VALUE"
 expect 2 joblog export start functions --where '=3'
 expect 5 joblog export start functions --where colour=red
-complains 'has no filter "colour"; it has search, name, oid (INVALID_ARGUMENT, field filters[0].field)'
+complains 'has no filter "colour"; it has search, name, oid, procost (INVALID_ARGUMENT, field filters[0].field)'
 expect 5 joblog export start functions --where 'search>3'
 complains 'filter "search" does not take operator greater; it takes search'
 expect 5 joblog export start functions --where 'oid>=many'
@@ -861,7 +873,7 @@ expect 5 joblog export start functions --format papyrus
 complains "there is no format papyrus"
 expect 0 joblog export list --json
 all_json
-[ "$(wc -l <<<"$out")" -eq 6 ] || fail "six exports"
+[ "$(wc -l <<<"$out")" -eq 8 ] || fail "eight exports"
 expect 0 joblog export list
 says "all.csv"
 says "OWNER"
@@ -874,7 +886,7 @@ mkdir "$dir/in.csv.part"
 (cd "$dir" && joblog export start functions --name in.csv --download >out 2>err)
 [ $? -eq 5 ] && grep -q "Is a directory" "$dir/err" || fail "a download under its name where there is no place"
 expect 0 joblog export list --json
-[ "$(wc -l <<<"$out")" -eq 6 ] || fail "an export was started for a file that cannot be written"
+[ "$(wc -l <<<"$out")" -eq 8 ] || fail "an export was started for a file that cannot be written"
 expect 0 joblog --actor owner-of-one export start functions -w name=now --watch --output "$dir/one.csv"
 one=$(head -n 1 <<<"$out")
 expect 0 joblog --actor owner-of-one export delete "$one"
