@@ -44,8 +44,8 @@ static void add_members(struct buf *b, struct span *rest, size_t max)
     struct span key, value, after = *rest;
     buf_add_char(b, '{');
     while (json_next_member(&after, &key, &value)) {
-        size_t more = key.len + value.len + 2; /* and the colon, and a comma or the brace */
-        if (b->len > 1 && b->len + more > max)
+        size_t more = key.len + value.len + 2;  /* a colon, and a comma unless it is the first */
+        if (b->len > 1 && b->len + more >= max) /* the brace needs its byte too */
             break;
         if (b->len > 1)
             buf_add_char(b, ',');

@@ -49,6 +49,24 @@ static void test_long_patches_go_in_parts(void **state)
     assert_null(patch);
 }
 
+/* Whatever the bound, no piece is longer unless it is a member alone, and all come. */
+static void test_no_piece_is_too_long(void **state)
+{
+    (void)state;
+    for (size_t max = 1; max < 40; max++) {
+        char *patch = NULL, *piece;
+        size_t n = 0;
+        assert_true(patch_merge(&patch, "{\"a\": 1, \"b\": 22, \"c\": 333, \"d\": 4444}"));
+        for (; (piece = patch_take(&patch, max)); mem_free(piece)) {
+            if (strchr(piece, ','))
+                assert_in_range(strlen(piece), 1, max);
+            for (const char *at = piece; (at = strchr(at, ':')); at++)
+                n++;
+        }
+        assert_int_equal(n, 4);
+    }
+}
+
 static void test_what_is_put_back_is_older(void **state)
 {
     (void)state;
@@ -141,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_newer_members_win),
         cmocka_unit_test(test_long_patches_go_in_parts),
+        cmocka_unit_test(test_no_piece_is_too_long),
         cmocka_unit_test(test_what_is_put_back_is_older),
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_members),

@@ -125,7 +125,7 @@ struct joblog_job {
     int64_t start_timeout_ms, run_timeout_ms, heartbeat_timeout_ms; /* 0: none */
     int64_t create_us, run_us, start_us, end_us;
     int64_t wait_us, execution_us;
-    bool has_wait, has_execution; /* whether these two are known: they are not while the job waits */
+    bool has_wait, has_execution; /* whether these two are known: not while the job waits, nor if it never ran */
     int64_t revision;
     bool cancel_requested;
     const char *cancel_actor, *cancel_reason;
