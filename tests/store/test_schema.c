@@ -2,6 +2,7 @@
 #include "store_fixture.h"
 
 #include <libpq-fe.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,48 @@ static void test_migrations_are_guarded(void **state)
     assert_string_equal(err.reason, "MIGRATION_CHANGED");
 }
 
+static void *open_again(void *ret)
+{
+    struct store_options o = {.uri = store_uri()};
+    struct err err = ERR_NONE;
+    *(struct store **)ret = store_open(&o, &err);
+    return NULL;
+}
+
+static void must(PGconn *c, const char *sql)
+{
+    PGresult *r = PQexec(c, sql);
+    if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK)
+        fail_msg("%s: %s", sql, PQerrorMessage(c));
+    PQclear(r);
+}
+
+/* A migration that waits for a table that somebody reads lets others at it meanwhile, and is done once it is free. */
+static void test_migrations_wait_politely(void **state)
+{
+    struct store *s = NULL;
+    pthread_t thread;
+
+    (void)state;
+    store_close(store_fresh(NULL));
+    PGconn *reader = PQconnectdb(store_uri()), *other = PQconnectdb(store_uri());
+    sql_value("alter table joblog.transition drop constraint transition_pair");
+    sql_value("delete from joblog.migration where name like 'transition_pair%'");
+    must(reader, "begin; select from joblog.transition");
+    assert_int_equal(pthread_create(&thread, NULL, open_again, &s), 0);
+    while (sql_int("select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock'") == 0)
+        ;
+    must(other, "set statement_timeout = '20s'; select from joblog.transition");
+    must(reader, "commit");
+    pthread_join(thread, NULL);
+    assert_non_null(s);
+    assert_int_equal(sql_int("select convalidated::int from pg_constraint where conname = 'transition_pair'"), 1);
+    assert_int_equal(sql_int("select count(*) from joblog.migration"), migration_count);
+    PQfinish(reader);
+    PQfinish(other);
+    store_close(s);
+}
+
 static void test_no_database(void **state)
 {
     struct store_options o = {.uri = "host=/nonexistent dbname=x"};
@@ -249,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_record_may_hold_old_mistakes),
         cmocka_unit_test(test_partitions_are_made_ahead),
         cmocka_unit_test(test_migrations_are_guarded),
+        cmocka_unit_test(test_migrations_wait_politely),
         cmocka_unit_test(test_no_database),
     };
 
