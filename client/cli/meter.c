@@ -57,7 +57,7 @@ static void print_making(FILE *out, struct meter *meter, int64_t done, double ra
         text_print(out, making->text, 0);
     else
         fprintf(out, " %s  %s/s", units_size(size, (double)done), units_size(rate_text, rate));
-    if (!making->waiting && making->finish_us && left_us > 0)
+    if (!making->waiting && making->finish_us && left_us >= 1000000)
         fprintf(out, "  %s left", units_seconds(left, left_us));
 }
 

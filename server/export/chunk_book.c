@@ -57,6 +57,8 @@ int chunk_book_open_while(const char *uri, const char *name, struct export_halt 
     int rc = pg_open_while(uri, name, goes_on, halt, &pg, ret_err);
     if (rc != 0)
         return rc;
+    if (halt)
+        pg_expect(pg, PG_LOST); /* which is how it ends; who uses it says what is not done then */
     if (!export_halt_use(halt, pg_socket(pg)))
         rc = err_set(ret_err, ERR_CANCELLED, NULL, "it is to end");
     if (rc == 0)

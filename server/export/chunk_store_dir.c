@@ -304,7 +304,8 @@ static int read_now(int held_fd, int32_t seq, int32_t chunk_bytes, bool as_kept,
 static bool parse_name(const char *name, struct chunk_owner *ret)
 {
     int end = 0;
-    return sscanf(name, "%" SCNd64 "-%" SCNd64 ".%n", &ret->job_id, &ret->token, &end) == 2 && end > 0 &&
+    return *name >= '0' && *name <= '9' &&
+           sscanf(name, "%" SCNd64 "-%" SCNd64 ".%n", &ret->job_id, &ret->token, &end) == 2 && end > 0 &&
            (strcmp(name + end, "part") == 0 || strcmp(name + end, "data") == 0);
 }
 
@@ -383,12 +384,14 @@ static int one_is_ours(struct pg_conn *pg, const struct unmarked *some, struct e
     return rc;
 }
 
-/* None at the end. */
-static void next_unmarked(DIR *dir, struct unmarked *some)
+/* None at the end. -1: see errno. */
+static int next_unmarked(DIR *dir, struct unmarked *some)
 {
     some->n = 0;
+    errno = 0;
     for (const struct dirent *entry; some->n < ASKED_AT_ONCE && (entry = readdir(dir));)
-        some->n += parse_name(entry->d_name, &some->files[some->n]);
+        some->n += entry->d_type != DT_DIR && parse_name(entry->d_name, &some->files[some->n]);
+    return some->n == 0 && errno != 0 ? -1 : 0;
 }
 
 /* What lies in a directory without a mark is swept once it has ours, unless this database knows it. So it is taken as
@@ -404,8 +407,8 @@ static int check_unmarked(const char *path, struct pg_conn *pg, struct err *err)
     else if (!dir)
         rc = file_error(err, "marking");
     while (rc == 0) {
-        next_unmarked(dir, some);
-        if (some->n == 0)
+        rc = next_unmarked(dir, some) == 0 ? 0 : file_error(err, "marking");
+        if (rc != 0 || some->n == 0)
             break;
         any = true;
         rc = one_is_ours(pg, some, err);

@@ -2,6 +2,7 @@
 #include "export/value.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -204,8 +205,8 @@ void export_real_literal(struct buf *out, struct span text)
         memcpy(copy, text.data, text.len);
         copy[text.len] = '\0';
         errno = 0;
-        float value = strtof(copy, NULL);
-        if (errno == 0) {
+        float value = strtof(copy, NULL); /* ERANGE also of those near zero, which there are */
+        if (isfinite(value) && (value != 0 || errno == 0)) {
             buf_printf(out, "'%.9g'::real", (double)value);
             return;
         }

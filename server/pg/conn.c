@@ -41,10 +41,11 @@ static void log_result(const struct pg_conn *pg, const PGresult *r)
 
 static void set_lost(struct pg_conn *pg, const char *doing)
 {
-    if (!pg->lost)
-        log_warning("connection to the database lost doing=%s text=\"%s\"", doing, PQerrorMessage(pg->c));
+    bool expected = pg->lost || (pg->expected && strcmp(pg->expected, PG_LOST) == 0);
+    log_write(expected ? LOG_DEBUG : LOG_WARNING, "connection to the database lost doing=%s text=\"%s\"", doing,
+              PQerrorMessage(pg->c));
     pg->lost = true;
-    snprintf(pg->sqlstate, sizeof pg->sqlstate, "08006");
+    snprintf(pg->sqlstate, sizeof pg->sqlstate, PG_LOST);
 }
 
 /* While the database is away many threads try many times: the same failure is told once in five seconds. */
@@ -201,7 +202,6 @@ static void set_failed(struct pg_conn *pg, const PGresult *r)
 int pg_exec(struct pg_conn *pg, const char *sql, struct err *ret_err)
 {
     int rc = 0;
-
     if (pg->lost || PQexitPipelineMode(pg->c) != 1 || PQsetnonblocking(pg->c, 0) != 0) {
         set_lost(pg, "leaving the pipeline");
         return sqlstate_err(pg->sqlstate, ret_err);
@@ -285,7 +285,6 @@ void pg_send(struct pg_conn *pg, const char *name, struct pg_params *params)
     const char *values[PG_PARAMS_MAX];
     int lengths[PG_PARAMS_MAX], formats[PG_PARAMS_MAX];
     int n = params ? params->n : 0;
-
     if (pg->lost || pg->failed)
         return;
     if (n) {
@@ -481,7 +480,6 @@ struct pg_result *pg_run(struct pg_conn *pg, const char *name, struct pg_params 
 bool pg_notified(struct pg_conn *pg, const char *channel, bool *ret_on_channel)
 {
     bool others = false;
-
     *ret_on_channel = false;
 
     if (pg->lost)

@@ -70,6 +70,8 @@ bool pg_answers(struct pg_conn *pg, int ms);
 /* At the end of the process: is no call of libpq under way that was given up (pg/aside.h)? Otherwise its libraries must
  * not be torn down under it: end by _exit. Any thread. */
 bool pg_is_at_rest(void);
+/* The SQLSTATE of a connection that is lost. */
+#define PG_LOST "08006"
 /* A failure with this SQLSTATE is an answer like another from now on, and no warning in the log; NULL: none is. Kept.
  */
 void pg_expect(struct pg_conn *pg, const char *sqlstate);

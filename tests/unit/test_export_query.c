@@ -212,6 +212,8 @@ static void numbers_of_32_bits(void **state)
     assert_string_equal(filter->field, "weight");
     filter->columns[0].is_real = true;
     expect("weight", EXPORT_OP_EQUALS, "0.1", "\"weight\" = '0.100000001'::real");
+    expect("weight", EXPORT_OP_EQUALS, "1e-40", "\"weight\" = '9.9999461e-41'::real");
+    expect("weight", EXPORT_OP_EQUALS, "1e-60", "\"weight\" = '1e-60'::numeric");
     expect("weight", EXPORT_OP_EQUALS, "-0", "\"weight\" = '-0'::real");
     expect("weight", EXPORT_OP_EQUALS, "1e39", "\"weight\" = '1e39'::numeric");
     expect("weight", EXPORT_OP_EQUALS, "1e-60", "\"weight\" = '1e-60'::numeric");

@@ -419,7 +419,7 @@ unsigned connections_cut_greediest(struct connections *connections, uint64_t byt
         known->swallowed = received > known->received ? received - known->received : 0;
         all += known->swallowed;
     }
-    while (of_cut < all - all / 4) {
+    while (of_cut < all - all / 4 && n < CUTS) {
         size_t fd = greediest(c);
         uint64_t swallowed = c->by_fd[fd].swallowed;
         if (swallowed < bytes)

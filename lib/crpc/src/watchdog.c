@@ -120,7 +120,8 @@ static size_t resident(const struct watchdog *d)
  * late. A call of a hundred bytes costs it kilobytes, also when it is reset at once. So from half of process_bytes on
  * it is noted what connections swallow, and beyond two thirds those are cut that have had most in the last fifth of
  * a second, all of them at once: on a busy machine the next look may be late. What they held needs a moment to be
- * freed, so that no more are cut meanwhile unless it goes on growing. True: memory is tight. */
+ * freed, so that no more are cut meanwhile unless it goes on growing, and then for what they send from now on. True:
+ * memory is tight. */
 static bool look_at_memory(struct watchdog *d)
 {
     size_t max = d->server->options.process_bytes, now = max ? resident(d) : 0;
@@ -129,7 +130,7 @@ static bool look_at_memory(struct watchdog *d)
         d->tight = false;
         return false;
     }
-    if (now >= max / 3 * 2 && d->tight && (now > d->cut_bytes || ms - d->cut_ms >= FREED_MS)) {
+    if (now >= max / 3 * 2 && d->tight && (now > d->cut_bytes + max / 64 || ms - d->cut_ms >= FREED_MS)) {
         unsigned n = connections_cut_greediest(d->server->connections, GREEDY_BYTES);
         if (n > 0) {
             d->cut_bytes = now;
@@ -138,7 +139,7 @@ static bool look_at_memory(struct watchdog *d)
                         max >> 20);
         }
     }
-    if (!d->tight || ms - d->memory_marked_ms >= MARK_MS) {
+    if (!d->tight || d->cut_ms == ms || ms - d->memory_marked_ms >= MARK_MS) {
         connections_mark(d->server->connections);
         d->memory_marked_ms = ms;
         d->marked = d->tight = true;
