@@ -256,8 +256,7 @@ static void test_migrations_wait_politely(void **state)
     sql_value("delete from joblog.migration where name like 'transition_pair%'");
     must(reader, "begin; select from joblog.transition");
     assert_int_equal(pthread_create(&thread, NULL, open_again, &s), 0);
-    while (sql_int("select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock'") == 0)
-        ;
+    await_sql("select (count(*) > 0)::int from pg_locks where not granted and mode = 'AccessExclusiveLock'");
     must(other, "set statement_timeout = '20s'; select from joblog.transition");
     must(reader, "commit");
     pthread_join(thread, NULL);
