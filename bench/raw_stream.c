@@ -33,7 +33,7 @@ static const uint8_t *next_payload(void)
 {
     static uint8_t payload[STREAM_PAYLOAD_MAX], *source;
     static size_t at;
-    size_t len = stream_options.payload_bytes, n = stream_options.source_bytes / (len ? len : 1);
+    size_t len = stream_options.payload_bytes, n = len ? stream_options.source_bytes / len : 0;
     if (n < 2)
         return payload;
     if (!source) {
