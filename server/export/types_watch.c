@@ -46,9 +46,8 @@ static void tell_failure(struct types_watch *watch, const struct err *err)
 {
     if (strcmp(watch->told.msg, err->msg) == 0)
         return;
-    char words[1000];
     watch->told = *err;
-    log_error("export types not loaded, those of before stay error=\"%s\"", log_text(words, sizeof words, err->msg));
+    log_error("export types not loaded, those of before stay error=\"%s\"", err->msg);
 }
 
 /* fresh: the file is another, or somebody asked. */

@@ -175,10 +175,9 @@ static void log_end(const struct export_worker *w, const struct attempt_result *
                                         [ATTEMPT_CANCELLED] = "cancelled",
                                         [ATTEMPT_LOST] = "lost",
                                         [ATTEMPT_RELEASED] = "released"};
-    char words[1000];
     log_info("export %s job=%" PRId64 " rows=%" PRId64 " bytes=%" PRId64 " ms=%" PRId64 " error=%s text=\"%s\"",
              names[result->outcome], w->job_id, result->rows, result->size, (clock_mono_us() - start_us) / 1000,
-             result->error_type ? result->error_type : "", log_text(words, sizeof words, result->err.msg));
+             result->error_type ? result->error_type : "", result->err.msg);
 }
 
 /* Reports the end; tries again while the store cannot be reached. False: the lease was lost, or nobody heard. */

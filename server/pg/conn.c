@@ -31,12 +31,12 @@ struct pg_conn {
 
 static void log_result(const struct pg_conn *pg, const PGresult *r)
 {
-    char text[1000], detail[1000];
+    const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     bool expected = state && (sqlstate_is_routine(state) || (pg->expected && strcmp(state, pg->expected) == 0));
-    log_write(expected ? LOG_DEBUG : LOG_WARNING, "statement failed sqlstate=%s text=\"%s\" detail=\"%s\"",
-              state ? state : "", log_text(text, sizeof text, PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY)),
-              log_text(detail, sizeof detail, PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL)));
+    log_write(expected ? LOG_DEBUG : LOG_WARNING, "statement failed sqlstate=%s text=\"%.1000s\" detail=\"%.1000s\"",
+              state ? state : "", text ? text : "", detail ? detail : "");
 }
 
 static void set_lost(struct pg_conn *pg, const char *doing)

@@ -51,12 +51,10 @@ static int failed(struct pg_copy *copy, const PGresult *r, struct err *err)
 {
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-    char words[1000];
     if (!state && PQstatus(copy->c) != CONNECTION_OK)
         return lost(copy, "reading", err);
     snprintf(copy->sqlstate, sizeof copy->sqlstate, "%s", state ? state : "XX000");
-    log_warning("statement failed sqlstate=%s text=\"%s\"", copy->sqlstate,
-                log_text(words, sizeof words, text ? text : PQerrorMessage(copy->c)));
+    log_warning("statement failed sqlstate=%s text=\"%s\"", copy->sqlstate, text ? text : PQerrorMessage(copy->c));
     return sqlstate_err(copy->sqlstate, err);
 }
 

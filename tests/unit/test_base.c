@@ -236,37 +236,60 @@ static void test_mpsc_loses_nothing_and_keeps_each_producers_order(void **state)
     free(numbers);
 }
 
+/* What one call of log_info writes, after its time. */
+#define assert_logged(expected, ...)                                                                                   \
+    do {                                                                                                               \
+        char line_[8192] = {0};                                                                                        \
+        int fds_[2];                                                                                                   \
+        assert_int_equal(pipe(fds_), 0);                                                                               \
+        log_set_fd(fds_[1]);                                                                                           \
+        log_debug("dropped");                                                                                          \
+        log_info(__VA_ARGS__);                                                                                         \
+        log_set_fd(2);                                                                                                 \
+        assert_true(read(fds_[0], line_, sizeof line_ - 1) > 0);                                                       \
+        close(fds_[0]);                                                                                                \
+        close(fds_[1]);                                                                                                \
+        assert_non_null(strchr(line_, 'Z'));                                                                           \
+        assert_string_equal(strchr(line_, 'Z') + 1, " info " expected "\n");                                           \
+    } while (0)
+
 static void test_log_is_one_escaped_line(void **state)
 {
-    int fds[2];
-    char line[512] = {0};
-
     (void)state;
-    assert_int_equal(pipe(fds), 0);
-    log_set_fd(fds[1]);
-    log_debug("dropped");
-    log_info("job failed job=%d text=%s", 7,
-             "two\nlines\x1b[31m\xc2\x9b"
-             "31m \xc3\x9b");
-    log_set_fd(2);
-    ssize_t n = read(fds[0], line, sizeof line - 1);
-    assert_true(n > 0);
-    assert_null(strstr(line, "dropped"));
-    assert_non_null(strstr(line, "Z info job failed job=7 text=two\\x0alines\\x1b[31m\\xc2\\x9b31m \xc3\x9b\n"));
-    assert_ptr_equal(strchr(line, '\n'), line + n - 1);
-    close(fds[0]);
-    close(fds[1]);
+    assert_logged("job failed job=7 text=two\\x0alines\\x1b[31m\\xc2\\x9b31m \xc3\x9b", "job failed job=%d text=%s", 7,
+                  "two\nlines\x1b[31m\xc2\x9b"
+                  "31m \xc3\x9b");
 }
 
-static void test_log_text_stands_in_quotes(void **state)
+static void test_log_values_end_at_their_quotes(void **state)
 {
-    char buf[8];
     (void)state;
-    assert_string_equal(log_text(buf, sizeof buf, "a"), "a");
-    assert_string_equal(log_text(buf, sizeof buf, NULL), "");
-    assert_string_equal(log_text(buf, sizeof buf, "a\"\\"), "a\\\"\\\\");
-    assert_string_equal(log_text(buf, sizeof buf, "abcdefghi"), "abcdef");
-    assert_string_equal(log_text(buf, sizeof buf, "\"\"\"\"\"\"\"\""), "\\\"\\\"\\\""); /* no half of a pair */
+    assert_logged("said a=\"\" b=\"plain\" c=3", "said a=\"%s\" b=\"%s\" c=%d", "", "plain", 3);
+    assert_logged("said a=\"there is no \\\"x\\\"\" b=\"\\\\\\\"\"", "said a=\"%s\" b=\"%.*s\"", "there is no \"x\"", 2,
+                  "\\\"and more");
+    assert_logged("said a=\"\\\" b='\\\"\\x0a\\x01'\" c=\"'\"", "said a=\"%s\" c=\"%s\"", "\" b='\"\n\x01'", "'");
+    assert_logged("said path=/a\"b\\c d=\"\\\"\"", "said path=%s d=\"%s\"", "/a\"b\\c", "\"");
+}
+
+static void test_log_cuts_within_quotes(void **state)
+{
+    char text[6000], *line;
+    int fds[2];
+    (void)state;
+    memset(text, '"', sizeof text);
+    text[sizeof text - 1] = '\0';
+    assert_int_equal(pipe(fds), 0);
+    log_set_fd(fds[1]);
+    log_info("said text=\"%s\" more=%d", text, 1);
+    log_set_fd(2);
+    ssize_t n = read(fds[0], text, sizeof text);
+    assert_in_range(n, 4000, 4096);
+    line = memchr(text, '=', (size_t)n);
+    assert_memory_equal(line, "=\"\\\"\\\"", 6);
+    assert_memory_equal(text + n - 4, "\\\"\"\n", 4);
+    assert_int_equal((text + n - 2 - (line + 2)) % 2, 0); /* no half of a pair */
+    close(fds[0]);
+    close(fds[1]);
 }
 
 static void test_log_levels_by_name(void **state)
@@ -305,7 +328,8 @@ int main(void)
         cmocka_unit_test(test_buf_grows_and_writes_big_endian),
         cmocka_unit_test(test_mpsc_loses_nothing_and_keeps_each_producers_order),
         cmocka_unit_test(test_log_is_one_escaped_line),
-        cmocka_unit_test(test_log_text_stands_in_quotes),
+        cmocka_unit_test(test_log_values_end_at_their_quotes),
+        cmocka_unit_test(test_log_cuts_within_quotes),
         cmocka_unit_test(test_log_levels_by_name),
         cmocka_unit_test(test_clocks_run_forward),
     };

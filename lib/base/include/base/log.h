@@ -5,7 +5,6 @@
 #define BASE_LOG_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
@@ -17,12 +16,9 @@ bool log_level_parse(const char *name, enum log_level *ret_level);
 void log_set_fd(int fd);
 bool log_enabled(enum log_level level);
 /* Put the event first and then key=value pairs: log_info("lease expired job=%" PRId64, id). Control characters and
- * newlines in the result are escaped; at most 4 KiB a line. */
+ * newlines in the result are escaped; at most 4 KiB a line. A value that may hold spaces stands in quotes,
+ * "text=\"%s\"": quotes and backslashes in such a value are escaped here. */
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* text (NULL: none) as it may stand in a value in quotes: a backslash goes before quotes and backslashes. Cut to what
- * buf, of size bytes, takes. Returns buf. */
-const char *log_text(char *buf, size_t size, const char *text);
 
 #define log_debug(...)   (log_enabled(LOG_DEBUG) ? log_write(LOG_DEBUG, __VA_ARGS__) : (void)0)
 #define log_info(...)    log_write(LOG_INFO, __VA_ARGS__)
