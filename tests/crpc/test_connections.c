@@ -1,4 +1,5 @@
-/* Who is cut off when memory is short: over real sockets, shown to the table as gRPC core shows them. */
+/* Who is cut off when memory is short or a worker stuck, and who is let in again: over real sockets, shown to the table
+ * as gRPC core shows them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,38 +33,64 @@ struct mutator {
     } * vtable;
 };
 
-enum { FD_SERVER_CONNECTION = 2 };
+enum { FD_SERVER_LISTENER = 1, FD_SERVER_CONNECTION = 2 };
 
 static struct connections *connections;
 static struct pair {
     int client, server;
 } pairs[PAIRS];
 
-static void open_pair(struct pair *pair, int listener, const struct sockaddr_in *address)
+static int listener;
+
+static void show(int fd, int usage)
 {
-    pair->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(pair->client, (const struct sockaddr *)address, sizeof *address), 0);
-    pair->server = accept(listener, NULL, NULL);
-    assert_true(pair->server >= 0);
     struct mutator *mutator = connections_arg(connections).value.pointer.p;
-    struct mutate_info info = {.fd = pair->server, .usage = FD_SERVER_CONNECTION};
+    struct mutate_info info = {.fd = fd, .usage = usage};
     assert_true(mutator->vtable->mutate_usage(&info, mutator));
 }
 
-static void open_pairs(void)
+static void open_pair(struct pair *pair)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address;
     socklen_t len = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(listener, PAIRS), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    pair->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(pair->client, (const struct sockaddr *)&address, sizeof address), 0);
+    pair->server = accept(listener, NULL, NULL);
+    assert_true(pair->server >= 0);
+    show(pair->server, FD_SERVER_CONNECTION);
+}
+
+static void close_pair(const struct pair *pair)
+{
+    close(pair->client);
+    close(pair->server);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
     connections = connections_new(100);
     assert_non_null(connections);
+    show(listener, FD_SERVER_LISTENER);
+    assert_int_equal(listen(listener, PAIRS), 0);
     for (int i = 0; i < PAIRS; i++)
-        open_pair(&pairs[i], listener, &address);
-    close(listener);
+        open_pair(&pairs[i]);
     assert_int_equal(connections_count(connections), PAIRS);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (int i = 0; i < PAIRS; i++)
+        close_pair(&pairs[i]);
+    close(listener);
+    connections_free(connections);
+    return 0;
 }
 
 /* Read, too, at the other end. */
@@ -95,7 +123,6 @@ static void assert_cut(const bool cut[PAIRS])
 static void test_who_sends_most(void **state)
 {
     (void)state;
-    open_pairs();
     sends(5, 2048 * KIB); /* before: it does not count */
     connections_mark(connections);
     sends(0, 4096 * KIB);
@@ -111,15 +138,55 @@ static void test_who_sends_most(void **state)
     assert_cut((bool[PAIRS]){true, true, true});
     assert_int_equal(connections_were_cut(connections), 3);
     assert_true(connections_cut_lately(connections));
-    for (int i = 0; i < PAIRS; i++) {
-        close(pairs[i].client);
-        close(pairs[i].server);
-    }
-    connections_free(connections);
+}
+
+/* Is a new connection of the same address let in? */
+static bool is_let_in(void)
+{
+    struct pair pair;
+    open_pair(&pair);
+    struct pollfd p = {.fd = pair.client, .events = POLLIN};
+    bool let_in = poll(&p, 1, 0) == 0;
+    close_pair(&pair);
+    return let_in;
+}
+
+/* Who is cut because nobody knows better may be the wrong one. */
+static void test_guess(void **state)
+{
+    (void)state;
+    connections_mark(connections);
+    sends(1, 96 * KIB);
+    assert_int_equal(send(pairs[2].client, "12345", 5, MSG_NOSIGNAL), 5);
+    assert_int_equal(connections_cut_greedy(connections, 128 * KIB, false), 0);
+    assert_int_equal(connections_cut_greedy(connections, 128 * KIB, true), 1);
+    assert_cut((bool[PAIRS]){[2] = true});
+    assert_true(is_let_in());
+    sends(1, 32 * KIB);
+    assert_int_equal(connections_cut_greedy(connections, 128 * KIB, true), 1);
+    assert_cut((bool[PAIRS]){[1] = true, [2] = true});
+    assert_false(is_let_in());
+    assert_int_equal(connections_refused(connections), 1);
+}
+
+/* However much the system would let a socket grow to: core reads it at one go. */
+static void test_receive_buffers(void **state)
+{
+    (void)state;
+    static char block[64 * KIB];
+    size_t sent = 0;
+    for (ssize_t n; (n = send(pairs[0].client, block, sizeof block, MSG_NOSIGNAL | MSG_DONTWAIT)) > 0;)
+        sent += (size_t)n;
+    int unread = 0;
+    assert_int_equal(ioctl(pairs[0].server, FIONREAD, &unread), 0);
+    assert_true(unread > 0 && unread < 1024 * KIB);
+    assert_true(sent > (size_t)unread);
 }
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_sends_most)};
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    static const struct CMUnitTest tests[] = {T(test_who_sends_most), T(test_guess), T(test_receive_buffers)};
+#undef T
     return cmocka_run_group_tests_name("connections", tests, NULL, NULL);
 }

@@ -34,6 +34,9 @@ enum { SWEEP_PAUSE_US = 20 };
 enum { STATE_ESTABLISHED = 1 };
 /* Connections that were cut are remembered so long, and so many: calls of theirs may still be waiting in core. */
 enum { CUT_MS = 5000, CUTS = 64, LOG_PAUSE_MS = 10000 };
+/* Of a socket, for what nobody has read yet: what core may read at one go, as it knows no other bound. The system's own
+ * may grow to 32 MiB, of which core reads four and more at once. */
+enum { RECEIVE_BYTES = 256 * 1024 };
 /* Of the table, to begin with: what an ordinary process may have. */
 enum { FDS_EXPECTED = 1024 };
 
@@ -143,13 +146,14 @@ static void log_refused(struct connections *c, const char *why)
     log_warning("connections refused reason=%s max=%u refused=%llu", why, c->max, n);
 }
 
-/* With mu. Calls of the connection are no more looked at, and its address gets no new one for a while. */
-static void note_cut(struct connections *c, const struct address *address)
+/* With mu. Calls of the connection are no more looked at; ban: and its address gets no new one for a while. */
+static void note_cut(struct connections *c, const struct address *address, bool ban)
 {
     int64_t now = clock_mono_ms();
     c->cuts[c->next_cut++ % CUTS] = *address;
     atomic_store(&c->cut_ms, now);
-    bans_add(&c->bans, address->ip, now);
+    if (ban)
+        bans_add(&c->bans, address->ip, now);
 }
 
 static void accepted(struct connections *c, int fd)
@@ -165,7 +169,7 @@ static void accepted(struct connections *c, int fd)
             c->n--;
         }
         why = fds_run_out(fd)                                                      ? "descriptors"
-              : address.port && bans_refuse(&c->bans, address.ip, clock_mono_ms()) ? "too-many-cancelled-calls"
+              : address.port && bans_refuse(&c->bans, address.ip, clock_mono_ms()) ? "locked-out"
               : is_full(c)                                                         ? "max-connections"
                                                                                    : NULL;
     }
@@ -186,6 +190,8 @@ static bool mutate_usage(const struct mutate_info *info, struct mutator *mutator
     if (info->usage == FD_SERVER_CONNECTION) {
         accepted(c, info->fd);
     } else if (info->usage == FD_SERVER_LISTENER) {
+        /* Those that it accepts get the same. */
+        setsockopt(info->fd, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BYTES}, sizeof(int));
         pthread_mutex_lock(&c->mu);
         bans_listener(&c->bans, info->fd);
         pthread_mutex_unlock(&c->mu);
@@ -330,7 +336,7 @@ bool connections_cut(struct connections *connections, const char *peer)
     pthread_mutex_lock(&connections->mu);
     bool done = cut_at(connections, &address, 0);
     if (done)
-        note_cut(connections, &address);
+        note_cut(connections, &address, true);
     pthread_mutex_unlock(&connections->mu);
     return done;
 }
@@ -362,13 +368,13 @@ void connections_mark(struct connections *connections)
 }
 
 /* With mu. */
-static bool cut_known(struct connections *c, size_t fd)
+static bool cut_known(struct connections *c, size_t fd, bool ban)
 {
     struct connection *known = &c->by_fd[fd];
     if (known->cut || !known->address.port || !cut_fd(c, (int)fd, known))
         return false;
     known->cut = true;
-    note_cut(c, &known->address);
+    note_cut(c, &known->address, ban);
     return true;
 }
 
@@ -385,14 +391,14 @@ unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes,
         uint64_t received = received_by((int)fd);
         int unread = 0;
         if (received >= c->by_fd[fd].received + bytes) {
-            n += cut_known(c, fd);
+            n += cut_known(c, fd, true);
         } else if (ioctl((int)fd, SIOCINQ, &unread) == 0 && unread > most && !c->by_fd[fd].cut) {
             most = unread;
             fullest = fd;
         }
     }
     if (n == 0 && any && most > 0)
-        n += cut_known(c, fullest);
+        n += cut_known(c, fullest, false);
     pthread_mutex_unlock(&c->mu);
     return n;
 }
@@ -426,7 +432,7 @@ unsigned connections_cut_greediest(struct connections *connections, uint64_t byt
             break;
         of_cut += swallowed;
         c->by_fd[fd].swallowed = 0;
-        n += cut_known(c, fd);
+        n += cut_known(c, fd, true);
     }
     pthread_mutex_unlock(&c->mu);
     return n;

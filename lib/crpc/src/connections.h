@@ -37,7 +37,7 @@ bool connections_end_stuck(struct connections *connections, const char *peer, in
 /* Notes how much each has received so far. */
 void connections_mark(struct connections *connections);
 /* Cuts those off that have received so much since then; when there is none, and any, the one of which most is still to
- * be read. How many. */
+ * be read: that is a guess, for which its address is not refused. How many. */
 unsigned connections_cut_greedy(struct connections *connections, uint64_t bytes, bool any);
 /* Cuts those off that have received most since then, until they are who has received three quarters of all; none that
  * has received less than so many bytes (1 or more). How many. */

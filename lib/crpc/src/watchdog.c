@@ -24,7 +24,7 @@ enum {
     FLOOD_BYTES = 64 << 20,
     STUCK_US = 400000,         /* who has sent GREEDY_BYTES */
     GREEDY_BYTES = 128 * 1024, /* also when memory is short */
-    HOPELESS_US = 800000,      /* who has most to be read */
+    HOPELESS_US = 800000,      /* since any was cut: who has most to be read */
     QUIET_LOOKS = 20,          /* then it sleeps; less may be the machine that is short of processors */
     /* Of memory, see look_at_memory. */
     MARK_MS = 200,
@@ -44,9 +44,10 @@ struct watchdog {
     pthread_mutex_t mu;
     pthread_cond_t cond;
     bool stopping;
-    bool marked; /* what connections had received when it began */
-    int statm;   /* /proc/self/statm, or -1 */
-    bool tight;  /* of memory; what connections had received is known since memory_marked_ms */
+    bool marked;         /* what connections had received when it began */
+    int64_t cut_busy_us; /* without a turn when connections were cut for it, the last time; 0: not since it began */
+    int statm;           /* /proc/self/statm, or -1 */
+    bool tight;          /* of memory; what connections had received is known since memory_marked_ms */
     int64_t memory_marked_ms, trimmed_ms;
     size_t cut_bytes; /* resident when connections were cut for it, the last time */
     int64_t cut_ms;
@@ -89,6 +90,7 @@ static bool look_at_workers(struct watchdog *d)
     }
     if (worst == 0) {
         d->marked = false;
+        d->cut_busy_us = 0;
     } else if (!d->marked) {
         if (worst >= BUSY_US && !d->tight) {
             connections_mark(server->connections);
@@ -96,10 +98,14 @@ static bool look_at_workers(struct watchdog *d)
         }
     } else if (worst >= FLOOD_US) {
         size_t bytes = worst >= STUCK_US ? GREEDY_BYTES : FLOOD_BYTES;
-        unsigned n = connections_cut_greedy(server->connections, bytes, worst >= HOPELESS_US);
-        if (n > 0)
+        bool hopeless =
+            worst - d->cut_busy_us >= HOPELESS_US; /* core may still be with what one has sent that was cut */
+        unsigned n = connections_cut_greedy(server->connections, bytes, hopeless);
+        if (n > 0) {
+            d->cut_busy_us = worst;
             log_warning("connections cut reason=worker-kept-busy connections=%u busy_ms=%lld", n,
                         (long long)worst / 1000);
+        }
     }
     return worst > 0;
 }
