@@ -133,7 +133,8 @@ const struct command command_export_list = {
 /* One of several, as --where takes it. */
 static void print_value(const char *value)
 {
-    if (!strchr(value, ',') && *value != '"') {
+    size_t len = strlen(value);
+    if (len && !strchr(value, ',') && !strchr("\" \t", *value) && !strchr(" \t", value[len - 1])) {
         text_print(stdout, value, 0);
         return;
     }
@@ -145,14 +146,15 @@ static void print_value(const char *value)
     putchar('"');
 }
 
+/* "name:in=\"Miller, Sons\",Smith": as --where takes it. */
 static void print_filter(const struct joblog_export_filter *filter)
 {
     bool several = !strcmp(filter->op, "in") || !strcmp(filter->op, "between");
     printf("%-14s ", "where");
     text_print(stdout, filter->field, 0);
-    printf(" %s ", filter->op);
+    printf("%s%s=", *filter->op ? ":" : "", filter->op);
     for (size_t i = 0; i < filter->n_values; i++) {
-        fputs(i ? ", " : "", stdout);
+        fputs(i ? "," : "", stdout);
         if (several)
             print_value(filter->values[i]);
         else

@@ -112,7 +112,7 @@ static int go_on(struct cli *cli, const struct start_options *options, const str
     bool follow = output && !options->watch && (options->follow || !to_stdout);
     if (follow) /* a pipe cannot take back what a failed attempt wrote, a file can */
         return download(cli, id, output, true);
-    if (options->watch)
+    if (options->watch || (to_stdout && term->terminal)) /* who looks at a terminal is told what is waited for */
         code = follow_export(cli, id, cli->json && !to_stdout ? FOLLOW_JSON : FOLLOW_BARS, term);
     else if (output)
         code = follow_export(cli, id, FOLLOW_SILENT, term);

@@ -7,6 +7,7 @@
 #include "meter.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,22 @@ static int stream_write(void *user, const void *data, size_t len, int64_t offset
     return 0;
 }
 
+/* A reader that goes away is an error of the write while the bar is there: it must not be left in the middle of its
+ * line. */
+static void hold_broken_pipe(struct sigaction *ret_before)
+{
+    struct sigaction ignored = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignored, ret_before);
+}
+
+/* Ends the program as such a reader does, unless it was told not to mind. */
+static void release_broken_pipe(const struct sigaction *before, int error)
+{
+    sigaction(SIGPIPE, before, NULL);
+    if (error == EPIPE && before->sa_handler == SIG_DFL)
+        raise(SIGPIPE);
+}
+
 int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, bool follow, const struct term *term,
                        struct joblog_export **ret_export, struct joblog_error *error)
 {
@@ -81,6 +98,8 @@ int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, bool
     if (rc < 0)
         return rc;
     const char *title = export_->has_file ? export_->file_name : "export";
+    struct sigaction pipe_before;
+    hold_broken_pipe(&pipe_before);
     struct meter *meter = meter_new(term, title, export_->size, stream_done, &stream);
     struct download_watch *watch = follow && term->terminal ? download_watch_start(client, export_, meter) : NULL;
     rc = follow ? joblog_export_follow(client, id, stream_write, &stream, ret_export, error)
@@ -89,6 +108,7 @@ int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, bool
         stream.error = errno;
     download_watch_stop(watch);
     meter_finish(meter, atomic_load(&stream.done), rc < 0 || stream.error);
+    release_broken_pipe(&pipe_before, stream.error);
     joblog_export_free(export_);
     if (stream.error) {
         error->code = JOBLOG_INTERNAL;

@@ -5,16 +5,12 @@
 #include "heap.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 struct download_watch {
-    struct joblog_client *client;
     struct meter *meter;
     struct joblog_watch *watch;
-    int64_t id;
     pthread_t thread;
-    atomic_bool stopping;
 };
 
 static void tell(struct meter *meter, const struct joblog_job *job)
@@ -29,30 +25,16 @@ static void tell(struct meter *meter, const struct joblog_job *job)
     meter_set_making(meter, &making);
 }
 
-/* Of the file that is there now; 0: who knows. */
-static int64_t size_of(struct download_watch *w)
-{
-    struct joblog_export *export_;
-    if (atomic_load(&w->stopping) || joblog_export_get(w->client, w->id, &export_, NULL) < 0)
-        return 0;
-    int64_t size = export_->size;
-    joblog_export_free(export_);
-    return size;
-}
-
 static void *watch_run(void *user)
 {
     struct download_watch *w = user;
     struct joblog_error error;
     const struct joblog_job *job;
-    bool completed = false;
     int next;
-    while ((next = joblog_watch_next(w->watch, &job, &error)) > 0) {
-        completed = job->status == JOBLOG_COMPLETED;
+    while ((next = joblog_watch_next(w->watch, &job, &error)) > 0)
         if (!joblog_status_is_final(job->status))
             tell(w->meter, job);
-    }
-    meter_set_total(w->meter, next == 0 && completed ? size_of(w) : 0);
+    meter_set_total(w->meter, next == 0 ? joblog_watch_file_size(w->watch) : 0);
     return NULL;
 }
 
@@ -65,10 +47,8 @@ struct download_watch *download_watch_start(struct joblog_client *client, const 
     if (!watch)
         return NULL;
     struct download_watch *w = heap_new(1, sizeof(*w));
-    w->client = client;
     w->meter = meter;
     w->watch = watch;
-    w->id = export_->job.id;
     tell(meter, &export_->job);
     if (pthread_create(&w->thread, NULL, watch_run, w) == 0)
         return w;
@@ -82,7 +62,6 @@ void download_watch_stop(struct download_watch *w)
 {
     if (!w)
         return;
-    atomic_store(&w->stopping, true);
     joblog_watch_cancel(w->watch);
     pthread_join(w->thread, NULL);
     joblog_watch_free(w->watch);

@@ -20,9 +20,11 @@ struct meter {
     meter_source *source;
     void *user;
     pthread_mutex_t mutex; /* of what follows, and of the line */
-    int64_t total, start_us;
-    int64_t first; /* bytes that were there at the start: a resumed download has not moved them */
-    bool made;     /* there is no making, or not any more */
+    int64_t total;
+    int64_t first, start_us; /* what the last line reckons from: a resumed download has not moved what was there */
+    int64_t seen, seen_us;   /* what the live rate does: nobody knows when the bytes of the first picture began */
+    bool moves;              /* there were bytes in the last picture */
+    bool made;               /* there is no making, or not any more */
     struct meter_making making;
     pthread_cond_t wake;
     pthread_t thread;
@@ -32,11 +34,24 @@ struct meter {
 /* What was waited for before the first byte is no part of the rate. */
 static void start_clock(struct meter *meter, int64_t done)
 {
-    bool idle = !meter->made && (meter->making.waiting || done == 0);
-    if (idle || done < meter->first)
-        meter->start_us = units_now_us();
-    if (!meter->made || done < meter->first) /* what is made comes from its first byte, whatever lies there still */
+    bool idle = !meter->made && (meter->making.waiting || done == 0), anew = idle || done < meter->first;
+    int64_t now_us = units_now_us();
+    if (anew)
+        meter->start_us = now_us;
+    if (!meter->made || anew) /* what is made comes from its first byte, whatever lies there still */
         meter->first = meter->made ? done : 0;
+    if (anew || !meter->moves || done < meter->seen) {
+        meter->seen = done;
+        meter->seen_us = now_us;
+    }
+    meter->moves = !idle;
+}
+
+/* Bytes a second; 0: not known yet. */
+static double rate_since(int64_t bytes, int64_t since_us)
+{
+    int64_t us = units_now_us() - since_us;
+    return us > 0 ? (double)bytes * 1e6 / (double)us : 0;
 }
 
 static void print_bar(FILE *out, struct meter *meter, double fraction, bool last)
@@ -46,9 +61,10 @@ static void print_bar(FILE *out, struct meter *meter, double fraction, bool last
 }
 
 /* "[bar] 40 %  2.6 MiB  1.8 MiB/s  5s left", or what there is in place of bytes. */
-static void print_making(FILE *out, struct meter *meter, int64_t done, double rate)
+static void print_making(FILE *out, struct meter *meter, int64_t done)
 {
     char size[UNITS_TEXT], rate_text[UNITS_TEXT], left[UNITS_TEXT];
+    double rate = rate_since(done - meter->seen, meter->seen_us);
     const struct meter_making *making = &meter->making;
     int64_t left_us = making->finish_us - units_now_us();
     if (!making->waiting)
@@ -56,33 +72,37 @@ static void print_making(FILE *out, struct meter *meter, int64_t done, double ra
     if (making->waiting || (done == 0 && *making->text))
         text_print(out, making->text, 0);
     else
-        fprintf(out, " %s  %s/s", units_size(size, (double)done), units_size(rate_text, rate));
+        fprintf(out, " %s", units_size(size, (double)done));
+    if (rate > 0 && !making->waiting)
+        fprintf(out, "  %s/s", units_size(rate_text, rate));
     if (!making->waiting && making->finish_us && left_us >= 1000000)
         fprintf(out, "  %s left", units_seconds(left, left_us));
 }
 
-static void print_bytes(FILE *out, struct meter *meter, int64_t done, double rate, double seconds, bool last)
+static void print_bytes(FILE *out, struct meter *meter, int64_t done, bool last)
 {
     char size[UNITS_TEXT], rate_text[UNITS_TEXT], left[UNITS_TEXT];
+    double rate =
+        last ? rate_since(done - meter->first, meter->start_us) : rate_since(done - meter->seen, meter->seen_us);
     if (meter->total > 0 || last)
         print_bar(out, meter, meter->total > 0 ? (double)done / (double)meter->total : 1, last);
     fprintf(out, " %s  %s/s", units_size(size, (double)done), units_size(rate_text, rate));
     if (last)
-        fprintf(out, " in %s", units_duration(left, (int64_t)(seconds * 1e6)));
+        fprintf(out, " in %s", units_duration(left, units_now_us() - meter->start_us));
     else if (rate > 0 && meter->total > done)
         fprintf(out, "  %s left", units_duration(left, (int64_t)((double)(meter->total - done) / rate * 1e6)));
 }
 
-static void print_live(FILE *out, struct meter *meter, int64_t done, double rate, double seconds, bool last)
+static void print_live(FILE *out, struct meter *meter, int64_t done, bool last)
 {
     term_resize(&meter->term);
     fputs("\033[?7l\r", out); /* a line that wrapped could not be drawn over */
     text_print(out, meter->title, meter->term.width / 3);
     fputc(' ', out);
     if (meter->made || last)
-        print_bytes(out, meter, done, rate, seconds, last);
+        print_bytes(out, meter, done, last);
     else
-        print_making(out, meter, done, rate);
+        print_making(out, meter, done);
     fputs("\033[K\033[?7h", out);
 }
 
@@ -95,14 +115,13 @@ static void meter_draw(struct meter *meter, int64_t done, bool last)
     if (!out)
         return;
     start_clock(meter, done);
-    double seconds = (double)(units_now_us() - meter->start_us) / 1e6;
-    double rate = seconds > 0 ? (double)(done - meter->first) / seconds : 0;
     if (meter->term.terminal) {
-        print_live(out, meter, done, rate, seconds, last);
+        print_live(out, meter, done, last);
     } else {
         text_print(out, meter->title, 0);
-        fprintf(out, ": %s at %s/s in %s", units_size(size, (double)done), units_size(rate_text, rate),
-                units_duration(duration, (int64_t)(seconds * 1e6)));
+        fprintf(out, ": %s at %s/s in %s", units_size(size, (double)done),
+                units_size(rate_text, rate_since(done - meter->first, meter->start_us)),
+                units_duration(duration, units_now_us() - meter->start_us));
     }
     if (last)
         fputc('\n', out);
@@ -160,9 +179,9 @@ struct meter *meter_new(const struct term *term, const char *title, int64_t tota
     meter->total = total;
     meter->source = source;
     meter->user = user;
-    meter->made = true;
-    meter->start_us = units_now_us();
-    meter->first = source(user);
+    meter->made = meter->moves = true;
+    meter->start_us = meter->seen_us = units_now_us();
+    meter->first = meter->seen = source(user);
     pthread_mutex_init(&meter->mutex, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -154,6 +154,11 @@ int joblog_watch_next(struct joblog_watch *watch, const struct joblog_job **ret_
     return rc < 0 ? error_give(error, &e) : rc;
 }
 
+int64_t joblog_watch_file_size(const struct joblog_watch *watch)
+{
+    return watch->file_size;
+}
+
 void joblog_watch_cancel(struct joblog_watch *watch)
 {
     pthread_mutex_lock(&watch->lock);

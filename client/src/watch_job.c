@@ -65,6 +65,7 @@ static enum watch_take one_take(struct joblog_watch *watch, ProtobufCMessage *me
 static enum watch_take export_take(struct joblog_watch *watch, ProtobufCMessage *message, struct err *ret_err)
 {
     const Joblog__V1__Export *export = ((const Joblog__V1__WatchExportResponse *)message)->export;
+    watch->file_size = export && export->file ? export->file->size : 0;
     return take_job(one_of(watch), message, export ? export->job : NULL, ret_err);
 }
 

@@ -31,6 +31,7 @@ struct joblog_watch {
     const struct watch_kind *kind;
     struct joblog_client *client;
     struct joblog_job *job; /* given last */
+    int64_t file_size;      /* of its complete file; 0: none */
     bool started;           /* something has been received */
     bool ended;
     int64_t give_up_ms;  /* while not started: when to stop trying (monotonic) */

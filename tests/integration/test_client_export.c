@@ -49,6 +49,32 @@ static int64_t export_rows(void)
     return id;
 }
 
+/* A watch of an export brings the size with the end. */
+static void test_watch_brings_the_size(void **state)
+{
+    (void)state;
+    int64_t id = export_rows();
+    struct joblog_export *export = NULL;
+    struct joblog_watch *watch = joblog_watch_export(client, id, 0, &error);
+    const struct joblog_job *job = NULL;
+    assert_non_null(watch);
+    assert_int_equal(joblog_watch_file_size(watch), 0);
+    assert_int_equal(joblog_watch_next(watch, &job, &error), 1);
+    assert_int_equal(job->status, JOBLOG_COMPLETED);
+    assert_ok(joblog_export_get(client, id, &export, &error));
+    assert_true(export->size > 0);
+    assert_int_equal(joblog_watch_file_size(watch), export->size);
+    assert_int_equal(joblog_watch_next(watch, &job, &error), 0);
+    assert_int_equal(joblog_watch_file_size(watch), export->size);
+    joblog_watch_free(watch);
+    assert_ok(joblog_export_delete(client, id, &error));
+    watch = joblog_watch_export(client, id, 0, &error);
+    assert_int_equal(joblog_watch_next(watch, &job, &error), 1);
+    assert_int_equal(joblog_watch_file_size(watch), 0);
+    joblog_watch_free(watch);
+    joblog_export_free(export);
+}
+
 static void test_export_and_download(void **state)
 {
     (void)state;
@@ -461,10 +487,14 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_export_and_download),     cmocka_unit_test(test_to_file_with_all_that_can_be_asked),
-        cmocka_unit_test(test_to_file_in_silence),      cmocka_unit_test(test_to_file_that_comes_to_nothing),
-        cmocka_unit_test(test_to_file_that_is_refused), cmocka_unit_test(test_damage_loses_nothing),
-        cmocka_unit_test(test_part_is_a_regular_file),  cmocka_unit_test(test_download_goes_on_after_a_kill)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_export_and_download),
+                                       cmocka_unit_test(test_watch_brings_the_size),
+                                       cmocka_unit_test(test_to_file_with_all_that_can_be_asked),
+                                       cmocka_unit_test(test_to_file_in_silence),
+                                       cmocka_unit_test(test_to_file_that_comes_to_nothing),
+                                       cmocka_unit_test(test_to_file_that_is_refused),
+                                       cmocka_unit_test(test_damage_loses_nothing),
+                                       cmocka_unit_test(test_part_is_a_regular_file),
+                                       cmocka_unit_test(test_download_goes_on_after_a_kill)};
     return cmocka_run_group_tests(tests, setup, client_fixture_teardown);
 }

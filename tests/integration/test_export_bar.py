@@ -56,7 +56,7 @@ class Terminal:
         return self.process.wait(), self.text
 
 
-BAR = r"[█░]{24} +(\d+) %  [\d.]+ [KM]iB  [\d.]+ [KM]iB/s"
+BYTES = r"[█░]{24} +(\d+) %  [\d.]+ [KM]iB"
 
 
 def a_whole_line(text):
@@ -73,9 +73,9 @@ def the_queue_the_bar_the_end(fx):
     terminal.until(r"bar waiting in the queue\033\[K")
     for export in before[1:]:  # the first stays
         check("cancel", 0, fx.joblog("export", "cancel", export).returncode)
-    percent = int(terminal.until(BAR).group(1))
+    percent = int(terminal.until(BYTES).group(1))
     check("percent in the middle: %d" % percent, True, 0 < percent < 100)
-    terminal.until(BAR + r"  [\dmhs]+ left\033\[K")
+    terminal.until(BYTES + r"(  [\d.]+ [KM]iB/s)?  [\dmhs]+ left\033\[K")
     fx.gate.open()
     code, text = terminal.end()
     check("exit", 0, code)
@@ -88,7 +88,7 @@ def the_queue_the_bar_the_end(fx):
 def a_finished_one_that_is_still_fetched(fx):
     """The bar is that of the bytes once their number is known: the pipe is read when that shows."""
     terminal = Terminal(fx, "export", "start", "big", "--output", "-", "--follow")
-    terminal.until(BAR + r"  [\d.]+m?s left\033\[K")
+    terminal.until(BYTES + r"  (0 B/s|[\d.]+ [KM]?i?B/s  [\d.]+m?s left)\033\[K")
     until("it has completed", lambda: fx.sql("SELECT count(*) FROM joblog.job_history WHERE status = 'completed'"
                                              " AND payload::jsonb @> '{\"export_type\": \"big\"}';").strip() == "1")
     data = terminal.process.stdout.read()
@@ -98,13 +98,35 @@ def a_finished_one_that_is_still_fetched(fx):
     a_whole_line(text)
 
 
+def standard_output_without_follow(fx):
+    """The file comes at the end, and what is waited for is told until then."""
+    fx.gate.shut()
+    terminal = Terminal(fx, "export", "start", "slow", "--output", "-")
+    terminal.until(r"joblog\.export +[█░]+ +[1-9]\d* % ")
+    fx.gate.open()
+    check("the file", SLOW_FILE, terminal.process.stdout.read())
+    code, text = terminal.end()
+    check("exit", 0, code)
+    a_whole_line(text)
+
+
+def a_reader_that_goes_away(fx):
+    """As `| head -1`: the program ends as any does then, and the bar is gone."""
+    terminal = Terminal(fx, "export", "start", "big", "--output", "-", "--follow")
+    check("the titles", b"id,x", terminal.process.stdout.read(4))
+    terminal.process.stdout.close()
+    code, text = terminal.end()
+    check("exit", -signal.SIGPIPE, code)
+    check("the end: %r" % text[-100:], True, text.endswith("\r\033[K"))
+
+
 def an_interrupt(fx):
     """Twice: what the first has left is no part of the rate of the second, which begins anew."""
     fx.gate.shut()
     path = fx.dir + "/interrupted"
     for _ in range(2):
         terminal = Terminal(fx, "export", "start", "slow", "--output", path)
-        terminal.until(BAR)
+        terminal.until(BYTES)
         terminal.process.send_signal(signal.SIGINT)
         code, text = terminal.end()
         check("exit of an interrupt", 130, code)
@@ -117,7 +139,7 @@ def an_export_that_is_cancelled(fx):
     fx.gate.shut()
     export = begin(fx, "slow")
     terminal = Terminal(fx, "export", "download", export, "--follow", "--output", fx.dir + "/cancelled")
-    terminal.until(BAR)
+    terminal.until(BYTES)
     check("cancel", 0, fx.joblog("export", "cancel", export).returncode)
     code, text = terminal.end()
     check("exit", 1, code)
@@ -145,7 +167,7 @@ def a_server_that_starts_again(fx):
     fx.gate.shut()
     path = fx.dir + "/again"
     terminal = Terminal(fx, "--timeout", "60s", "export", "start", "slow", "--output", path)
-    terminal.until(BAR)
+    terminal.until(BYTES)
     fx.server.kill()
     fx.server.wait()
     fx.gate.end()
@@ -169,6 +191,8 @@ def main():
     with gated(sys.argv[1]) as fx:
         the_queue_the_bar_the_end(fx)
         a_finished_one_that_is_still_fetched(fx)
+        standard_output_without_follow(fx)
+        a_reader_that_goes_away(fx)
         an_interrupt(fx)
         an_export_that_is_cancelled(fx)
         a_place_that_is_taken(fx)

@@ -5,7 +5,7 @@ test_export_whole.py DIRECTORY-OF-PROGRAMS"""
 import json
 import sys
 
-from export_fixture import BIG, PEOPLE, SLOW, begin, check, gated, has, rows_of, until
+from export_fixture import BIG, PEOPLE, SLOW, begin, check, gated, has, rows_of, show, until
 
 
 def operators(fx):
@@ -47,10 +47,15 @@ def values_with_commas(fx):
         done = fx.joblog("export", "start", "firms", "-w", value)
         check("exit of " + value, 2, done.returncode)
         has("its words", 'a value that begins with " ends with it', done.stderr.decode())
-    shown = fx.joblog("export", "show", begin(fx, "firms", "-w", 'name:in="Miller, Sons",Miller,"""Q"""')).stdout.decode()
-    has("filter as it is typed", 'where          name in "Miller, Sons", Miller, """Q"""\n', shown)
-    shown = fx.joblog("export", "show", begin(fx, "firms", "-w", 'name:equals=Miller, Sons')).stdout.decode()
-    has("filter of one value", 'where          name equals Miller, Sons\n', shown)
+    for typed, shown in (('name:in="Miller, Sons",Miller,"""Q""",a"b', None), ('name:equals=Miller, Sons', None),
+                         ('name=Miller', 'name:in=Miller'), ('name:equals="Q"', None),
+                         ('name:in=, Miller,Miller ,', 'name:in=""," Miller","Miller ",""')):
+        export = begin(fx, "firms", "-w", typed)
+        text = fx.joblog("export", "show", export).stdout.decode()
+        line = next(line for line in text.splitlines() if line.startswith("where"))
+        check("filter as it is typed", "where          " + (shown or typed), line)
+        again = begin(fx, "firms", "-w", line[len("where          "):])
+        check("typed again", show(fx, export)["filters"], show(fx, again)["filters"])
     fx.write_types([PEOPLE, SLOW, BIG])
     fx.reload("types=4")
 

@@ -26,6 +26,9 @@ JOBLOG_API struct joblog_watch *joblog_watch_jobs(struct joblog_client *client, 
  * tried for the client's timeout_ms, afterwards for ever. */
 JOBLOG_API int joblog_watch_next(struct joblog_watch *watch, const struct joblog_job **ret_job,
                                  struct joblog_error *error);
+/* Of an export that is watched: the size in bytes of its complete file, as the job given last had one; 0: none. On the
+ * thread of joblog_watch_next, also after its end. */
+JOBLOG_API int64_t joblog_watch_file_size(const struct joblog_watch *watch);
 /* Makes joblog_watch_next return -JOBLOG_CANCELLED. Any thread; not from a signal handler. */
 JOBLOG_API void joblog_watch_cancel(struct joblog_watch *watch);
 JOBLOG_API void joblog_watch_free(struct joblog_watch *watch); /* takes NULL */
