@@ -175,12 +175,29 @@ static bool read_member(struct reading *r, const char *key, const json_t *value)
     return known ? good : read_simple(r, key, value);
 }
 
-static bool check_json(struct reading *r, const char *text, size_t len, const char *what)
+/* text stands so many bytes behind the begin of the line: columns are told of that, and of no other line. */
+static bool check_json(struct reading *r, const char *text, size_t len, const char *what, size_t before)
 {
     struct joblog_error error;
+    int column = 0, why = 0;
     if (joblog_json_check(text, len, true, what, &error) == 0)
         return true;
-    snprintf(r->problem, r->size, "%s", error.message);
+    sscanf(error.message, "%*[a-z]: not valid JSON at line 1, column %d: %n", &column, &why);
+    if (why > 0)
+        snprintf(r->problem, r->size, "%s: not valid JSON at column %zu: %s", what, before + (size_t)column,
+                 error.message + why);
+    else
+        snprintf(r->problem, r->size, "%s", error.message);
+    return false;
+}
+
+/* Of a line that is JSON, and cannot be read all the same. */
+static bool too_large(struct reading *r, const char *line, const json_error_t *where)
+{
+    size_t at = where->position > 0 ? (size_t)where->position : 0;
+    while (at > 0 && strchr("+-.0123456789eE", line[at - 1]))
+        at--;
+    snprintf(r->problem, r->size, "job: the number at column %zu is too large", at + 1);
     return false;
 }
 
@@ -200,22 +217,21 @@ static bool take_payload(struct reading *r, char *line, size_t len)
     r->spec->payload = r->line->payload;
     memset(place, ' ', n);
     *place = '0';
-    return check_json(r, r->line->payload, n, "payload");
+    return check_json(r, r->line->payload, n, "payload", (size_t)(place - line));
 }
 
 static bool read_line(struct reading *r, char *line, size_t len)
 {
+    json_error_t where;
     const char *key;
     json_t *value;
     while (len && (line[len - 1] == '\n' || line[len - 1] == '\r')) /* the end of the line is no second line */
         len--;
-    if (!take_payload(r, line, len) || !check_json(r, line, len, "job"))
+    if (!take_payload(r, line, len) || !check_json(r, line, len, "job", 0))
         return false;
-    r->line->object = json_loadb(line, len, 0, NULL);
-    if (!r->line->object) {
-        snprintf(r->problem, r->size, "job: holds a number that is too large");
-        return false;
-    }
+    r->line->object = json_loadb(line, len, 0, &where);
+    if (!r->line->object)
+        return too_large(r, line, &where);
     json_object_foreach(r->line->object, key, value)
     {
         if (!read_member(r, key, value))

@@ -300,13 +300,27 @@ static int read_now(int held_fd, int32_t seq, int32_t chunk_bytes, bool as_kept,
 
 /* ---- sweeping ---- */
 
-/* "JOB-TOKEN.part", "JOB-TOKEN.data": ours. */
+/* "JOB-TOKEN.part", "JOB-TOKEN.data", as we write it. */
 static bool parse_name(const char *name, struct chunk_owner *ret)
 {
+    char written[64];
     int end = 0;
-    return *name >= '0' && *name <= '9' &&
-           sscanf(name, "%" SCNd64 "-%" SCNd64 ".%n", &ret->job_id, &ret->token, &end) == 2 && end > 0 &&
-           (strcmp(name + end, "part") == 0 || strcmp(name + end, "data") == 0);
+    if (sscanf(name, "%" SCNd64 "-%" SCNd64 ".%n", &ret->job_id, &ret->token, &end) != 2 || end == 0 ||
+        ret->job_id < 0 || ret->token < 0 || (strcmp(name + end, "part") != 0 && strcmp(name + end, "data") != 0))
+        return false;
+    snprintf(written, sizeof written, "%" PRId64 "-%" PRId64 ".%s", ret->job_id, ret->token, name + end);
+    return strcmp(written, name) == 0;
+}
+
+/* Whether it is one of our files; a directory of such a name is somebody else's, and no reason to sweep no further. */
+static bool is_ours(DIR *dir, const struct dirent *entry, struct chunk_owner *ret)
+{
+    struct stat st;
+    if (!parse_name(entry->d_name, ret))
+        return false;
+    if (entry->d_type == DT_UNKNOWN) /* some file systems do not say */
+        return fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode);
+    return entry->d_type != DT_DIR;
 }
 
 static int sweep_file(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
@@ -331,7 +345,7 @@ static int sweep(const struct chunk_store *store, struct pg_conn *pg, struct err
     int rc = 0;
     for (const struct dirent *entry; rc == 0 && (entry = readdir(dir));) {
         struct chunk_owner owner;
-        if (parse_name(entry->d_name, &owner))
+        if (is_ours(dir, entry, &owner))
             rc = sweep_file(store, pg, &owner, ret_err);
     }
     closedir(dir);
@@ -390,7 +404,7 @@ static int next_unmarked(DIR *dir, struct unmarked *some)
     some->n = 0;
     errno = 0;
     for (const struct dirent *entry; some->n < ASKED_AT_ONCE && (entry = readdir(dir));)
-        some->n += entry->d_type != DT_DIR && parse_name(entry->d_name, &some->files[some->n]);
+        some->n += is_ours(dir, entry, &some->files[some->n]);
     return some->n == 0 && errno != 0 ? -1 : 0;
 }
 

@@ -8,6 +8,8 @@
 
 /* ---- validation: a cursor over the text ---- */
 
+enum { NUMBER_MAX = 100 /* bytes of a number as it is written: more than any type has digits for */ };
+
 struct cursor {
     const char *at, *end;
 };
@@ -58,7 +60,7 @@ static bool is_integer(struct cursor c)
 /* Exponents of up to two digits keep the value within PostgreSQL's numeric and double precision. */
 static bool is_number(struct cursor c)
 {
-    if (c.end - c.at > 100)
+    if (c.end - c.at > NUMBER_MAX)
         return false;
     take_char(&c, '-');
     size_t digits = take_digits(&c);
@@ -200,7 +202,7 @@ void export_value_literal(struct buf *out, enum export_value kind, struct span t
 
 void export_real_literal(struct buf *out, struct span text)
 {
-    char copy[64];
+    char copy[NUMBER_MAX + 1];
     if (text.len < sizeof copy) {
         memcpy(copy, text.data, text.len);
         copy[text.len] = '\0';

@@ -450,13 +450,13 @@ printf '%s\n' '{"payload":{"n":123456789012345678901234567890,"x": 0.10}}' '{"pa
 expect 5 joblog dispatch-many "$dir/exact.jsonl" --name many --queue exact --json
 all_json
 [ "$("$bin/json_get" line <<<"$out" | tr '\n' ' ')" = "1 2 3 4 5 6 7 8 9 " ] || fail "an outcome a line, in order"
-complains "line 2: payload: not valid JSON at line 1, column 14: a key stands twice in one object"
-complains "line 3: payload: not valid JSON at line 1, column 13: a surrogate stands alone"
-complains "line 4: job: not valid JSON at line 1, column 28: a key stands twice in one object"
-complains "line 5: payload: not valid JSON at line 1, column 6: a value is expected here"
-complains "line 6: job: not valid JSON at line 1, column 19: a comma or } is expected here"
-complains "line 7: job: holds a number that is too large"
-complains "line 8: job: not valid JSON at line 1, column 1: a JSON object is expected"
+complains "line 2: payload: not valid JSON at column 25: a key stands twice in one object"
+complains "line 3: payload: not valid JSON at column 24: a surrogate stands alone"
+complains "line 4: job: not valid JSON at column 28: a key stands twice in one object"
+complains "line 5: payload: not valid JSON at column 17: a value is expected here"
+complains "line 6: job: not valid JSON at column 19: a comma or } is expected here"
+complains "line 7: job: the number at column 13 is too large"
+complains "line 8: job: not valid JSON at column 1: a JSON object is expected"
 expect 0 joblog list --queue exact --oldest-first --json
 expect 0 joblog show "$(head -n 1 <<<"$out" | "$bin/json_get" id)" --json
 says '"payload":{"n":123456789012345678901234567890,"x":0.10}'

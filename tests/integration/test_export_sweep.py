@@ -48,10 +48,25 @@ def an_upgrade(fx, export, data):
     check("exit of joblogd", 0, fx.end())
     os.unlink(fx.files + "/" + MARK)
     scatter(fx, 3)
+    others = ["%d-2.data" % n for n in range(10)]  # nobody's files: directories, and names that are not quite ours
+    for name in others:
+        os.mkdir(fx.files + "/" + name)
+    for name in ("+7-3.part", "7--3.part", "07-3.data"):
+        others.append(name)
+        os.close(os.open(fx.files + "/" + name, os.O_CREAT | os.O_WRONLY, 0o600))
+    size = os.path.getsize(fx.dir + "/log")
     fx.start(*fx.args)
     check("marked", True, os.path.exists(fx.files + "/" + MARK))
     until("remains are swept as ever", lambda: remains(fx) == 0)
     check("the file", data, download(fx, export))
+    check("what is not ours", [], [name for name in others if not os.path.exists(fx.files + "/" + name)])
+    check("exit of joblogd", 0, fx.end())
+    with open(fx.dir + "/log") as log:
+        log.seek(size)
+        check("warnings", [], [line for line in log if "not removed" in line])
+    for name in others:
+        (os.rmdir if name.endswith("-2.data") else os.unlink)(fx.files + "/" + name)
+    fx.start(*fx.args)
 
 
 def files_of_another_deployment(fx):

@@ -215,6 +215,12 @@ static void numbers_of_32_bits(void **state)
     expect("weight", EXPORT_OP_EQUALS, "1e-40", "\"weight\" = '9.9999461e-41'::real");
     expect("weight", EXPORT_OP_EQUALS, "1e-60", "\"weight\" = '1e-60'::numeric");
     expect("weight", EXPORT_OP_EQUALS, "-0", "\"weight\" = '-0'::real");
+    char longest[101];
+    memset(longest, '0', sizeof longest); /* 0.1000...01 */
+    longest[1] = '.';
+    longest[2] = longest[99] = '1';
+    longest[100] = '\0';
+    expect("weight", EXPORT_OP_EQUALS, longest, "\"weight\" = '0.100000001'::real");
     expect("weight", EXPORT_OP_EQUALS, "1e39", "\"weight\" = '1e39'::numeric");
     expect("weight", EXPORT_OP_EQUALS, "1e-60", "\"weight\" = '1e-60'::numeric");
     filter->columns[0].is_real = false;
