@@ -303,24 +303,21 @@ static int read_now(int held_fd, int32_t seq, int32_t chunk_bytes, bool as_kept,
 /* "JOB-TOKEN.part", "JOB-TOKEN.data", as we write it. */
 static bool parse_name(const char *name, struct chunk_owner *ret)
 {
-    char written[64];
+    char as_ours[64];
     int end = 0;
-    if (sscanf(name, "%" SCNd64 "-%" SCNd64 ".%n", &ret->job_id, &ret->token, &end) != 2 || end == 0 ||
-        ret->job_id < 0 || ret->token < 0 || (strcmp(name + end, "part") != 0 && strcmp(name + end, "data") != 0))
+    if (sscanf(name, "%" SCNd64 "-%" SCNd64 ".%n", &ret->job_id, &ret->token, &end) != 2 || end == 0)
         return false;
-    snprintf(written, sizeof written, "%" PRId64 "-%" PRId64 ".%s", ret->job_id, ret->token, name + end);
-    return strcmp(written, name) == 0;
+    snprintf(as_ours, sizeof as_ours, "%" PRId64 "-%" PRId64 "%s", ret->job_id, ret->token,
+             strcmp(name + end, "part") == 0 ? ".part" : ".data");
+    return ret->job_id >= 0 && ret->token >= 0 && strcmp(as_ours, name) == 0;
 }
 
 /* Whether it is one of our files; a directory of such a name is somebody else's, and no reason to sweep no further. */
 static bool is_ours(DIR *dir, const struct dirent *entry, struct chunk_owner *ret)
 {
     struct stat st;
-    if (!parse_name(entry->d_name, ret))
-        return false;
-    if (entry->d_type == DT_UNKNOWN) /* some file systems do not say */
-        return fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode);
-    return entry->d_type != DT_DIR;
+    return parse_name(entry->d_name, ret) &&
+           (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode));
 }
 
 static int sweep_file(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
@@ -354,7 +351,7 @@ static int sweep(const struct chunk_store *store, struct pg_conn *pg, struct err
 
 /* ---- whose directory it is ---- */
 
-enum { IDENTITY_BYTES = 64 };
+enum { IDENTITY_BYTES = 64, ASKED_AT_ONCE = 1000 };
 static const char MARK[] = "joblog-database";
 
 /* The file appears as a whole, and is the first one's. */
@@ -370,8 +367,6 @@ static int put_mark(const char *mark, const char *dir, struct span id)
     unlink(path);
     return ok && sync_directory(dir) ? 0 : -1;
 }
-
-enum { ASKED_AT_ONCE = 1000 };
 
 /* Some of the files of exports in a directory. */
 struct unmarked {
