@@ -3,6 +3,7 @@
 #include "export/attempt.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -99,15 +100,31 @@ static int plan(struct export_attempt *a, const struct job *job)
 
 /* ---- the snapshot ---- */
 
-/* Faults of the query or of the data come back the same at every try. */
+/* What a caller is told of the rows that the database does not give: not the names of the operator's tables, which are
+ * in the log. The first that fits counts. Faults like these come back the same at every try. */
+static const struct {
+    const char *state; /* the whole SQLSTATE, or its class */
+    const char *text;
+} lasting_faults[] = {
+    /* Such as a division by zero in a view: the caller's values were checked. */
+    {"22", "the database failed at a value of the rows that were asked for"},
+    {"42P01", "the table or view of this export type is not there any more; its operator finds more in the log"},
+    {"42703", "a column of this export type is not there any more; its operator finds more in the log"},
+    {"42501", "the server may not read the rows of this export type; its operator finds more in the log"},
+    {"P0", "a function of the database refused the rows that were asked for; its operator finds more in the log"},
+    {"42", "the rows of this export type cannot be read as it is declared; its operator finds more in the log"},
+};
+
 static int source_failed(struct export_attempt *a)
 {
     const char *state = a->source ? pg_copy_sqlstate(a->source) : "";
-    bool of_data = strncmp(state, "22", 2) == 0, lasting = of_data || strncmp(state, "42", 2) == 0;
-    if (of_data) /* such as a division by zero in a view: the caller's values were checked */
-        err_set(&a->result->err, a->result->err.code, NULL,
-                "the database failed at a value of the rows that were asked for");
-    return fail(a, "ExportSourceFailed", lasting);
+    for (size_t i = 0; i < sizeof lasting_faults / sizeof *lasting_faults; i++) {
+        if (strncmp(state, lasting_faults[i].state, strlen(lasting_faults[i].state)) != 0)
+            continue;
+        err_set(&a->result->err, a->result->err.code, NULL, "%s", lasting_faults[i].text);
+        return fail(a, "ExportSourceFailed", true);
+    }
+    return fail(a, "ExportSourceFailed", false);
 }
 
 /* The text of a statement on the query; NULL: out of memory. */
@@ -185,8 +202,11 @@ static int count(struct export_attempt *a)
 static int open_source(struct export_attempt *a)
 {
     struct exports *exports = a->worker->exports;
+    char about[64];
+    snprintf(about, sizeof about, "job=%" PRId64 " ", a->worker->job_id);
     struct pg_copy_options options = {.uri = a->type->database ? a->type->database : exports->options.uri,
                                       .name = "joblogd export rows",
+                                      .about = arena_str(&a->arena, span_str(about)),
                                       .tick = tick,
                                       .user = a,
                                       .silence_ms = exports->options.silence_ms};

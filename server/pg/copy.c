@@ -24,6 +24,7 @@ enum {
     REST_MS = 500,
     RESUME_MS = 1000,
     NAME_BYTES = 64,              /* as PostgreSQL keeps them */
+    REST_ROW_BYTES = 1 << 20,     /* libpq keeps twice the longest row for as long as it has the connection */
     GATHER_AFTER_BYTES = 1 << 20, /* of rows: there are many of them, and they come fast */
     GATHER_NS = 200000            /* PostgreSQL writes some 32 KiB of rows meanwhile; the socket has room for more */
 };
@@ -33,16 +34,23 @@ struct pg_copy {
     struct pg_copy_options options;
     char *row;      /* of libpq; the one given last */
     size_t n_bytes; /* of rows so far */
+    size_t longest; /* of them */
     bool rests;
     unsigned silent; /* questions in a row that the server did not answer; SILENT_MAX: it is gone */
     struct pg_aside *ping;
     char sqlstate[6];
 };
 
+/* For its lines in the log. */
+static const char *about(const struct pg_copy *copy)
+{
+    return copy->options.about ? copy->options.about : "";
+}
+
 /* libpq says so when the server is gone and there is no result to tell it. */
 static int lost(struct pg_copy *copy, const char *doing, struct err *err)
 {
-    log_warning("connection to the database lost doing=%s text=\"%s\"", doing, PQerrorMessage(copy->c));
+    log_warning("connection to the database lost %sdoing=%s text=\"%s\"", about(copy), doing, PQerrorMessage(copy->c));
     snprintf(copy->sqlstate, sizeof copy->sqlstate, "08006");
     return sqlstate_err(copy->sqlstate, err);
 }
@@ -54,7 +62,8 @@ static int failed(struct pg_copy *copy, const PGresult *r, struct err *err)
     if (!state && PQstatus(copy->c) != CONNECTION_OK)
         return lost(copy, "reading", err);
     snprintf(copy->sqlstate, sizeof copy->sqlstate, "%s", state ? state : "XX000");
-    log_warning("statement failed sqlstate=%s text=\"%s\"", copy->sqlstate, text ? text : PQerrorMessage(copy->c));
+    log_warning("statement failed %ssqlstate=%s text=\"%s\"", about(copy), copy->sqlstate,
+                text ? text : PQerrorMessage(copy->c));
     return sqlstate_err(copy->sqlstate, err);
 }
 
@@ -72,7 +81,8 @@ static int listen_for_life(struct pg_copy *copy, int64_t *io_since_ms, struct er
             *io_since_ms = now_ms;
     }
     if (copy->silent >= SILENT_MAX) {
-        log_warning("the database answers nothing any more ms=%lld", (long long)copy->options.silence_ms);
+        log_warning("the database answers nothing any more %sms=%lld", about(copy),
+                    (long long)copy->options.silence_ms);
         snprintf(copy->sqlstate, sizeof copy->sqlstate, "08006");
         return sqlstate_err(copy->sqlstate, err);
     }
@@ -299,7 +309,8 @@ int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, st
         return rc;
     }
     if (!copy->c || PQstatus(copy->c) != CONNECTION_OK || PQsetnonblocking(copy->c, 1) != 0) {
-        log_warning("cannot connect to the database text=\"%s\"", copy->c ? PQerrorMessage(copy->c) : "out of memory");
+        log_warning("cannot connect to the database %stext=\"%s\"", about(copy),
+                    copy->c ? PQerrorMessage(copy->c) : "out of memory");
         pg_copy_close(copy);
         return err_set(ret_err, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database cannot be reached");
     }
@@ -344,9 +355,10 @@ bool pg_copy_rest(struct pg_copy *copy)
     copy->row = NULL;
     pg_aside_drop(copy->ping);
     copy->ping = NULL;
-    copy->rests = PQtransactionStatus(copy->c) == PQTRANS_INTRANS && PQsendQuery(copy->c, "COMMIT") == 1 &&
-                  settle(copy, clock_mono_ms() + REST_MS) && PQsendQuery(copy->c, "DISCARD ALL") == 1 &&
-                  PQflush(copy->c) >= 0; /* who resumes reads the answer */
+    copy->options.about = NULL;
+    copy->rests = copy->longest <= REST_ROW_BYTES && PQtransactionStatus(copy->c) == PQTRANS_INTRANS &&
+                  PQsendQuery(copy->c, "COMMIT") == 1 && settle(copy, clock_mono_ms() + REST_MS) &&
+                  PQsendQuery(copy->c, "DISCARD ALL") == 1 && PQflush(copy->c) >= 0; /* who resumes reads the answer */
     return copy->rests;
 }
 
@@ -458,6 +470,7 @@ int pg_copy_next(struct pg_copy *copy, struct span *ret_row, struct err *ret_err
         if (len > 0) {
             *ret_row = span_of(copy->row, (size_t)len);
             copy->n_bytes += (size_t)len;
+            copy->longest = (size_t)len > copy->longest ? (size_t)len : copy->longest;
             return 1;
         }
         if (len == -1)

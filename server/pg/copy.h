@@ -13,8 +13,9 @@
 struct pg_copy;
 
 struct pg_copy_options {
-    const char *uri;  /* libpq URI or keyword string */
-    const char *name; /* application_name within the snapshot; what rests is called "NAME, idle" */
+    const char *uri;   /* libpq URI or keyword string */
+    const char *name;  /* application_name within the snapshot; what rests is called "NAME, idle" */
+    const char *about; /* in its lines of the log, such as "job=5 "; NULL: nothing. Until it rests or is closed */
     /* Called at every wait, and at least ten times a second in a long one. Not 0: what is under way ends with that. */
     int (*tick)(void *user);
     void *user;
@@ -29,7 +30,8 @@ struct pg_copy_options {
  * what tick gave. */
 int pg_copy_open(const struct pg_copy_options *options, struct pg_copy **ret, struct err *ret_err);
 /* After the last row: ends the snapshot and all else that the session was told, so that it may serve others. True: only
- * pg_copy_resume and pg_copy_close are of use now. False: only pg_copy_close. Waits for half a second at most. */
+ * pg_copy_resume and pg_copy_close are of use now. False: only pg_copy_close; so after a row of more than a megabyte,
+ * as libpq would keep its memory. Waits for half a second at most. */
 bool pg_copy_rest(struct pg_copy *copy);
 /* Of one that rests: as pg_copy_open, on this connection, which is to the same database. False: it is not there any
  * more, or does not answer within a second: pg_copy_close, and open another. */

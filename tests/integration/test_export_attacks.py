@@ -114,6 +114,7 @@ def names():
         yield Attack(["--name", "../" + text], "refused")
     yield Attack(["--delimiter", ";"], OF_ANN, delimiter=";")
     yield Attack(["--order", "-id"], OF_ANN[::-1])
+    yield Attack(["--order", "name"], "refused")  # a column of the type, which says that it is not sortable
 
 
 def owners():

@@ -178,6 +178,19 @@ static void one_that_has_rested_is_as_new(void **state)
     pg_copy_close(copy);
 }
 
+/* libpq would keep the memory of such a row. */
+static void not_after_a_large_row(void **state)
+{
+    (void)state;
+    struct pg_copy *copy = open_copy();
+    read_rows(copy, "COPY (SELECT repeat('x', 1000000) FROM generate_series(1, 3)) TO STDOUT");
+    assert_true(pg_copy_rest(copy));
+    assert_true(pg_copy_resume(copy, &quiet));
+    read_rows(copy, "COPY (SELECT repeat('x', g) FROM unnest(ARRAY[1, 1100000, 1]) g) TO STDOUT");
+    assert_false(pg_copy_rest(copy));
+    pg_copy_close(copy);
+}
+
 static void only_after_the_last_row(void **state)
 {
     (void)state;
@@ -382,6 +395,7 @@ int main(void)
         cmocka_unit_test(rows_come_as_they_are),
         cmocka_unit_test(failures_before_and_among_the_rows),
         cmocka_unit_test(one_that_has_rested_is_as_new),
+        cmocka_unit_test(not_after_a_large_row),
         cmocka_unit_test(only_after_the_last_row),
         cmocka_unit_test(one_that_is_gone_is_not_resumed),
         cmocka_unit_test(a_tick_ends_a_long_statement_here_and_there),

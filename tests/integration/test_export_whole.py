@@ -3,6 +3,7 @@
 that change.
 test_export_whole.py DIRECTORY-OF-PROGRAMS"""
 import json
+import re
 import sys
 
 from export_fixture import BIG, PEOPLE, SLOW, begin, check, gated, has, rows_of, show, until
@@ -177,6 +178,63 @@ def reload_of_types(fx):
     has("its words", "100000 rows, and an export of this type may have 99999", done.stderr.decode())
 
 
+SHORT_LIVED = {"name": "short", "relation": "app.short", "columns": [{"name": "id"}, {"name": "note"}]}
+
+
+def a_relation_that_changes(fx):
+    """Between the look at the type and its run; the caller is told what is wrong, and no names of the operator's."""
+    fx.sql("CREATE FUNCTION forbid(text) RETURNS text LANGUAGE plpgsql AS"
+           " $$BEGIN RAISE insufficient_privilege USING MESSAGE = 'TOPSECRET'; END$$;"
+           " CREATE FUNCTION refuse(text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE 'TOPSECRET'; END$$;"
+           "CREATE TABLE app.short_rows AS SELECT 1 AS id, 'n' AS note; CREATE VIEW app.short AS SELECT * FROM app.short_rows;")
+    fx.write_types([PEOPLE, SLOW, BIG, SHORT_LIVED])
+    fx.reload("types=5")
+    check("before", ["1,n"], rows_of(fx.export("short")))
+    for change, words in (
+            ("DROP VIEW app.short; CREATE VIEW app.short AS SELECT id, refuse(note) AS note FROM app.short_rows",
+             "a function of the database refused the rows"),
+            ("ALTER VIEW app.short RENAME COLUMN note TO remark", "a column of this export type is not there any more"),
+            ("DROP VIEW app.short; CREATE VIEW app.short AS SELECT id, forbid(note) AS note FROM app.short_rows",
+             "the server may not read the rows of this export type"),
+            ("DROP VIEW app.short", "the table or view of this export type is not there any more")):
+        fx.sql(change)
+        export = begin(fx, "short")
+        done = fx.joblog("export", "watch", export)
+        check("exit after " + change, 1, done.returncode)
+        has("words after " + change, words, done.stderr.decode())
+        check("attempts after " + change, 1, show(fx, export)["job"]["attempt"])
+        check("names", False, "app.short" in done.stderr.decode() or "TOPSECRET" in done.stderr.decode())
+        with open(fx.dir + "/log") as f:
+            has("the log of " + change, "statement failed job=%s sqlstate=" % export, f.read())
+    fx.write_types([PEOPLE, SLOW, BIG])
+    fx.reload("types=4")
+
+
+WIDE_ROWS, WIDE_BYTES, SPARE_KIB = 250000, 400, 64 * 1024
+
+
+def memory_does_not_grow_with_the_file(fx):
+    """A hundred megabytes: the server holds less of them at any time than it is allowed, in each format."""
+    fx.sql("CREATE VIEW app.wide AS SELECT g AS id, repeat(md5(g::text), %d) AS x FROM generate_series(1, %d) g;"
+           % (WIDE_BYTES // 32, WIDE_ROWS))
+    fx.write_types([PEOPLE, SLOW, BIG, dict(SLOW, name="wide", relation="app.wide", columns=[{"name": "id"}, {"name": "x"}])])
+    fx.reload("types=5")
+
+    def kib(key):
+        with open("/proc/%d/status" % fx.server.pid) as f:
+            return int(re.search(key + r":\s+(\d+)", f.read()).group(1))
+    for form in ("csv", "jsonl", "xlsx"):
+        with open("/proc/%d/clear_refs" % fx.server.pid, "w") as f:
+            f.write("5")  # the peak begins anew
+        before, export = kib("VmRSS"), begin(fx, "wide", "--format", form)
+        check("watch " + form, 0, fx.joblog("export", "watch", export).returncode)
+        grown = kib("VmHWM") - before
+        check("rows of " + form, WIDE_ROWS, show(fx, export)["file"]["rows"])
+        check("%s: memory above idle, %d KiB, is less than allowed" % (form, grown), True, grown < SPARE_KIB)
+    fx.write_types([PEOPLE, SLOW, BIG])
+    fx.reload("types=4")
+
+
 def main():
     with gated(sys.argv[1]) as fx:
         operators(fx)
@@ -188,6 +246,8 @@ def main():
         an_owner_column_that_came_later(fx)
         a_name_that_is_an_option(fx)
         reload_of_types(fx)
+        a_relation_that_changes(fx)
+        memory_does_not_grow_with_the_file(fx)
 
 
 main()
