@@ -28,6 +28,10 @@ KINDS = [("complete", 60), ("fail_first", 20), ("fail", 10)]
 ATTEMPTS = [1, 2, 3, 5]
 CANCELLED_ONE_IN = 20
 
+# An attempt to connect that met a frozen server lasts 20 s by itself, and a job takes several calls.
+OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), ("grpc.initial_reconnect_backoff_ms", 100),
+           ("grpc.min_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 300)]
+
 stopping = threading.Event()
 
 
@@ -38,8 +42,7 @@ class Own:
         self.number, self.record = number, write_down
         self.random = random.Random(f"{NAME} {os.getpid()} {number}")
         self.metadata = [("authorization", "Bearer " + token)]
-        self.channel = grpc.insecure_channel(ADDRESS, [("grpc.use_local_subchannel_pool", 1),
-                                                       ("grpc.max_reconnect_backoff_ms", 300)])
+        self.channel = grpc.insecure_channel(ADDRESS, OPTIONS)
         self.worker = worker_pb2_grpc.WorkerServiceStub(self.channel)
         self.job_log = job_log_pb2_grpc.JobLogServiceStub(self.channel)
         self.made = 0
