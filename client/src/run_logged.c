@@ -1,10 +1,12 @@
 /* One run of a callback, logged as a job. The callback runs on the caller's thread; a helper thread keeps the lease
- * alive and sends what the callback reports. Nothing is sent for a lease that is lost.
+ * alive and sends what the callback reports. Nothing is sent for a lease that is lost. Each run has a name of its own,
+ * which all tries of its StartJob carry: so the server gives the lease to one run of a request id, and to no other.
  *
  * A job with a heartbeat time-out lives on what its callback says alone: each report renews the lease, which lasts for
  * that time-out, and the helper says nothing of its own. It only looks at the job now and then, so that a callback that
  * waits hears of a cancel and of the end of its lease. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -185,14 +187,16 @@ static ProtobufCMessage *start_job(struct joblog_client *client, const struct jo
 {
     struct arena arena;
     arena_init(&arena, NULL, 0, 0);
-    char made_id[REQUEST_ID_SIZE];
+    char made_id[REQUEST_ID_SIZE], run_id[REQUEST_ID_SIZE];
     Joblog__V1__StartJobRequest request = JOBLOG__V1__START_JOB_REQUEST__INIT;
     ProtobufCMessage *response = NULL;
     request.job = convert_spec(&arena, spec, ret_err);
     if (request.job) {
         if (!spec->request_id)
             request_id_make(made_id);
+        request_id_make(run_id);
         request.request_id = text_for_message(spec->request_id ? spec->request_id : made_id);
+        request.run_id = run_id; /* the tries of this call, and nobody else */
         request.worker = client->program;
         call_unary(client, WORKER_METHOD(START_JOB), &request.base, NULL, &response, ret_err);
     }
@@ -304,21 +308,30 @@ static int run_and_end(struct run *run, joblog_handler *callback, void *user, st
     return ret_err->code == ERR_OK ? returned : -(int)ret_err->code;
 }
 
-/* The request id has been used by another run, and this is the job of that: the callback does not run again. */
-static int used_before(struct joblog_client *client, int64_t id, struct joblog_job **ret_job,
-                       struct joblog_error *error)
+/* There is no lease for this run: the work of this request id is another's, or this run's answer came when its lease
+ * was lost. The callback does not run. Takes started. */
+static int not_run(struct joblog_client *client, ProtobufCMessage *started, struct joblog_job **ret_job,
+                   struct joblog_error *error)
 {
+    const Joblog__V1__StartJobResponse *m = (const Joblog__V1__StartJobResponse *)started;
     struct err e = ERR_NONE;
     struct joblog_job *job = NULL;
-    int rc = joblog_get(client, id, &job, error);
-    if (rc < 0)
-        return rc;
-    if (!joblog_status_is_final(job->status)) {
-        err_set(&e, ERR_ALREADY_EXISTS, NULL, "the job of this request id is %s", joblog_status_name(job->status));
-        joblog_job_free(job);
+    int rc = 0;
+    if (m->same_run) {
+        err_set(&e, ERR_FAILED_PRECONDITION, "LEASE_LOST",
+                "the lease of job %" PRId64 " was lost before the answer to its start came", m->job->id);
+        crpc_message_free(started);
         return error_give(error, &e);
     }
-    rc = job->status == JOBLOG_COMPLETED ? 0 : -1;
+    if (joblog_get(client, m->job->id, &job, NULL) == 0) /* in full, if it can be had */
+        crpc_message_free(started);
+    else if (!(job = convert_job_box(started, m->job, &e)))
+        return error_give(error, &e);
+    if (joblog_status_is_final(job->status))
+        rc = job->status == JOBLOG_COMPLETED ? 0 : -1;
+    else
+        rc = err_set(&e, ERR_ALREADY_EXISTS, "REQUEST_ID_IN_USE", "job %" PRId64 " of this request id is %s", job->id,
+                     joblog_status_name(job->status));
     if (ret_job)
         *ret_job = job;
     else
@@ -335,11 +348,8 @@ int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *sp
     if (!started)
         return error_give(error, &e);
     Joblog__V1__StartJobResponse *m = (Joblog__V1__StartJobResponse *)started;
-    if (m->job && ((enum joblog_status)m->job->status != JOBLOG_RUNNING || m->lease_token == 0)) {
-        int64_t id = m->job->id;
-        crpc_message_free(started);
-        return used_before(client, id, ret_job, error);
-    }
+    if (m->job && ((enum joblog_status)m->job->status != JOBLOG_RUNNING || m->lease_token == 0))
+        return not_run(client, started, ret_job, error);
     struct run run = {.client = client, .lease_token = m->lease_token};
     run.lease_ms = duration_us_of(m->lease_timeout) / 1000;
     if (run.lease_ms <= 0)

@@ -50,6 +50,13 @@ void steer_hash(const char *method, int64_t job_id, struct span reason, uint64_t
     memcpy(ret_hash, &f.h, 16);
 }
 
+void run_hash(struct span run_id, uint8_t ret_hash[16])
+{
+    struct fnv f = fnv_start();
+    add_text(&f, run_id);
+    memcpy(ret_hash, &f.h, 16);
+}
+
 void body_hash(const struct job *job, int on_conflict, bool started, uint8_t ret_hash[16])
 {
     struct fnv f = fnv_start();

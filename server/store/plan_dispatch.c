@@ -1,7 +1,12 @@
 /* Dispatches within a batch: ids, lanes, request ids, and the choice between a worker that waits and the queue. Writer
  * thread. */
 
+#include <string.h>
+
 #include "store/heartbeat.h"
+
+/* What is kept of a request: the hash of its body and, where its caller names its run, that of the run behind it. */
+enum { HASH_BYTES = 16, REQUEST_BYTES_MAX = 2 * HASH_BYTES };
 
 static struct store_dispatch *dispatch_of(const struct unit *u)
 {
@@ -50,6 +55,13 @@ bool dispatch_lanes(struct writer *w, struct unit *units, size_t n, struct err *
     return good;
 }
 
+static struct span request_bytes(const struct dispatch_item *item, char room[REQUEST_BYTES_MAX])
+{
+    memcpy(room, item->body_hash, HASH_BYTES);
+    memcpy(room + HASH_BYTES, item->run_hash, HASH_BYTES);
+    return span_of(room, item->has_run ? REQUEST_BYTES_MAX : HASH_BYTES);
+}
+
 /* Gives the item a place among the batch's request ids, or makes it follow an earlier item with the same one. */
 static void mark_request(struct writer *w, struct dispatch_item *item)
 {
@@ -57,6 +69,7 @@ static void mark_request(struct writer *w, struct dispatch_item *item)
     struct rows *r = &b->rows;
     struct request_mark *m = arena_zalloc(&b->arena, sizeof *m), *first = NULL;
     struct span id = item->job.request_id;
+    char bytes[REQUEST_BYTES_MAX];
 
     if (!m) {
         b->failed_memory = true;
@@ -81,7 +94,7 @@ static void mark_request(struct writer *w, struct dispatch_item *item)
     }
     pg_put_text(&r->request.v[0], id);
     pg_put_int8(&r->request.v[1], item->job.id);
-    pg_put_text(&r->request.v[2], span_of((const char *)item->body_hash, sizeof item->body_hash));
+    pg_put_text(&r->request.v[2], request_bytes(item, bytes));
     pg_put_text(&r->request_find.v[0], id);
     m->place = r->request.v[0].n;
 }
@@ -96,7 +109,7 @@ void dispatch_prepare(struct writer *w, struct unit *u)
         bool scheduled = j->run_us > b->now_us && !item->start;
 
         item->err = ERR_NONE;
-        item->replayed = item->existing = false;
+        item->replayed = item->existing = item->same_run = false;
         if (j->unique.key.len)
             unique_prepare(w, item);
         item->lease_token = 0;
@@ -117,10 +130,15 @@ void dispatch_prepare(struct writer *w, struct unit *u)
     }
 }
 
-static void replay_or_refuse(struct dispatch_item *item, int64_t job_id, bool same_body)
+/* kept: of the request that has the id (request_bytes). */
+static void replay_or_refuse(struct dispatch_item *item, int64_t job_id, struct span kept)
 {
-    if (same_body) {
+    char room[REQUEST_BYTES_MAX];
+    struct span own = request_bytes(item, room);
+
+    if (kept.data && kept.len >= HASH_BYTES && memcmp(kept.data, own.data, HASH_BYTES) == 0) {
         item->replayed = true;
+        item->same_run = span_eq(kept, own);
         item->job.id = job_id;
     } else {
         err_set(&item->err, ERR_ALREADY_EXISTS, "REQUEST_ID_REUSED",
@@ -146,11 +164,9 @@ void dispatch_answers(struct writer *w, const struct pg_result *found)
         int row = m->place ? row_of[m->place] : -1;
         if (row < 0)
             continue;
-        struct span hash = pg_text(found, row, 2);
         int64_t job_id = pg_int(found, row, 1);
         if (job_id != m->item->job.id)
-            replay_or_refuse(m->item, job_id,
-                             span_eq(hash, span_of((const char *)m->item->body_hash, sizeof m->item->body_hash)));
+            replay_or_refuse(m->item, job_id, pg_text(found, row, 2));
     }
     /* Those that follow an item of this batch get no row of their own; dispatch_settle answers them. */
     for (struct request_mark *m = b->requests; m; m = m->next) {
@@ -169,8 +185,8 @@ void dispatch_settle(struct writer *w)
             m->item->err = m->first->err;
             continue;
         }
-        replay_or_refuse(m->item, m->first->job.id,
-                         memcmp(m->first->body_hash, m->item->body_hash, sizeof m->item->body_hash) == 0);
+        char room[REQUEST_BYTES_MAX];
+        replay_or_refuse(m->item, m->first->job.id, request_bytes(m->first, room));
     }
 }
 

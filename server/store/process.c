@@ -14,7 +14,7 @@ static void fail_unit(struct writer *w, struct unit *u, const struct err *err)
         struct store_dispatch *d = (struct store_dispatch *)u->cmd;
         for (uint32_t i = u->lo; i < u->hi; i++) {
             d->items[i].err = *err;
-            d->items[i].replayed = d->items[i].existing = false;
+            d->items[i].replayed = d->items[i].existing = d->items[i].same_run = false;
         }
         /* An item's own fault is no failure of the others. */
         if (err->code == ERR_UNAVAILABLE || err->code == ERR_RESOURCE_EXHAUSTED)

@@ -135,6 +135,8 @@ enum unique_conflict {
 struct dispatch_item {
     struct job job;
     uint8_t body_hash[16];            /* of the request's body; compared when request_id was used before */
+    bool has_run;                     /* with start: the caller names its run, apart from others with this request_id */
+    uint8_t run_hash[16];             /* of that name */
     enum unique_conflict on_conflict; /* of the unique key; 0: UNIQUE_REJECT */
     /* What its caller may see; NULL: everything. A job outside of it that holds the key is never the answer. */
     const struct job_scope *scope;
@@ -144,7 +146,8 @@ struct dispatch_item {
     struct err err; /* this item's own outcome: ALREADY_EXISTS (reason REQUEST_ID_REUSED) … */
     bool replayed;  /* request_id was used before with the same body: job.id is that job's, nothing else is filled */
     bool existing;  /* another job holds the unique key, and on_conflict makes it the answer: as for replayed */
-    int64_t lease_token; /* with start; of a replay only while that attempt runs */
+    bool same_run;  /* of a replay: the run that made the job, or neither names one */
+    int64_t lease_token; /* with start; of a replay by the same run only, while that attempt runs */
 };
 
 struct store_dispatch {

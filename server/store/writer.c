@@ -44,16 +44,19 @@ static int64_t read_token(struct writer *w, int64_t job_id)
     return token;
 }
 
-/* A StartJob that is repeated gets its lease again: whoever lost the answer could not go on otherwise. */
+/* A StartJob that is repeated gets its lease again: whoever lost the answer could not go on otherwise. Another run with
+ * the same request id does not. */
 static void find_leases(struct writer *w, struct store_dispatch *d)
 {
     for (size_t i = 0; i < d->n_items; i++) {
         struct dispatch_item *item = &d->items[i];
-        struct lease *l = item->start && item->replayed ? leases_find(w, item->job.id) : NULL;
-        if (l && l->session_id == 0)
-            item->lease_token = l->token;
-        else if (!l && item->start && item->replayed)
+        if (!item->start || !item->replayed || !item->same_run)
+            continue;
+        struct lease *l = leases_find(w, item->job.id);
+        if (!l)
             item->lease_token = read_token(w, item->job.id);
+        else if (l->session_id == 0)
+            item->lease_token = l->token;
     }
 }
 

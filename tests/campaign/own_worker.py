@@ -72,7 +72,8 @@ class Own:
         spec = job_pb2.JobSpec(job_name=how, queue=self.random.choice(QUEUES), payload=json.dumps(payload))
         spec.retry_policy.max_attempts = self.random.choice(ATTEMPTS)
         spec.retry_policy.initial_backoff.FromMilliseconds(50)
-        request = worker_pb2.StartJobRequest(job=spec, worker=NAME, request_id=f"{NAME}-{os.getpid()}-{number}")
+        request_id = f"{NAME}-{os.getpid()}-{number}"
+        request = worker_pb2.StartJobRequest(job=spec, worker=NAME, request_id=request_id, run_id="run of " + request_id)
         started = self.call(self.worker.StartJob, request)
         if isinstance(started, grpc.RpcError):
             self.record("unexpected", what=f"StartJob: {started.code().name} {started.details()}")

@@ -15,6 +15,25 @@ struct own {
     int32_t attempt;
 };
 
+/* Another run comes with the same request, at whichever replica: the job is the same, and the lease is not its. */
+static void come_again(const struct own *own, Joblog__V1__StartJobRequest *request)
+{
+    Joblog__V1__StartJobResponse *response = NULL;
+    struct err err = ERR_NONE;
+    request->run_id = (char *)"another";
+    if (joblog_v1_worker_service_start_job(actor_channel(own->actor), &model_call_options, request, &response, &err) !=
+        0) {
+        if (answer_is_definite((int)err.code))
+            model_complain(own->actor->model, "another run of job %lld was refused: %s", (long long)own->id, err.msg);
+        return;
+    }
+    if (response->job->id != own->id || response->lease_token != 0 || !response->replayed || response->same_run)
+        model_complain(own->actor->model, "another run of job %lld got job %lld, token %lld, replayed %d, its own %d",
+                       (long long)own->id, (long long)response->job->id, (long long)response->lease_token,
+                       response->replayed, response->same_run);
+    crpc_message_free(&response->base);
+}
+
 static bool start(struct own *own, size_t index)
 {
     struct actor *actor = own->actor;
@@ -22,7 +41,7 @@ static bool start(struct own *own, size_t index)
     Joblog__V1__StartJobRequest request = JOBLOG__V1__START_JOB_REQUEST__INIT;
     struct call_spec spec;
     char request_id[40];
-    bool lost = false;
+    bool lost = false, named = fact->has_request_id && chance_percent(&actor->chance, 50);
     call_spec_make(&spec, actor->model->seed, fact->call, 0);
     spec.unique.on_conflict = JOBLOG__V1__UNIQUE_KEY__ON_CONFLICT__ON_CONFLICT_REJECT;
     snprintf(request_id, sizeof request_id, "call-%llu", (unsigned long long)fact->call);
@@ -30,6 +49,8 @@ static bool start(struct own *own, size_t index)
     request.worker = actor->name;
     if (fact->has_request_id)
         request.request_id = request_id;
+    if (named)
+        request.run_id = (char *)"one";
     for (int i = 0; i < (fact->has_request_id ? TRIES : 1); i++) {
         Joblog__V1__StartJobResponse *response = NULL;
         struct err err = ERR_NONE;
@@ -38,6 +59,8 @@ static bool start(struct own *own, size_t index)
             call_answered(actor, fact, response->job->id, false);
             *own = (struct own){actor, fact->id, response->lease_token, response->job->attempt};
             crpc_message_free(&response->base);
+            if (named && chance_percent(&actor->chance, 30))
+                come_again(own, &request);
             return own->token != 0;
         }
         if (answer_is_definite((int)err.code)) {

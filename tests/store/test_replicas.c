@@ -260,35 +260,76 @@ static void test_end_knows_the_progress(void **state)
     store_close(b);
 }
 
-static int64_t replay_start(struct store *s, int64_t *ret_token)
+/* StartJob of a run with this name (0: none); gives the job and the token. */
+static int64_t replay_start(struct store *s, char run, int64_t *ret_token)
 {
-    struct dispatch_item item = {.job = a_job("own"), .start = true};
+    struct dispatch_item item = {.job = a_job("own"), .start = true, .has_run = run != 0};
     struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = &item, .n_items = 1};
 
+    memset(item.body_hash, run ? 'r' : 'b', sizeof item.body_hash);
+    memset(item.run_hash, run, sizeof item.run_hash);
     item.job.worker = SPAN_LIT("self");
-    item.job.request_id = SPAN_LIT("start-1");
+    item.job.request_id = span_str(run ? "start-run" : "start-1");
     assert_int_equal(run_cmd(s, &d.cmd), 0);
     assert_int_equal(item.err.code, ERR_OK);
     *ret_token = item.lease_token;
     return item.job.id;
 }
 
-/* StartJob was answered, but the answer was lost, and so was the process. */
+/* StartJob was answered, but the answer was lost, and so was the process. A run with a name has its lease alone. */
 static void test_start_replayed_after_a_restart(void **state)
 {
     struct store *s = store_fresh(NULL);
-    int64_t token, again, id = replay_start(s, &token);
+    static const char runs[] = {0, 'a'};
+    int64_t tokens[2], ids[2], again;
 
     (void)state;
-    assert_int_equal(replay_start(s, &again), id);
-    assert_int_equal(again, token);
+    for (int restarted = 0; restarted < 2; restarted++) {
+        for (int i = 0; i < 2; i++) {
+            if (!restarted)
+                ids[i] = replay_start(s, runs[i], &tokens[i]);
+            assert_int_equal(replay_start(s, runs[i], &again), ids[i]);
+            assert_int_equal(again, tokens[i]);
+        }
+        assert_int_equal(replay_start(s, 'b', &again), ids[1]);
+        assert_int_equal(again, 0);
+        if (!restarted) {
+            store_close(s);
+            s = store_again(NULL);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(finish(s, ids[i], tokens[i], ATTEMPT_COMPLETED).status, JOB_COMPLETED);
+        assert_int_equal(replay_start(s, runs[i], &again), ids[i]);
+        assert_int_equal(again, 0);
+    }
     store_close(s);
-    s = store_again(NULL);
-    assert_int_equal(replay_start(s, &again), id);
-    assert_int_equal(again, token);
-    assert_int_equal(finish(s, id, token, ATTEMPT_COMPLETED).status, JOB_COMPLETED);
-    assert_int_equal(replay_start(s, &again), id);
-    assert_int_equal(again, 0);
+}
+
+/* In one batch too: the first of them begins it. */
+static void test_runs_of_one_batch(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct dispatch_item items[3] = {0};
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = items, .n_items = 3};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        items[i] = (struct dispatch_item){.job = a_job("own"), .start = true, .has_run = true};
+        memset(items[i].run_hash, i == 1 ? 'b' : 'a', sizeof items[i].run_hash);
+        items[i].job.worker = SPAN_LIT("self");
+        items[i].job.request_id = SPAN_LIT("at-once");
+    }
+    assert_int_equal(run_cmd(s, &d.cmd), 0);
+    assert_true(items[0].lease_token != 0);
+    assert_false(items[0].replayed);
+    for (int i = 1; i < 3; i++) {
+        assert_int_equal(items[i].err.code, ERR_OK);
+        assert_true(items[i].replayed);
+        assert_int_equal(items[i].job.id, items[0].job.id);
+        assert_int_equal(items[i].same_run, i == 2);
+        assert_int_equal(items[i].lease_token, i == 2 ? items[0].lease_token : 0);
+    }
     store_close(s);
 }
 
@@ -374,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_lease_ended_elsewhere),
         cmocka_unit_test(test_end_knows_the_progress),
         cmocka_unit_test(test_start_replayed_after_a_restart),
+        cmocka_unit_test(test_runs_of_one_batch),
         cmocka_unit_test(test_old_request_ids_are_purged),
         cmocka_unit_test(test_what_grows_old_meanwhile_can_wait),
         cmocka_unit_test(test_delivery_without_memory),

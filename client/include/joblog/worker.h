@@ -134,11 +134,14 @@ JOBLOG_API void joblog_worker_free(struct joblog_worker *worker);
  * completes it with the result that the callback set, or marks it failed with the error and a backtrace. Returns what
  * the callback returned (0 or more: completed); or -code and *error when the record could not be made (the callback has
  * then not run) or its end could not be recorded. *error is left with code JOBLOG_OK when everything was recorded.
- * Gives the job as it ended, FULL view, unless ret_job is NULL or *error is set. spec->run_time_us must be 0.
- * With a spec->request_id that a run has had before the callback does not run: gives the job as that one ended, and
- * returns 0 when it completed, -1 when it did not; -JOBLOG_ALREADY_EXISTS when it is somebody else's and runs, or
- * waits. (While that run goes on, the same caller gets its lease again and would run beside it: one run at a time for
- * an id.) */
+ * Gives the job as it ended, FULL view, unless ret_job is NULL or *error is set (but see below). spec->run_time_us must
+ * be 0.
+ * With a spec->request_id the callback runs once, whoever comes with it, in this process or another: the run that made
+ * the job runs it, and no other does, at the same time or later. Of a run that is over the others get the job as it
+ * ended, and 0 when it completed, -1 when it did not. While the job runs, or waits, -JOBLOG_ALREADY_EXISTS, reason
+ * REQUEST_ID_IN_USE, and *ret_job is the job as it stands all the same: joblog_wait waits for its end. Who shall do
+ * work again that ended badly takes another request id, or joblog_retry, for a worker. -JOBLOG_FAILED_PRECONDITION,
+ * reason LEASE_LOST, and the callback has not run, when the server's answer came only after the lease's time. */
 JOBLOG_API int joblog_run_logged(struct joblog_client *client, const struct joblog_spec *spec, joblog_handler *callback,
                                  void *user, struct joblog_job **ret_job, struct joblog_error *error);
 
