@@ -845,7 +845,7 @@ json format jsonl
 json compression gzip
 json language es
 expect 0 joblog export show "$id"
-says "where          oid at_least 1242"
+says "where          oid:at_least=1242"
 says "columns        proname, oid"
 says "order          -oid"
 says "format         jsonl, gzip"
