@@ -40,9 +40,9 @@ static const struct option_row start_rows[] = {
     {"name", 'n', OPTION_TEXT, "FILE", offsetof(struct start_options, name), "name of the file on the server", 0, 0},
     {"watch", 'W', OPTION_FLAG, NULL, offsetof(struct start_options, watch), "watch it to its end", 0, 0},
     {"output", 'o', OPTION_TEXT, "FILE", offsetof(struct start_options, output),
-     "wait for its end and download it; - for standard output", 0, 0},
+     "download it to FILE while it is written; - for standard output, after its end", 0, 0},
     {"download", 'd', OPTION_FLAG, NULL, offsetof(struct start_options, download),
-     "the same, under the name that the export has", 0, 0},
+     "download it while it is written, under the name that the export has", 0, 0},
     {"follow", 0, OPTION_FLAG, NULL, offsetof(struct start_options, follow), "with --output -: do not wait for the end",
      0, 0},
     {"request-id", 0, OPTION_TEXT, "TEXT", offsetof(struct start_options, request_id),
@@ -137,25 +137,48 @@ static bool ends_with(const char *text, size_t len, const char *end)
     return len > strlen(end) && !strncmp(text + len - strlen(end), end, strlen(end));
 }
 
-/* What the name of the file says of its form: "users.xlsx", "users.csv.gz". Where form or compression is named, the
- * name says nothing: the file is called as somebody likes. */
-static void form_by_name(const char *name, struct joblog_export_spec *spec)
+/* What the name of the file says of its form: "users.xlsx", "users.csv.gz". NULL: nothing. */
+static void form_of_name(const char *name, const char **ret_format, const char **ret_compression)
 {
     static const char *const packed[][2] = {{".gz", "gzip"}, {".zst", "zstd"}};
     static const char *const forms[][2] = {
         {".csv", "csv"}, {".jsonl", "jsonl"}, {".ndjson", "jsonl"}, {".xlsx", "xlsx"}};
     size_t len = name ? strlen(name) : 0;
-    if (spec->format || spec->compression)
-        return;
     for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++)
         if (ends_with(name, len, packed[i][0])) {
-            spec->compression = packed[i][1];
+            *ret_compression = packed[i][1];
             len -= strlen(packed[i][0]);
             break;
         }
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (ends_with(name, len, forms[i][0]))
-            spec->format = forms[i][1];
+            *ret_format = forms[i][1];
+}
+
+static bool contradicts(const char *of_name, const char *of_option)
+{
+    return of_name && of_option && strcmp(of_name, of_option) != 0;
+}
+
+/* Takes from the name what no option says. Where an option says something else nothing is started: nobody wants
+ * users.xlsx to be no workbook. */
+static int form_by_name(const struct cli *cli, const char *name, struct joblog_export_spec *spec)
+{
+    const char *format = NULL, *compression = NULL;
+    form_of_name(name, &format, &compression);
+    if (contradicts(format, spec->format))
+        return cli_usage(cli, "%s is the name of a file of %s, and --format says %s", name, format, spec->format);
+    if (contradicts(compression, spec->compression))
+        return cli_usage(cli, "%s is the name of a file of %s, and --compression says %s", name, compression,
+                         spec->compression);
+    if (format && !strcmp(format, "xlsx") && contradicts("none", spec->compression))
+        return cli_usage(cli, "%s is the name of a workbook, which is compressed by itself, and --compression says %s",
+                         name, spec->compression);
+    if (!spec->format)
+        spec->format = format;
+    if (!spec->compression)
+        spec->compression = compression;
+    return EXIT_OK;
 }
 
 /* Before anything is started: whether the file has a place. */
@@ -195,7 +218,6 @@ static struct joblog_export_spec spec_make(const struct cli *cli, const char *ty
                 .keep_formulas = options->keep_formulas},
         .language = cli->language,
     };
-    form_by_name(options->output ? options->output : options->name, &spec);
     return spec;
 }
 
@@ -211,7 +233,10 @@ static int run_start(struct cli *cli, const void *values, const struct operands 
         return code;
     struct joblog_export_order *order = order_make(&options->order);
     struct joblog_export_spec spec = spec_make(cli, operands->values[0], options, &filters, order);
-    if (joblog_export_start(cli->client, &spec, &export_, &message, &error) < 0) {
+    code = form_by_name(cli, options->output ? options->output : options->name, &spec);
+    if (code != EXIT_OK) {
+        /* what is wrong has been said */
+    } else if (joblog_export_start(cli->client, &spec, &export_, &message, &error) < 0) {
         code = cli_error(&error);
     } else {
         code = go_on(cli, options, export_, message);

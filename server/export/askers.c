@@ -9,6 +9,7 @@
 #include "base/crc32c.h"
 #include "core/id.h"
 #include "export/chunk_book.h"
+#include "export/request.h"
 #include "export/room.h"
 
 enum {
@@ -80,7 +81,8 @@ static bool read_file(const struct pg_result *r, int row, struct arena *arena, s
                                 .cut_cells = pg_int(r, row, 10),
                                 .state = (enum export_file_state)pg_int(r, row, 11)};
     return keep(arena, pg_text(r, row, 1), &ret->name) && keep(arena, pg_text(r, row, 2), &ret->content_type) &&
-           keep(arena, pg_text(r, row, 3), &ret->sha256);
+           keep(arena, pg_text(r, row, 3), &ret->sha256) &&
+           export_columns_decode(pg_text(r, row, 12), arena, &ret->columns, &ret->n_columns);
 }
 
 /* A job may have a finished file of an attempt that nobody heard of and one in the making: the latter is meant. */

@@ -340,6 +340,15 @@ static int copy_rows(struct export_attempt *a)
 
 /* ---- the file ---- */
 
+/* For the record: the type may be another when somebody looks at it. */
+static int note_columns(struct export_attempt *a)
+{
+    struct span *names = arena_alloc(&a->arena, a->query.n_columns * sizeof *names);
+    for (size_t i = 0; names && i < a->query.n_columns; i++)
+        names[i] = span_str(a->query.columns[i]->name);
+    return names && export_columns_encode(names, a->query.n_columns, &a->result->columns) ? 0 : no_memory(a);
+}
+
 static int finish_file(struct export_attempt *a)
 {
     struct export_file file = {
@@ -350,6 +359,8 @@ static int finish_file(struct export_attempt *a)
         .cut_cells = a->encoder->cut_cells,
         .expire_us = clock_wall_us() + a->worker->exports->options.ttl_ms * 1000,
     };
+    if (note_columns(a) != 0)
+        return -1;
     a->worker->progress.percent = 100; /* also of no rows at all */
     put_chunk(a);
     export_writer_finish(a->writer, &file);

@@ -2,6 +2,7 @@
 #ifndef EXPORT_ATTEMPT_H
 #define EXPORT_ATTEMPT_H
 
+#include "base/buf.h"
 #include "export/worker.h"
 
 struct attempt_result {
@@ -11,6 +12,7 @@ struct attempt_result {
     struct err err;
     int64_t rows, size; /* with COMPLETED */
     char sha256[65];
+    struct buf columns; /* JSON: the names of the file's columns; buf_done after any outcome */
 };
 
 /* Blocks until the end. After any outcome but COMPLETED nothing of the file remains (where the database cannot be

@@ -21,6 +21,8 @@ struct export_file {
     int64_t job_id, token;                  /* token: of the attempt that wrote it */
     struct span name, content_type, sha256; /* sha256: 64 hex digits */
     int64_t size, rows, expire_us, cut_cells;
+    const struct span *columns; /* names, in order; none: of a version that did not note them, or the job runs */
+    size_t n_columns;
     int32_t chunk_bytes; /* every chunk but the last has this size */
     enum export_storage storage;
     enum export_file_state state;

@@ -3,6 +3,7 @@
 #include "export/request.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/rights.h"
@@ -289,6 +290,28 @@ int export_request_decode(struct span payload, struct arena *arena, struct expor
     int rc = root ? read_request(root, arena, ret, ret_err) : refuse(ret_err, "no JSON object");
     json_decref(root);
     return rc;
+}
+
+/* ---- columns of a file ---- */
+
+bool export_columns_encode(const struct span *names, size_t n, struct buf *out)
+{
+    json_t *array = texts_to_json(names, n);
+    char *text = array ? json_dumps(array, JSON_COMPACT) : NULL;
+    json_decref(array);
+    if (text)
+        buf_add_str(out, text);
+    free(text);
+    return text && !out->failed;
+}
+
+bool export_columns_decode(struct span text, struct arena *arena, const struct span **ret, size_t *ret_n)
+{
+    json_error_t fault;
+    json_t *array = text.len > 0 ? json_loadb(text.data, text.len, 0, &fault) : NULL;
+    bool ok = !json_is_array(array) || read_texts(arena, array, ret, ret_n);
+    json_decref(array);
+    return ok;
 }
 
 /* ---- rules ---- */

@@ -68,6 +68,10 @@ struct export_request {
 bool export_request_encode(const struct export_request *request, struct buf *out);
 /* Texts go into arena. 0, or -INVALID_ARGUMENT when payload is not one that encode made. */
 int export_request_decode(struct span payload, struct arena *arena, struct export_request *ret, struct err *ret_err);
+/* Names of columns as a JSON array. False: out of memory. */
+bool export_columns_encode(const struct span *names, size_t n, struct buf *out);
+/* Texts go into arena; what is no such array has none. False: out of memory. */
+bool export_columns_decode(struct span text, struct arena *arena, const struct span **ret, size_t *ret_n);
 
 /* Do format, compression and the options of CSV fit together? Errors name the fields of StartExportRequest. */
 int export_request_check(const struct export_request *request, struct err *ret_err);

@@ -180,24 +180,32 @@ static void log_end(const struct export_worker *w, const struct attempt_result *
              result->error_type ? result->error_type : "", result->err.msg);
 }
 
-/* Reports the end; tries again while the store cannot be reached. False: the lease was lost, or nobody heard. */
-static bool report_end(struct export_worker *w, const struct attempt_result *result)
+/* The job's result; failed where there is no memory. */
+static struct buf result_of(const struct attempt_result *result)
 {
-    char text[160];
+    struct buf text = BUF_INIT;
+    if (result->outcome != ATTEMPT_COMPLETED)
+        return text;
+    buf_printf(&text, "{\"rows\": %" PRId64 ", \"size\": %" PRId64 ", \"sha256\": \"%s\", \"columns\": ", result->rows,
+               result->size, result->sha256);
+    buf_add(&text, result->columns.data, result->columns.len);
+    buf_add_char(&text, '}');
+    return text;
+}
+
+/* Reports the end; tries again while the store cannot be reached. False: the lease was lost, or nobody heard. */
+static bool tell_end(struct export_worker *w, const struct attempt_result *result, struct span text)
+{
     for (int tries = 0; tries < FINISH_TRIES; tries++) {
         struct store_finish finish = {.cmd = {.op = STORE_FINISH},
                                       .job_id = w->job_id,
                                       .token = w->token,
                                       .outcome = result->outcome,
+                                      .result = text,
                                       .no_retry = result->no_retry};
         if (result->outcome == ATTEMPT_FAILED)
             finish.error =
                 (struct job_error){.type = span_str(result->error_type), .message = span_str(result->err.msg)};
-        if (result->outcome == ATTEMPT_COMPLETED) {
-            snprintf(text, sizeof text, "{\"rows\": %" PRId64 ", \"size\": %" PRId64 ", \"sha256\": \"%s\"}",
-                     result->rows, result->size, result->sha256);
-            finish.result = span_str(text);
-        }
         int rc = export_worker_run(w, &finish.cmd);
         if (rc == 0)
             return true;
@@ -211,6 +219,14 @@ static bool report_end(struct export_worker *w, const struct attempt_result *res
         wait_for_wake(w, RETRY_MS);
     }
     return false;
+}
+
+static bool report_end(struct export_worker *w, const struct attempt_result *result)
+{
+    struct buf text = result_of(result);
+    bool told = !text.failed && tell_end(w, result, buf_span(&text));
+    buf_done(&text);
+    return told;
 }
 
 static void wait_for_progress(struct export_worker *w)
@@ -240,6 +256,7 @@ static void run_lease(struct export_worker *w, const struct delivery *d)
     }
     arena_done(&w->progress_arena);
     bool reported = result.outcome == ATTEMPT_LOST || report_end(w, &result);
+    buf_done(&result.columns);
     log_end(w, &result, start_us);
     struct chunk_owner owner = {w->job_id, w->token};
     struct err err = ERR_NONE;

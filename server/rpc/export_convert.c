@@ -93,29 +93,37 @@ static Joblog__V1__CsvOptions *convert_csv(struct arena *arena, const struct exp
     return m->delimiter && m->null_text ? m : NULL;
 }
 
-/* What was asked for. False: out of memory. */
-static bool put_request(struct arena *arena, const struct export_request *request, const struct export_type *type,
-                        Joblog__V1__Export *m)
+/* The columns of the file; where there is none yet, those that were asked for or, were none, those of the type. */
+static bool put_columns(struct arena *arena, const struct export_request *request, const struct export_type *type,
+                        const struct export_file *file, Joblog__V1__Export *m)
 {
-    size_t n = request->n_columns || !type ? request->n_columns : type->n_columns;
+    bool noted = file && file->n_columns > 0;
+    const struct span *names = noted ? file->columns : request->columns;
+    size_t n_names = noted ? file->n_columns : request->n_columns;
+    size_t n = n_names || !type ? n_names : type->n_columns;
+    m->columns = arena_alloc(arena, n * sizeof *m->columns);
+    for (; m->columns && m->n_columns < n; m->n_columns++)
+        if (!(m->columns[m->n_columns] =
+                  convert_text(arena, n_names ? names[m->n_columns] : span_str(type->columns[m->n_columns].name))))
+            return false;
+    return m->columns != NULL;
+}
+
+/* What was asked for. False: out of memory. */
+static bool put_request(struct arena *arena, const struct export_request *request, Joblog__V1__Export *m)
+{
     m->format = (Joblog__V1__ExportFormat)(request->format ? request->format : EXPORT_CSV);
     m->compression = (Joblog__V1__ExportCompression)(request->compression ? request->compression : EXPORT_PLAIN);
     m->export_type = convert_text(arena, request->export_type);
     m->file_name = convert_text(arena, request->file_name);
     m->language = convert_text(arena, request->language);
     m->filters = arena_alloc(arena, request->n_filters * sizeof *m->filters);
-    m->columns = arena_alloc(arena, n * sizeof *m->columns);
     m->order = convert_export_orders(arena, request->order, request->n_order);
     m->n_order = request->n_order;
-    if (!m->export_type || !m->file_name || !m->language || !m->filters || !m->columns || !m->order)
+    if (!m->export_type || !m->file_name || !m->language || !m->filters || !m->order)
         return false;
     for (; m->n_filters < request->n_filters; m->n_filters++)
         if (!(m->filters[m->n_filters] = convert_filter(arena, &request->filters[m->n_filters])))
-            return false;
-    for (; m->n_columns < n; m->n_columns++)
-        if (!(m->columns[m->n_columns] =
-                  convert_text(arena, request->n_columns ? request->columns[m->n_columns]
-                                                         : span_str(type->columns[m->n_columns].name))))
             return false;
     return m->format != JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV || (m->csv = convert_csv(arena, &request->csv));
 }
@@ -131,7 +139,7 @@ Joblog__V1__Export *convert_export(struct arena *arena, struct exports *exports,
     const struct export_type *type = export_types_find(types, request->export_type);
     /* A type that was taken away keeps its name for its old exports. */
     m->title = convert_text(arena, type ? span_str(type->title) : request->export_type);
-    bool ok = m->title && put_request(arena, request, type, m);
+    bool ok = m->title && put_request(arena, request, m) && put_columns(arena, request, type, file, m);
     export_types_free(types);
     m->job = convert_job(arena, job, VIEW_BASIC, clock_wall_us());
     m->file_state = file_state(job, file);

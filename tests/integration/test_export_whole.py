@@ -161,6 +161,49 @@ def an_owner_column_that_came_later(fx):
     fx.reload("types=4")
 
 
+def a_name_and_options(fx):
+    """The name of the file says what no option does; where it says something else than an option nothing is started."""
+    def started():
+        return fx.sql("SELECT count(*) FROM joblog.job WHERE payload::jsonb @> '{\"export_type\": \"people\"}';").strip()
+    before = started()
+    for name, args, words in (("x.xlsx", ["-z", "gzip"], "is the name of a workbook"), ("x.xlsx", ["-F", "csv"], "--format says csv"),
+                              ("x.csv.gz", ["-F", "jsonl"], "file of csv, and --format says jsonl"),
+                              ("x.csv.gz", ["-z", "zstd"], "file of gzip, and --compression says zstd"),
+                              ("x.gz", ["-z", "none"], "file of gzip, and --compression says none")):
+        for option in ("-o", "-n"):
+            path = fx.dir + "/" + name if option == "-o" else name
+            done = fx.joblog("export", "start", "people", option, path, *args)
+            check("exit of %s %s" % (name, args), 2, done.returncode)
+            has("its words", words, done.stderr.decode())
+    check("started", before, started())
+    for name, args, form in (("x.jsonl", ["-z", "gzip"], ("jsonl", "gzip")), ("x.csv.gz", ["-F", "csv"], ("csv", "gzip")),
+                             ("x.gz", ["-F", "jsonl"], ("jsonl", "gzip")), ("x.xlsx", ["-z", "none"], ("xlsx", "none")),
+                             ("x.data", ["-F", "jsonl"], ("jsonl", "none")), ("x.csv", ["-F", "csv"], ("csv", "none"))):
+        export = show(fx, begin(fx, "people", "-o", fx.dir + "/" + name, *args))
+        check("form of %s %s" % (name, args), form, (export["format"], export["compression"]))
+    text = fx.joblog("export", "start", "--help").stdout.decode()
+    has("help", "while it is written; - for standard output, after its end", " ".join(text.split()))
+
+
+def columns_of_a_file(fx):
+    """Those that it has, whatever becomes of its type."""
+    whole, part = begin(fx, "people", "--watch"), begin(fx, "people", "--watch", "--columns", "name")
+    for types in ([SLOW, BIG, dict(PEOPLE, columns=[{"name": "name"}], order=[], filters=[], title="Folk")], [SLOW, BIG]):
+        fx.write_types(types)
+        fx.reload("types=%d" % (len(types) + 1))
+        check("columns of a file", ["id", "name"], show(fx, whole)["columns"])
+        check("columns that were asked for", ["name"], show(fx, part)["columns"])
+        listed = [json.loads(line) for line in fx.joblog("export", "list", "--json").stdout.splitlines()]
+        check("in the list", [["id", "name"]], [e["columns"] for e in listed if str(e["id"]) == whole])
+        watched = fx.joblog("export", "watch", whole, "--json")
+        check("watch", 0, watched.returncode)
+    has("the record", '["id", "name"]', fx.sql("SELECT result FROM joblog.job_now WHERE id = %s;" % whole))
+    check("delete", 0, fx.joblog("export", "delete", whole).returncode)
+    check("of a file that was deleted", ["id", "name"], show(fx, whole)["columns"])
+    fx.write_types([PEOPLE, SLOW, BIG])
+    fx.reload("types=4")
+
+
 def a_name_that_is_an_option(fx):
     export = begin(fx, "people", "--name", "-", "--watch")
     done = fx.joblog("export", "download", export)
@@ -244,6 +287,8 @@ def main():
         rows_of_an_owner(fx)
         with_the_role_exporter(fx)
         an_owner_column_that_came_later(fx)
+        columns_of_a_file(fx)
+        a_name_and_options(fx)
         a_name_that_is_an_option(fx)
         reload_of_types(fx)
         a_relation_that_changes(fx)
