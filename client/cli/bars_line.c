@@ -27,6 +27,7 @@ void bar_set(struct bar *bar, const struct joblog_job *job)
     bar->done = job->done;
     bar->total = job->total;
     bar->attempt = job->attempt;
+    bar->counted_attempts = job->attempt - job->uncounted_attempts;
     bar->max_attempts = job->max_attempts;
     bar->run_us = job->run_us;
     bar->start_us = job->start_us;
@@ -92,8 +93,8 @@ static void describe_pending(char *buf, size_t size, const struct bar *bar, int6
         add(buf, size, "%s %s", bar->attempt ? "again" : "starts", units_relative(when, bar->run_us, now_us));
     else
         add(buf, size, "waits for a worker");
-    if (bar->attempt && *bar->error)
-        add(buf, size, "attempt %d of %d ended with %.200s", bar->attempt, bar->max_attempts, bar->error);
+    if (bar->counted_attempts && *bar->error)
+        add(buf, size, "attempt %d of %d ended with %.200s", bar->counted_attempts, bar->max_attempts, bar->error);
 }
 
 static void describe_running(char *buf, size_t size, const struct bar *bar, int64_t now_us)
@@ -104,8 +105,8 @@ static void describe_running(char *buf, size_t size, const struct bar *bar, int6
     add_amount(buf, size, bar);
     if (*bar->step)
         add(buf, size, "%.200s", bar->step);
-    if (bar->attempt > 1)
-        add(buf, size, "attempt %d of %d", bar->attempt, bar->max_attempts);
+    if (bar->counted_attempts > 1)
+        add(buf, size, "attempt %d of %d", bar->counted_attempts, bar->max_attempts);
     if (bar->eta_us > now_us + 1000000)
         add(buf, size, "%s left", units_seconds(length, bar->eta_us - now_us));
 }

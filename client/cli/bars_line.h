@@ -13,7 +13,7 @@ struct bar {
     double percent;
     int64_t done, total;
     char *unit, *step, *error;
-    int attempt, max_attempts;
+    int attempt, counted_attempts, max_attempts;
     int64_t run_us, start_us, eta_us, execution_us;
     bool has_execution, cancel_requested;
     bool known; /* has been updated once */

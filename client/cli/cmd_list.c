@@ -40,7 +40,7 @@ static void add_row(struct cli *cli, struct table *table, const struct joblog_jo
     table_cell(table, job->queue, NULL);
     table_cell_format(table, "%s%s%s", job->source_type, *job->source_id ? ":" : "", job->source_id);
     table_cell_format(table, "%.0f %%", job->status == JOBLOG_COMPLETED ? 100 : job->percent);
-    table_cell_format(table, "%d/%d", job->attempt, job->max_attempts);
+    table_cell_format(table, "%d/%d", job->attempt - job->uncounted_attempts, job->max_attempts);
     table_cell(table, units_relative(text, job->create_us, now_us), NULL);
     table_cell(table, job->has_execution ? units_duration(text, job->execution_us) : "", NULL);
     const char *note = joblog_status_is_final(job->status) ? job->error_message : job->step;

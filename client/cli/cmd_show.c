@@ -68,6 +68,20 @@ static void print_policy(const struct joblog_job *job)
             line_of(names[i], "at most %s", units_duration(text, ms[i] * 1000));
 }
 
+/* The attempts that count, and those that do not. */
+static void print_attempt(const struct joblog_job *job)
+{
+    int put_off = 0;
+    for (size_t i = 0; i < job->n_attempts; i++)
+        put_off += strcmp(job->attempts[i].outcome, "released") == 0;
+    printf("%-12s %d of %d", "attempt", job->attempt - job->uncounted_attempts, job->max_attempts);
+    if (put_off)
+        printf(", %d put off or given back", put_off);
+    if (job->uncounted_attempts > put_off)
+        printf(", %d before a retry", job->uncounted_attempts - put_off);
+    putchar('\n');
+}
+
 static void print_head(const struct cli *cli, const struct joblog_job *job)
 {
     printf("%-12s %lld\n", "id", (long long)job->id);
@@ -79,7 +93,7 @@ static void print_head(const struct cli *cli, const struct joblog_job *job)
     if (job->cancel_requested)
         line_of("cancel", "requested by %s%s%s", job->cancel_actor, *job->cancel_reason ? ": " : "",
                 job->cancel_reason);
-    printf("%-12s %d of %d\n", "attempt", job->attempt, job->max_attempts);
+    print_attempt(job);
     print_policy(job);
     if (job->priority)
         printf("%-12s %d\n", "priority", job->priority);

@@ -17,8 +17,9 @@ static void tell(struct meter *meter, const struct joblog_job *job)
 {
     struct meter_making making = {
         .waiting = job->status == JOBLOG_PENDING, .percent = job->percent, .finish_us = job->eta_us};
-    if (making.waiting && job->attempt > 0)
-        snprintf(making.text, sizeof(making.text), "attempt %d of %d failed, waiting for the next one", job->attempt,
+    int counted = job->attempt - job->uncounted_attempts;
+    if (making.waiting && counted > 0)
+        snprintf(making.text, sizeof(making.text), "attempt %d of %d failed, waiting for the next one", counted,
                  job->max_attempts);
     else
         snprintf(making.text, sizeof(making.text), "%s", making.waiting ? "waiting in the queue" : job->step);

@@ -164,6 +164,7 @@ json_t *json_of_job(const struct joblog_job *job)
     set_error(object, job->error_type, job->error_message, job->stack_trace);
     set_int(object, "attempt", job->attempt);
     set_int(object, "max_attempts", job->max_attempts);
+    set_int(object, "uncounted_attempts", job->uncounted_attempts);
     set_policy(object, job);
     set_time(object, "create_time", job->create_us);
     set_time(object, "run_time", job->run_us);

@@ -21,7 +21,7 @@ struct row {
     int64_t id, revision, changed_us;
     enum joblog_status status;
     double percent;
-    int attempt, max_attempts;
+    int attempt, max_attempts; /* that count */
     char *name, *queue, *owner, *details;
 };
 
@@ -66,7 +66,7 @@ static void row_set(struct row *row, const struct joblog_job *job)
                                       : job->create_us,
         .status = job->status,
         .percent = job->status == JOBLOG_COMPLETED ? 100 : job->percent,
-        .attempt = job->attempt,
+        .attempt = job->attempt - job->uncounted_attempts,
         .max_attempts = job->max_attempts,
         .name = heap_copy(job->job_name),
         .queue = heap_copy(job->queue),

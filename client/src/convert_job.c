@@ -144,6 +144,7 @@ bool convert_job(struct arena *a, const Joblog__V1__Job *message, struct joblog_
         .payload = text_of(m->payload),
         .result = text_of(m->result),
         .attempt = m->attempt,
+        .uncounted_attempts = m->uncounted_attempts,
         .start_timeout_ms = duration_us_of(m->start_timeout) / 1000,
         .run_timeout_ms = duration_us_of(m->run_timeout) / 1000,
         .heartbeat_timeout_ms = duration_us_of(m->heartbeat_timeout) / 1000,

@@ -272,6 +272,13 @@ static void add_times(struct conversion *c, Joblog__V1__Job *m, const struct job
         m->execution_duration = duration_of(c, end_us > job->start_us ? end_us - job->start_us : 0);
 }
 
+/* Given back or put off, or before the last retry by somebody. */
+static int32_t uncounted_attempts(const struct job *job)
+{
+    int32_t n = job->attempt - (job->retry.max_attempts - job->attempts_left);
+    return n > 0 ? n : 0;
+}
+
 Joblog__V1__Job *convert_job(struct arena *arena, const struct job *job, enum job_view view, int64_t now_us)
 {
     struct conversion conversion = {arena, false}, *c = &conversion;
@@ -289,6 +296,7 @@ Joblog__V1__Job *convert_job(struct arena *arena, const struct job *job, enum jo
     m->progress = progress_of(c, &job->progress);
     m->error = error_of(c, &job->error, view != VIEW_BASIC);
     m->attempt = job->attempt;
+    m->uncounted_attempts = uncounted_attempts(job);
     m->retry_policy = retry_of(c, &job->retry);
     m->unique_key = unique_of(c, &job->unique);
     m->start_timeout = job->start_timeout_us ? duration_of(c, job->start_timeout_us) : NULL;

@@ -619,7 +619,12 @@ expect 0 joblog show "$id" --json
 json status completed
 json attempt 2
 json attempts.0.outcome released
+json uncounted_attempts 1
 json transitions.2.reason "no paper"
+expect 0 joblog show "$id"
+says "attempt      1 of 1, 1 put off or given back"
+expect 0 joblog list --name later --queue work
+says " 1/1 "
 for ((i = 0; i < 600; i++)); do
     grep -qF "[$id later] attempt 1: snoozed, will run again" "$dir/worker.log" && break
     sleep 0.1

@@ -437,7 +437,11 @@ static void test_run_logged_once_for_a_request_id(void **state)
         assert_int_equal(joblog_run_logged(client, &spec, logged_counted, &runs, NULL, &error), kinds[i].code);
 
         if (again->status == JOBLOG_FAILED) { /* nobody runs it, and nobody will */
-            assert_ok(joblog_retry(client, first->id, "again", NULL, &error));
+            assert_int_equal(again->uncounted_attempts, 0);
+            joblog_job_free(again);
+            assert_ok(joblog_retry(client, first->id, "again", &again, &error)); /* with a fresh set of attempts */
+            assert_int_equal(again->attempt, 1);
+            assert_int_equal(again->uncounted_attempts, 1);
             assert_int_equal(joblog_run_logged(client, &spec, logged_counted, &runs, NULL, &error),
                              -JOBLOG_ALREADY_EXISTS);
         }

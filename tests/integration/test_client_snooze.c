@@ -32,6 +32,7 @@ static void test_job_waits_and_runs_again(void **state)
     assert_int_equal(joblog_wait(client, id, 30000, &job, &error), 0);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     assert_int_equal(job->attempt, 3);
+    assert_int_equal(job->uncounted_attempts, 2);
     assert_int_equal(job->n_attempts, 3);
     assert_string_equal(job->attempts[1].outcome, "released");
     assert_true(job->attempts[1].start_us - job->attempts[0].end_us >= DELAY_MS * 1000);

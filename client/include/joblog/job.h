@@ -117,6 +117,7 @@ struct joblog_job {
     int64_t eta_us;
     const char *error_type, *error_message, *stack_trace; /* stack_trace: FULL view */
     int attempt, max_attempts;
+    int uncounted_attempts; /* of these up to attempt: given back or put off, or before the last joblog_retry */
     enum joblog_backoff backoff;
     int64_t initial_backoff_ms, max_backoff_ms;
     double backoff_multiplier, backoff_jitter;
