@@ -406,11 +406,11 @@ static void bad_type_files_stop_the_start(void **state)
         {"{", "types.json:1:"},
         {"{\"export_types\": [{\"name\": \"x\", \"relation\": \"app.people\", \"columns\": [{\"name\": \"id\"}], "
          "\"owner\": 1}]}",
-         "export_types[0]: unknown key \"owner\""},
+         "export_types[0]: unknown key \\\"owner\\\""}, /* quotes within the quotes of the log */
         {"{\"export_types\": [{\"name\": \"x\", \"relation\": \"app.nobody\", \"columns\": [{\"name\": \"id\"}]}]}",
-         "export type \"x\": there is no relation app.nobody"},
+         "export type \\\"x\\\": there is no relation app.nobody"},
         {"{\"export_types\": [{\"name\": \"x\", \"relation\": \"app.people\", \"columns\": [{\"name\": \"ID\"}]}]}",
-         "relation app.people has no column \"ID\""},
+         "relation app.people has no column \\\"ID\\\""},
     };
     char database[300];
     snprintf(database, sizeof database, "--database=%s", fx.uri);
