@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/utf8.h"
 
@@ -238,7 +240,15 @@ void xlsx_styles(struct buf *out, const struct xlsx_book *book)
 
 /* ---- the parts around ---- */
 
-/* "Users", "Users (2)": at most 31 characters, none of []:*?/\, no ' at either end. */
+/* Not in the name of a sheet: what no workbook takes, and what is no character of XML (U+FFFE, U+FFFF). */
+static bool is_refused(const char *p, size_t n)
+{
+    if (n == 1)
+        return (unsigned char)*p < 0x20 || *p == 0x7f || strchr("[]:*?/\\'", *p);
+    return n == 3 && memcmp(p, "\xef\xbf", 2) == 0 && (unsigned char)p[2] >= 0xbe;
+}
+
+/* "Users", "Users (2)": at most 31 characters. "History" is what Excel calls a sheet of its own. */
 static void add_sheet_name(struct buf *out, const char *title, unsigned number)
 {
     char name[128], suffix[16] = "";
@@ -250,7 +260,7 @@ static void add_sheet_name(struct buf *out, const char *title, unsigned number)
         chars += n == 4 ? 2 : 1;
         if (chars > most)
             break;
-        if (n == 1 && strchr("[]:*?/\\'", *p))
+        if (is_refused(p, n))
             name[len++] = '_';
         else
             for (size_t i = 0; i < n; i++)
@@ -258,7 +268,7 @@ static void add_sheet_name(struct buf *out, const char *title, unsigned number)
     }
     name[len] = '\0';
     add_escaped(out, len ? name : "Sheet");
-    buf_add_str(out, suffix);
+    buf_add_str(out, number == 1 && strcasecmp(name, "History") == 0 ? "_" : suffix);
 }
 
 void xlsx_workbook(struct buf *out, const struct xlsx_book *book)

@@ -75,6 +75,9 @@ def what_a_spreadsheet_shows(fx):
     titles, cells = list(sheet.iter_rows())
     check("title of the sheet has none of what Excel refuses", (True, False),
           ("cells" in sheet.title, any(c in sheet.title for c in "[]:*?/\\")))
+    for kind, name in (("past", "hIstory_"), ("odd", "a_b_c_")):
+        book = openpyxl.load_workbook(io.BytesIO(fx.export(kind, "--format", "xlsx")))
+        check("names of the sheets of " + kind, [name], book.sheetnames)
     check("titles", ["Número", "day", "moment", "code", "ok", "Nota"], [cell.value for cell in titles])
     check("kinds of cells", ["n", "d", "d", "s", "b", "s"],
           ["s" if cell.data_type == "inlineStr" else cell.data_type for cell in cells])
@@ -120,8 +123,9 @@ def main():
     with fx:
         fx.sql(SCHEMA)
         fx.gate = Gate(fx)
-        fx.write_types([PRICED, CELLS])
-        fx.reload("export types loaded types=3")
+        fx.write_types([PRICED, CELLS, dict(CELLS, name="past", title="hIstory"),
+                        dict(CELLS, name="odd", title="a\u0001b\ufffec\u007f")])
+        fx.reload("export types loaded types=5")
         one_snapshot(fx)
         no_more_than_there_are_workers(fx)
         what_a_spreadsheet_shows(fx)
