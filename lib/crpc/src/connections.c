@@ -35,7 +35,7 @@ enum { STATE_ESTABLISHED = 1 };
 /* Connections that were cut are remembered so long, and so many: calls of theirs may still be waiting in core. */
 enum { CUT_MS = 5000, CUTS = 64, LOG_PAUSE_MS = 10000 };
 /* Of a socket, for what nobody has read yet: what core may read at one go, as it knows no other bound. The system's own
- * may grow to 32 MiB, of which core reads four and more at once. */
+ * may grow to 32 MiB, of which core was seen to read one at once. */
 enum { RECEIVE_BYTES = 256 * 1024 };
 /* Of the table, to begin with: what an ordinary process may have. */
 enum { FDS_EXPECTED = 1024 };

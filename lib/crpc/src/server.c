@@ -19,8 +19,9 @@
 enum { PING_MIN_MS = 5000, WORKERS_MAX = 256, CORE_OF_151 = 29 };
 /* Core's own default is 8 KiB; a token of some claims, and what a proxy adds, need more. */
 enum { METADATA_BYTES = 16384 };
-/* How much core reads from one connection before it looks at the next: at most; its own default is 4 MiB, which would
- * be tens of thousands of tiny frames in one go. */
+/* How much core means to read from one connection before it looks at the next; its own default is 4 MiB, which would be
+ * tens of thousands of tiny frames in one go. It may read more: what bounds it is the socket's buffer (connections.c).
+ */
 enum { READ_CHUNK_MAX = 256 * 1024 };
 
 /* Core stops to listen for good when accept finds no descriptor, so connections get half of them. */
