@@ -145,7 +145,7 @@ class Gate:
     def ask(self, what):
         self.psql.stdin.write("SELECT %s;\n" % what)
         self.psql.stdin.flush()
-        self.psql.stdout.readline()
+        return self.psql.stdout.readline().strip()
 
     def shut(self):
         self.ask("pg_advisory_lock(1)")

@@ -61,6 +61,29 @@ def postgres_crashes(fx):
     check("remains after the crash", 0, remains(fx))
 
 
+def postgres_crashes_between_the_file_and_the_end(fx):
+    """What was recorded last is not on disk by itself then: the file is there all the same when its job completes."""
+    fx.sql("ALTER SYSTEM SET wal_writer_delay = '10s'; SELECT pg_reload_conf();")
+    fx.gate.shut()
+    export = begin(fx, "slow")
+    until("it writes", lambda: show(fx, export)["job"]["progress"].get("done", 0) > 0)
+    holder = Gate(fx)  # of the lease, so that the job does not end
+    holder.psql.stdin.write("BEGIN;\n")
+    pid = holder.ask("pg_backend_pid() FROM joblog.lease WHERE job_id = %s FOR KEY SHARE" % export)
+    fx.gate.open()
+    until("the file is recorded", lambda: fx.sql("SELECT count(*) FROM joblog.export_file WHERE job_id = %s;" % export).strip() == "1")
+    os.kill(int(pid), 9)
+    for gate in (holder, fx.gate):
+        gate.end()
+    until("PostgreSQL is back", lambda: postgres_answers(fx))
+    fx.gate = Gate(fx)
+    check("end", 0, fx.joblog("export", "watch", export).returncode)
+    job = show(fx, export)["job"]
+    check("one attempt made it", 1, job["attempt"])
+    check("file", SLOW_FILE, fx.joblog("export", "download", export, "--output", "-").stdout)
+    fx.sql("ALTER SYSTEM RESET wal_writer_delay; SELECT pg_reload_conf();")
+
+
 def every_connection_is_cut(fx):
     """Jobs and downloads go on."""
     path = fx.dir + "/outage"
@@ -121,6 +144,7 @@ def main():
         a_failed_attempt(fx)
         every_connection_is_cut(fx)
         postgres_crashes(fx)
+        postgres_crashes_between_the_file_and_the_end(fx)
         the_server_is_killed(fx)
         a_source_that_is_cut(fx)
 

@@ -4,7 +4,8 @@
 -- have, 0: no limit. One row: 1 when the file was recorded; 0 when the lease is no longer this attempt's; 2 when the owner's
 -- files would be too large; 3 when chunks of it are not in the database: then nothing was changed. Locks the lease against its
 -- end until the commit, so that an attempt that was given up cannot replace the file of a later one. After owner_lock of the
--- same transaction, as a statement of its own: it must see what the one before in the lock has committed.
+-- same transaction, as a statement of its own: it must see what the one before in the lock has committed. The commit is on
+-- disk when it is answered, and all chunks with it: a job must not be completed whose file a crash takes back.
 WITH held AS MATERIALIZED (
     SELECT job_id FROM joblog.lease WHERE job_id = $1 AND token = $2 FOR KEY SHARE
 ), verdict AS MATERIALIZED (
@@ -32,4 +33,4 @@ WITH held AS MATERIALIZED (
 ), writing AS (
     DELETE FROM joblog.export_writing WHERE job_id = $1 AND token = $2::bigint AND EXISTS (SELECT FROM verdict WHERE v = 1)
 )
-SELECT v FROM verdict
+SELECT v, set_config('synchronous_commit', 'on', true) FROM verdict
