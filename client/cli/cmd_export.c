@@ -231,8 +231,9 @@ static void print_job(const struct cli *cli, const struct joblog_job *job)
     print_time("started", job->start_us);
     print_time("ended", job->end_us);
     print_progress(job);
-    if (*job->error_message)
-        text_print_block(stdout, job->error_message, "error        ");
+    if (*job->error_message) /* of an attempt before the one that completed it */
+        text_print_block(stdout, job->error_message,
+                         job->status == JOBLOG_COMPLETED ? "last error   " : "error        ");
 }
 
 static void print_export(const struct cli *cli, const struct joblog_export *export_)

@@ -20,6 +20,26 @@ static int64_t part_size(void *user)
     return stat(user, &st) == 0 ? st.st_size : 0;
 }
 
+static bool runs(const struct joblog_export *export_)
+{
+    return !joblog_status_is_final(export_->job.status);
+}
+
+/* What an interrupt leaves, and what to type to go on. path: NULL for a stream. */
+static void say_farewell(struct meter *meter, const struct joblog_export *export_, const char *path, bool follow)
+{
+    char *text = NULL;
+    if (follow && runs(export_))
+        text = heap_format("export %lld goes on: joblog export download %lld --follow%s%s", (long long)export_->job.id,
+                           (long long)export_->job.id, path ? " --output " : "", path ? path : "");
+    else if (path)
+        text = heap_format("%s.part stays: joblog export download %lld --output %s goes on from it", path,
+                           (long long)export_->job.id, path);
+    if (text)
+        meter_set_farewell(meter, text);
+    free(text);
+}
+
 int download_to_file(struct joblog_client *client, int64_t id, const char *path, bool follow, const struct term *term,
                      struct joblog_export **ret_export, struct joblog_error *error)
 {
@@ -30,6 +50,7 @@ int download_to_file(struct joblog_client *client, int64_t id, const char *path,
     char *part = heap_format("%s.part", path);
     const char *slash = strrchr(path, '/');
     struct meter *meter = meter_new(term, slash ? slash + 1 : path, export_->size, part_size, part);
+    say_farewell(meter, export_, path, follow);
     struct download_watch *watch = follow && term->terminal ? download_watch_start(client, export_, meter) : NULL;
     rc = follow ? joblog_export_save_following(client, id, path, &saved, error)
                 : joblog_export_save(client, id, path, &saved, error);
@@ -101,6 +122,7 @@ int download_to_stream(struct joblog_client *client, int64_t id, FILE *out, bool
     struct sigaction pipe_before;
     hold_broken_pipe(&pipe_before);
     struct meter *meter = meter_new(term, title, export_->size, stream_done, &stream);
+    say_farewell(meter, export_, NULL, follow);
     struct download_watch *watch = follow && term->terminal ? download_watch_start(client, export_, meter) : NULL;
     rc = follow ? joblog_export_follow(client, id, stream_write, &stream, ret_export, error)
                 : joblog_export_download(client, id, 0, stream_write, &stream, ret_export, error);

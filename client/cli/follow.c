@@ -98,10 +98,18 @@ int follow_export_report(struct cli *cli, int64_t id)
     return code;
 }
 
+/* To whom interrupts a watch: that was all that was interrupted. */
+static void say_goes_on(const char *what, const char *command, int64_t id)
+{
+    fprintf(stderr, "joblog: the %s goes on: joblog %s %lld shows it\n", what, command, (long long)id);
+}
+
 int follow_job(struct cli *cli, int64_t id, enum follow_mode mode, const struct term *term)
 {
     struct joblog_error error = {0};
     int code = follow_watch(cli, joblog_watch_job(cli->client, id, 0, &error), mode, term, &error);
+    if (code == EXIT_INTERRUPTED)
+        say_goes_on("job", "watch", id);
     return code == EXIT_JOB_FAILED ? follow_report(cli, id) : code;
 }
 
@@ -109,5 +117,7 @@ int follow_export(struct cli *cli, int64_t id, enum follow_mode mode, const stru
 {
     struct joblog_error error = {0};
     int code = follow_watch(cli, joblog_watch_export(cli->client, id, 0, &error), mode, term, &error);
+    if (code == EXIT_INTERRUPTED)
+        say_goes_on("export", "export watch", id);
     return code == EXIT_JOB_FAILED ? follow_export_report(cli, id) : code;
 }

@@ -16,7 +16,7 @@
 
 struct meter {
     struct term term;
-    char *title;
+    char *title, *farewell;
     meter_source *source;
     void *user;
     pthread_mutex_t mutex; /* of what follows, and of the line */
@@ -165,6 +165,10 @@ static void meter_interrupt(void *user)
     if (pthread_mutex_clocklock(&meter->mutex, CLOCK_MONOTONIC, &until) == 0 && poll(&p, 1, MOMENT_MS) == 1 &&
         (p.revents & POLLOUT)) {
         fputc('\n', meter->term.out);
+        if (meter->farewell) {
+            text_print(meter->term.out, meter->farewell, 0);
+            fputc('\n', meter->term.out);
+        }
         fflush(meter->term.out);
     }
     _exit(130); /* as without a meter */
@@ -192,6 +196,14 @@ struct meter *meter_new(const struct term *term, const char *title, int64_t tota
     if (meter->threaded)
         interrupt_set(meter_interrupt, NULL, meter);
     return meter;
+}
+
+void meter_set_farewell(struct meter *meter, const char *text)
+{
+    pthread_mutex_lock(&meter->mutex);
+    free(meter->farewell);
+    meter->farewell = heap_copy(text);
+    pthread_mutex_unlock(&meter->mutex);
 }
 
 void meter_set_making(struct meter *meter, const struct meter_making *making)
@@ -229,5 +241,6 @@ void meter_finish(struct meter *meter, int64_t done, bool quiet)
     pthread_cond_destroy(&meter->wake);
     pthread_mutex_destroy(&meter->mutex);
     free(meter->title);
+    free(meter->farewell);
     free(meter);
 }

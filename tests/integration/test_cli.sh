@@ -718,6 +718,15 @@ kill -INT "$watcher"
 wait "$watcher"
 code=$?
 [ $code -eq 130 ] || fail "an interrupted watch ends with $code, not 130"
+"$bin/joblog" dispatch held --queue idle --watch --json >"$dir/watch" 2>"$dir/farewell" 3<&- &
+watcher=$!
+read -r line <"$dir/watch"
+kill -INT "$watcher"
+wait "$watcher"
+code=$?
+id=$("$bin/json_get" id <<<"$line")
+[ $code -eq 130 ] || fail "an interrupted dispatch --watch ends with $code, not 130"
+[ "$(<"$dir/farewell")" = "joblog: the job goes on: joblog watch $id shows it" ] || fail "it says $(<"$dir/farewell")"
 
 # ---- stats, statuses
 

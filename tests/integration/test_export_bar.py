@@ -2,6 +2,7 @@
 """What a terminal shows of a download while its export still waits and runs: a bar, a rate, the time left; and how that ends.
 test_export_bar.py DIRECTORY-OF-PROGRAMS"""
 import fcntl
+import json
 import os
 import pty
 import re
@@ -13,17 +14,18 @@ import sys
 import termios
 import time
 
+from cut_proxy import CutProxy
 from export_fixture import SLOW_FILE, begin, check, gated, has, has_begun, until
 
 
 class Terminal:
     """joblog with a terminal of 120 columns for its standard error."""
 
-    def __init__(self, fx, *args):
+    def __init__(self, fx, *args, server=None):
         self.ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
-        self.process = subprocess.Popen([fx.bin + "/joblog", "--server", fx.address, *args], stdout=subprocess.PIPE,
-                                        stderr=theirs, env=dict(fx.env, TERM="xterm", NO_COLOR="1"))
+        self.process = subprocess.Popen([fx.bin + "/joblog", "--server", server or fx.address, *args],
+                                        stdout=subprocess.PIPE, stderr=theirs, env=dict(fx.env, TERM="xterm", NO_COLOR="1"))
         os.close(theirs)
         self.text = ""
 
@@ -131,8 +133,26 @@ def an_interrupt(fx):
         code, text = terminal.end()
         check("exit of an interrupt", 130, code)
         check("the end of the line", "\n", text[-1:])
+        export = fx.joblog("export", "list", "--limit", "1", "--json").stdout
+        has("what becomes of it", "\r\nexport %d goes on: joblog export download %d --follow --output %s\r\n" % (
+            (json.loads(export)["job"]["id"],) * 2 + (path,)), text)
         check("what is there stays", True, os.path.getsize(path + ".part") > 0)
     fx.gate.open()
+
+
+def an_interrupt_of_a_file_that_is_there(fx):
+    export = begin(fx, "big", "--watch")
+    path = fx.dir + "/kept"
+    proxy = CutProxy(fx.address, cuts=[50000], quiet=True)
+    terminal = Terminal(fx, "export", "download", export, "--output", path, server=proxy.address)
+    terminal.until(r"kept [█░]+ ")
+    terminal.process.send_signal(signal.SIGINT)
+    code, text = terminal.end()
+    check("exit of an interrupt", 130, code)
+    has("how it goes on", "\r\n%s.part stays: joblog export download %s --output %s goes on from it\r\n" % (
+        path, export, path), text)
+    proxy.flows.set()
+    proxy.end()
 
 
 def an_export_that_is_cancelled(fx):
@@ -194,6 +214,7 @@ def main():
         standard_output_without_follow(fx)
         a_reader_that_goes_away(fx)
         an_interrupt(fx)
+        an_interrupt_of_a_file_that_is_there(fx)
         an_export_that_is_cancelled(fx)
         a_place_that_is_taken(fx)
         elsewhere_one_line(fx)
