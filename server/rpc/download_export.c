@@ -100,8 +100,10 @@ static enum crpc_next not_ready(struct crpc_call *call)
 {
     struct download_export *d = crpc_call_state(call);
     struct err err = ERR_NONE;
-    err_set(&err, ERR_FAILED_PRECONDITION, "EXPORT_NOT_READY", "export %lld is %s: there is no file",
-            (long long)d->load.id, job_status_name((int)d->status));
+    const char *more = job_status_is_final(d->status) ? "there is no file and will be none"
+                                                      : "its file is not complete; follow gets it while it is written";
+    err_set(&err, ERR_FAILED_PRECONDITION, "EXPORT_NOT_READY", "export %lld is %s: %s", (long long)d->load.id,
+            job_status_name((int)d->status), more);
     return crpc_finish(call, &err);
 }
 
