@@ -64,7 +64,7 @@ static int no_memory(struct export_attempt *a)
 static int tick(void *user)
 {
     struct export_attempt *a = user;
-    if (a->rows > a->total) /* it was estimated, and too low: not at its end until it is */
+    if (a->rows > a->total && !a->type->uncounted) /* it was estimated, and too low: not at its end until it is */
         a->total = a->rows + a->rows / 50;
     if (a->rows > 0)
         export_worker_progress(a->worker, a->words->writing, a->rows, a->total);
@@ -179,6 +179,8 @@ static int estimate(struct export_attempt *a)
 
 static int count(struct export_attempt *a)
 {
+    if (a->type->uncounted)
+        return 0;
     if (estimate(a) != 0)
         return -1;
     if (a->total > 0)
@@ -236,7 +238,7 @@ static void close_source(struct export_attempt *a, bool rows_ended)
 static int open_snapshot(struct export_attempt *a)
 {
     struct err *err = &a->result->err;
-    export_worker_progress(a->worker, a->words->counting, 0, 0);
+    export_worker_progress(a->worker, a->type->uncounted ? a->words->writing : a->words->counting, 0, 0);
     if (open_source(a) != 0)
         return -1;
     if (describe(a) != 0 || count(a) != 0)

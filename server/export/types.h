@@ -83,6 +83,7 @@ struct export_type {
     struct export_filter_column owner_column; /* a caller gets only rows that hold its name here; name NULL: all */
     unsigned roles;                           /* mask of enum role that may run it; 0: every role */
     int64_t max_rows;                         /* 0: as many as there are */
+    bool uncounted;                           /* nobody knows how many rows an export will have; no max_rows then */
     struct export_column *columns;
     size_t n_columns;
     struct export_filter_type *filters;

@@ -377,6 +377,12 @@ static int read_bounds(struct reader *r, json_t *object, struct export_type *typ
     if (limit && (!json_is_integer(limit) || json_integer_value(limit) < 1))
         return refuse(r, "row_limit must be a whole number from 1");
     type->max_rows = json_integer_value(limit);
+    json_t *count = json_object_get(object, "count");
+    if (count && !json_is_boolean(count))
+        return refuse(r, "count must be true or false");
+    type->uncounted = json_is_false(count);
+    if (type->uncounted && limit)
+        return refuse(r, "row_limit needs the rows to be counted, and count says false");
     if (json_object_get(object, "owner_column"))
         rc = read_text(r, object, "owner_column", IDENTIFIER_MAX, NULL, &type->owner_column.name);
     if (rc == 0 && json_object_get(object, "database"))
@@ -394,7 +400,7 @@ static bool is_plain_name(const char *name)
 static int read_type(struct reader *r, json_t *object, struct export_type *type)
 {
     static const char *const keys[] = {"name",  "title",        "relation", "columns",   "filters", "order",
-                                       "roles", "owner_column", "database", "row_limit", NULL};
+                                       "roles", "owner_column", "database", "row_limit", "count",   NULL};
     int rc = check_object(r, object, keys);
     if (rc == 0)
         rc = read_text(r, object, "name", 100, NULL, &type->name);

@@ -52,6 +52,19 @@ def one_snapshot(fx):
     check("another one sees all of it", (1501, "0,42"), (len(later), later[0]))
 
 
+def one_that_is_not_counted(fx):
+    fx.gate.shut()
+    export = begin(fx, "uncounted")
+    until("it writes", lambda: show(fx, export)["job"]["progress"].get("done", 0) > 0)
+    job = show(fx, export)["job"]
+    check("no total", (0, 0, "writing file"), (job["progress"].get("total", 0), job["progress"].get("percent", 0),
+                                               job["progress"]["step"]))
+    fx.gate.open()
+    check("end", 0, fx.joblog("export", "watch", export).returncode)
+    job = show(fx, export)["job"]
+    check("at the end", (1500, 1500, 100), tuple(job["progress"][name] for name in ("done", "total", "percent")))
+
+
 def no_more_than_there_are_workers(fx):
     """A free worker gets an export with its start, so that the answer says whether there was one."""
     fx.gate.shut()
@@ -123,9 +136,10 @@ def main():
     with fx:
         fx.sql(SCHEMA)
         fx.gate = Gate(fx)
-        fx.write_types([PRICED, CELLS, dict(CELLS, name="past", title="hIstory"),
+        fx.write_types([PRICED, dict(PRICED, name="uncounted", count=False), CELLS, dict(CELLS, name="past", title="hIstory"),
                         dict(CELLS, name="odd", title="a\u0001b\ufffec\u007f")])
-        fx.reload("export types loaded types=5")
+        fx.reload("export types loaded types=6")
+        one_that_is_not_counted(fx)
         one_snapshot(fx)
         no_more_than_there_are_workers(fx)
         what_a_spreadsheet_shows(fx)

@@ -85,6 +85,8 @@ static void refuses_with_the_place(void **state)
         {TYPE(",\"roles\":[]"), "export_types[0].roles: must be an array of at least one role"},
         {TYPE(",\"roles\":[\"viewer\",\"root\"]"), "export_types[0].roles: [1] must be admin"},
         {TYPE(",\"row_limit\":0"), "row_limit must be a whole number from 1"},
+        {TYPE(",\"count\":0"), "count must be true or false"},
+        {TYPE(",\"count\":false,\"row_limit\":9"), "row_limit needs the rows to be counted"},
         {TYPE(",\"order\":[{\"column\":\"id\"},{}]"), "export_types[0].order[1].column: is missing"},
         {TYPE(",\"name\":\"v\""), "duplicate object key"},
         {TYPE(",\"order\":{\"column\":\"id\",\"direction\":\"up\"}"),
