@@ -25,7 +25,9 @@ static void complete(struct work *w)
     Joblog__V1__CompleteWrite done = JOBLOG__V1__COMPLETE_WRITE__INIT;
     Joblog__V1__WorkRequest request = JOBLOG__V1__WORK_REQUEST__INIT;
     size_t n = w->n_held < WRITES ? w->n_held : WRITES;
-    if (!w->stream || !w->complete_all || !crpc_async_writable(w->stream) || (n == 0 && w->credit_owed == 0))
+    if (!w->stream || !w->complete_all || !crpc_async_writable(w->stream))
+        return;
+    if (n == 0 && w->credit_owed < w->credit / 4) /* as libjoblog does: a small credit waits for company */
         return;
     for (size_t i = 0; i < n; i++) {
         joblog__v1__worker_write__init(&writes[i]);

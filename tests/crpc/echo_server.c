@@ -105,10 +105,13 @@ struct defer {
 
 static enum crpc_next defer_answer(struct crpc_call *call)
 {
+    struct echo *e = crpc_call_user(call);
     struct defer *d = crpc_call_state(call);
     PKG(DeferResponse) response = CRPC__TEST__V1__DEFER_RESPONSE__INIT;
     response.ok = d->event.ok;
     response.cancelled = crpc_call_cancelled(call);
+    if (e->on_answer)
+        e->on_answer(e);
     return crpc_test_v1_echo_service_defer_reply(call, &response);
 }
 

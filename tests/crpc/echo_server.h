@@ -24,6 +24,7 @@ struct echo {
     struct crpc_channel *channel; /* to it */
     char target[128];
     int port;
+    void (*on_answer)(struct echo *e); /* before Defer answers, on its worker; NULL: nothing */
 
     pthread_mutex_t mu; /* the rest */
     pthread_cond_t changed;

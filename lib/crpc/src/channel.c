@@ -86,7 +86,8 @@ static void add_reconnect(struct args *args, const struct crpc_channel_options *
     add_int(args, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, max);
 }
 
-static grpc_channel *create_core(const char *target, const struct crpc_channel_options *o, const char *service_config)
+static grpc_channel *create_core(const char *target, const struct crpc_channel_options *o, const char *service_config,
+                                 struct sockets *sockets)
 {
     struct args args = {.n = 0};
     add_int(&args, GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, bounded(o->max_message_bytes));
@@ -99,6 +100,7 @@ static grpc_channel *create_core(const char *target, const struct crpc_channel_o
     /* Channels of one process do not share connections, nor each other's back-off. */
     add_int(&args, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     add_int(&args, GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    args.list[args.n++] = sockets_arg(sockets);
     add_text(&args, GRPC_ARG_PRIMARY_USER_AGENT_STRING, o->user_agent);
     add_text(&args, GRPC_ARG_DEFAULT_AUTHORITY, o->authority);
     add_text(&args, GRPC_ARG_SERVICE_CONFIG, service_config);
@@ -155,7 +157,7 @@ static int connect_core(struct crpc_channel *channel, const char *target, const 
     struct buf rendered = BUF_INIT;
     int rc = service_config_render(o, &rendered, ret_err);
     if (rc == 0) {
-        channel->core = create_core(target, o, rendered.len ? rendered.data : o->service_config);
+        channel->core = create_core(target, o, rendered.len ? rendered.data : o->service_config, channel->sockets);
         if (o->service_config && crpc_channel_state(channel) != CRPC_CHANNEL_IDLE)
             rc = err_field(ret_err, "service_config", "service_config is no service config in JSON");
     }
@@ -172,7 +174,8 @@ struct crpc_channel *crpc_channel_new(const char *target, const struct crpc_chan
     if (check_options(target, &o, ret_err) < 0)
         return NULL;
     struct crpc_channel *channel = mem_zalloc(sizeof *channel);
-    if (!channel) {
+    if (!channel || !(channel->sockets = sockets_new())) {
+        mem_free(channel);
         err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
         return NULL;
     }
@@ -218,6 +221,7 @@ void crpc_channel_free(struct crpc_channel *channel)
     metadata_drop(channel->metadata, channel->n_metadata);
     mem_free(channel->metadata);
     grpc_shutdown();
+    sockets_free(channel->sockets);
     pthread_mutex_destroy(&channel->mu);
     mem_free(channel);
 }

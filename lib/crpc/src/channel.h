@@ -10,6 +10,7 @@
 #include "crpc/call_credentials.h"
 #include "crpc/client.h"
 #include "metadata.h"
+#include "sockets.h"
 
 /* Entries of metadata a call may have, with the channel's. */
 enum { CHANNEL_METADATA_MAX = 32 };
@@ -22,6 +23,7 @@ struct channel_queue {
 
 struct crpc_channel {
     grpc_channel *core;
+    struct sockets *sockets;
     bool is_private; /* TLS or a unix socket */
     struct crpc_call_credentials credentials;
     bool has_credentials;

@@ -15,15 +15,13 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#include <grpc/support/sync.h>
 
 #include "bans.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "mutator.h"
 #include "peer_address.h"
 
 /* Descriptors that no peer gets: core stops listening for good when accept finds none left. */
@@ -38,27 +36,7 @@ enum { CUT_MS = 5000, CUTS = 64, LOG_PAUSE_MS = 10000 };
  * may grow to 32 MiB, of which core was seen to read one at once. */
 enum { RECEIVE_BYTES = 256 * 1024 };
 /* Of the table, to begin with: what an ordinary process may have. */
-enum { FDS_EXPECTED = 1024 };
-
-/* As gRPC core has them since 1.38; the key is in its public headers, these types are not. */
-enum fd_usage { FD_CLIENT_CONNECTION, FD_SERVER_LISTENER, FD_SERVER_CONNECTION };
-
-struct mutate_info {
-    int fd;
-    enum fd_usage usage;
-};
-
-struct mutator {
-    const struct mutator_vtable *vtable;
-    gpr_refcount refs; /* core's; it never goes to zero, as one is ours */
-};
-
-struct mutator_vtable {
-    bool (*mutate)(int fd, struct mutator *mutator);
-    int (*compare)(struct mutator *a, struct mutator *b);
-    void (*destroy)(struct mutator *mutator);
-    bool (*mutate_usage)(const struct mutate_info *info, struct mutator *mutator);
-};
+enum { FDS_EXPECTED = 1024, PORTS = 65536 };
 
 struct connection {
     ino_t inode; /* 0: none */
@@ -74,7 +52,8 @@ struct connections {
     pthread_mutex_t mu;
     struct connection *by_fd;
     size_t n_fds;
-    unsigned n; /* that are known */
+    unsigned n;   /* that are known */
+    int *by_port; /* a descriptor and one, by the port of the peer; the last one accepted counts */
     int64_t swept_us, logged_ms;
     struct bans bans;
     struct address cuts[CUTS];
@@ -83,17 +62,11 @@ struct connections {
     atomic_llong cut_ms; /* the last one */
 };
 
-static ino_t inode_of(int fd)
-{
-    struct stat st;
-    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
-}
-
 /* With mu: forgets those that core has closed. */
 static void sweep(struct connections *c)
 {
     for (size_t fd = 0; fd < c->n_fds; fd++) {
-        if (c->by_fd[fd].inode && inode_of((int)fd) != c->by_fd[fd].inode) {
+        if (c->by_fd[fd].inode && socket_inode((int)fd) != c->by_fd[fd].inode) {
             c->by_fd[fd].inode = 0;
             c->n--;
         }
@@ -177,8 +150,9 @@ static void accepted(struct connections *c, int fd)
         log_refused(c, why);
         shutdown(fd, SHUT_RDWR);
     } else {
-        c->by_fd[fd] = (struct connection){.inode = inode_of(fd), .address = address};
+        c->by_fd[fd] = (struct connection){.inode = socket_inode(fd), .address = address};
         c->n += c->by_fd[fd].inode != 0;
+        c->by_port[address.port] = fd + 1;
     }
     pthread_mutex_unlock(&c->mu);
 }
@@ -223,7 +197,10 @@ struct connections *connections_new(unsigned max)
     if (!c)
         return NULL;
     c->by_fd = mem_zalloc(FDS_EXPECTED * sizeof *c->by_fd);
-    if (!c->by_fd) {
+    c->by_port = mem_zalloc(PORTS * sizeof *c->by_port);
+    if (!c->by_fd || !c->by_port) {
+        mem_free(c->by_fd);
+        mem_free(c->by_port);
         mem_free(c);
         return NULL;
     }
@@ -241,6 +218,7 @@ void connections_free(struct connections *connections)
         return;
     pthread_mutex_destroy(&connections->mu);
     mem_free(connections->by_fd);
+    mem_free(connections->by_port);
     mem_free(connections);
 }
 
@@ -295,7 +273,7 @@ static bool cut_fd(struct connections *c, int fd, const struct connection *known
     struct address now = address_of(held);
     struct tcp_info info = {.tcpi_state = 0};
     socklen_t len = sizeof info;
-    bool same = inode_of(held) == known->inode && address_eq(&now, &known->address) &&
+    bool same = socket_inode(held) == known->inode && address_eq(&now, &known->address) &&
                 getsockopt(held, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == STATE_ESTABLISHED;
     if (same) {
         atomic_fetch_add(&c->cut, 1);
@@ -348,6 +326,16 @@ bool connections_end_stuck(struct connections *connections, const char *peer, in
     bool done = cut_at(connections, &address, still_ms);
     pthread_mutex_unlock(&connections->mu);
     return done;
+}
+
+int connections_find(struct connections *connections, const char *peer)
+{
+    struct address address = address_parse(peer);
+    pthread_mutex_lock(&connections->mu);
+    int fd = address.port ? connections->by_port[address.port] - 1 : -1;
+    bool same = fd >= 0 && connections->by_fd[fd].inode && address_eq(&connections->by_fd[fd].address, &address);
+    pthread_mutex_unlock(&connections->mu);
+    return same ? fd : -1;
 }
 
 /* 0 for what is no TCP connection. */

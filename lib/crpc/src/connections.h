@@ -34,6 +34,10 @@ bool connections_cut(struct connections *connections, const char *peer);
  * although there is something. No new one is refused for it. False: it is not there, or not so, or on a unix socket. */
 bool connections_end_stuck(struct connections *connections, const char *peer, int64_t still_ms);
 
+/* The descriptor of that peer's connection; -1: there is none, or it is on a unix socket. Core may close it, and
+ * another one get its number, at any moment. */
+int connections_find(struct connections *connections, const char *peer);
+
 /* Notes how much each has received so far. */
 void connections_mark(struct connections *connections);
 /* Cuts those off that have received so much since then; when there is none, and any, the one of which most is still to

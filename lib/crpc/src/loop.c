@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "cork.h"
 #include "unary.h"
 
 struct loop_call {
@@ -26,8 +27,17 @@ struct loop_watch {
     void *user;
 };
 
+/* What ends in one go is looked for without a wait, up to so many callbacks, so that the calls that they start leave
+ * together (cork.h). Who looks in vain, for a system call, does without in the next runs. */
+enum { BUNCH_MAX = 64, RUNS_WITHOUT = 8, CHANNELS = 4 };
+
 struct crpc_loop {
     grpc_completion_queue *cq;
+    bool in_bunch; /* more callbacks may follow at once */
+    unsigned runs_without;
+    struct cork cork;
+    const struct crpc_channel *corked[CHANNELS]; /* to be compared only */
+    size_t n_corked;
     struct loop_call *idle;
     size_t n_pending; /* calls, watches and holds */
     struct loop_op wake;
@@ -116,20 +126,57 @@ void crpc_loop_wake(struct crpc_loop *loop)
     (void)e;
 }
 
+/* Something is about to be sent. */
+static void will_send(struct crpc_loop *loop, const struct crpc_channel *channel)
+{
+    if (!loop->in_bunch || loop->n_corked == CHANNELS)
+        return;
+    for (size_t i = 0; i < loop->n_corked; i++)
+        if (loop->corked[i] == channel)
+            return;
+    loop->corked[loop->n_corked++] = channel;
+    sockets_cork(channel->sockets, &loop->cork);
+}
+
+static void end_bunch(struct crpc_loop *loop)
+{
+    loop->in_bunch = false;
+    loop->n_corked = 0;
+    cork_end(&loop->cork);
+}
+
+/* After n callbacks: will more be looked for? */
+static bool goes_on(struct crpc_loop *loop, int n, bool waits)
+{
+    if (loop->woken || (waits && n >= BUNCH_MAX))
+        return false;
+    if (n == 0 || !waits || loop->runs_without == 0)
+        return true;
+    loop->runs_without--;
+    return false;
+}
+
 int crpc_loop_run(struct crpc_loop *loop, int64_t timeout_ms)
 {
-    gpr_timespec until = timeout_ms ? channel_until(timeout_ms) : gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    const gpr_timespec past = gpr_inf_past(GPR_CLOCK_MONOTONIC);
+    gpr_timespec until = timeout_ms ? channel_until(timeout_ms) : past;
     int n = 0;
     loop->woken = false;
     while (loop->n_pending > 0) {
-        grpc_event ev = grpc_completion_queue_next(loop->cq, until, NULL);
-        if (ev.type != GRPC_OP_COMPLETE)
+        grpc_event ev = grpc_completion_queue_next(loop->cq, n > 0 ? past : until, NULL);
+        if (ev.type != GRPC_OP_COMPLETE) {
+            loop->runs_without = n == 1 ? RUNS_WITHOUT : 0;
             break;
+        }
         struct loop_op *op = ev.tag;
+        loop->in_bunch = n > 0;
         n += op->done(op, ev.success != 0);
-        if (loop->woken || (n > 0 && timeout_ms != 0))
-            break; /* looking for more would cost a system call each time */
+        if (n % BUNCH_MAX == 0)
+            end_bunch(loop);
+        if (!goes_on(loop, n, timeout_ms != 0))
+            break;
     }
+    end_bunch(loop);
     return n;
 }
 
@@ -168,6 +215,7 @@ int crpc_unary_start(struct crpc_channel *channel, struct crpc_loop *loop, const
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "out of memory");
     c->on_done = on_done;
     c->user = user;
+    will_send(loop, channel);
     int rc = unary_start(&c->unary, channel, method, options, request, loop->cq, &c->op, ret_err);
     if (rc < 0)
         give(loop, c);

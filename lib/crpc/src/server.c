@@ -174,7 +174,7 @@ struct crpc_server *crpc_server_new(const struct crpc_server_options *options, s
     for (unsigned i = 0; i < server->options.n_workers; i++) {
         struct station *st = &server->stations[i];
         st->server = server;
-        worker_init(&st->worker, i, st);
+        worker_init(&st->worker, i, st, server->connections);
         grpc_server_register_completion_queue(server->core, st->worker.cq, NULL);
     }
     return server;

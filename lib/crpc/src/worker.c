@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "bunch.h"
 #include "timer.h"
 
 static _Thread_local struct worker *self;
@@ -16,9 +17,9 @@ static void wake_done(struct op *op, bool ok)
     (void)ok;
 }
 
-void worker_init(struct worker *w, unsigned index, void *owner)
+void worker_init(struct worker *w, unsigned index, void *owner, struct connections *connections)
 {
-    *w = (struct worker){.index = index, .owner = owner, .wake = {wake_done}};
+    *w = (struct worker){.index = index, .owner = owner, .connections = connections, .wake = {wake_done}};
     w->ready_last = &w->ready_first;
     w->cq = grpc_completion_queue_create_for_next(NULL);
     grpc_channel *lame = grpc_lame_client_channel_create("crpc:wake", GRPC_STATUS_UNAVAILABLE, "wakes a queue");
@@ -86,18 +87,31 @@ static void fire_timers(struct worker *w)
     }
 }
 
+static bool is_bunch(const struct ready *r)
+{
+    unsigned n = 0;
+    for (; r && n < BUNCH_MIN; r = r->next)
+        n++;
+    return n == BUNCH_MIN;
+}
+
 /* One round: what becomes ready meanwhile waits for the next, so that events are not starved. */
 static void run_ready(struct worker *w)
 {
     struct ready *r = w->ready_first;
     w->ready_first = NULL;
     w->ready_last = &w->ready_first;
-    while (r) {
+    if (is_bunch(r))
+        bunch_cork(&w->cork, w->connections, r);
+    for (unsigned n = 1; r; n++) {
         struct ready *next = r->next;
         r->queued = false;
         r->run(r);
         r = next;
+        if (n % BUNCH_PART == 0)
+            cork_flush(&w->cork);
     }
+    cork_end(&w->cork);
 }
 
 static gpr_timespec wait_until(const struct worker *w)

@@ -15,6 +15,7 @@
 #include <grpc/grpc.h>
 
 #include "base/mpsc.h"
+#include "cork.h"
 #include "crpc/server.h"
 
 #define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
@@ -39,6 +40,8 @@ struct timer {
     bool armed;
 };
 
+struct connections;
+
 struct worker {
     grpc_completion_queue *cq;
     unsigned index;
@@ -47,14 +50,16 @@ struct worker {
     grpc_call *wake_call; /* of a lame channel: an empty batch on it wakes the queue */
     struct op wake;
     struct ready *ready_first, **ready_last;
-    struct timer *timers; /* root of the heap */
+    struct connections *connections; /* the server's */
+    struct cork cork;                /* while many go on at once */
+    struct timer *timers;            /* root of the heap */
     pthread_t thread;
     bool running;
     atomic_ullong passages; /* into core and out of it: odd while it is there; only the worker writes */
 };
 
 /* Makes the queue; no thread yet. */
-void worker_init(struct worker *w, unsigned index, void *owner);
+void worker_init(struct worker *w, unsigned index, void *owner, struct connections *connections);
 /* 0, or -code. */
 int worker_start(struct worker *w, struct err *ret_err);
 /* After grpc_server_destroy. Joins the thread when there is one; drains and destroys the queue. */
