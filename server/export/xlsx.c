@@ -180,8 +180,10 @@ bool xlsx_serial(struct span text, char room[XLSX_SERIAL_MAX], struct span *ret)
     int64_t serial = days_of(y, m, d) + EPOCH;
     if (serial < MARCH_1900)
         return false;
-    /* To eleven places: 0.9 microseconds, as fine as the number of a cell is there. 10^11 / 86 400 000 000 = 125 / 108
-     */
+    /* To the millisecond, which is what spreadsheets keep: readers round what is finer, and the last of a day would be
+     * the next one's midnight, after 9999-12-31 one that no spreadsheet has. Eleven places are 0.9 microseconds; 10^11
+     * / 86 400 000 000 = 125 / 108. */
+    us -= us % 1000;
     int len = us ? snprintf(room, XLSX_SERIAL_MAX, "%" PRId64 ".%011" PRIu64, serial, (us * 125 + 54) / 108)
                  : snprintf(room, XLSX_SERIAL_MAX, "%" PRId64, serial);
     *ret = span_of(room, (size_t)len);
