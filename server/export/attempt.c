@@ -325,6 +325,8 @@ static int copy_rows(struct export_attempt *a)
     if (a->encoder->begin(a->encoder) != 0)
         return -1;
     while ((rc = pg_copy_next(a->source, &row, &a->result->err)) > 0) {
+        if (a->rows == 0) /* whatever it took to count and to sort them */
+            a->worker->since_us = clock_wall_us();
         if (a->encoder->row(a->encoder, row) != 0)
             return -1;
         a->rows++;

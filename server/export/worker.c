@@ -133,6 +133,7 @@ static void send_progress(struct export_worker *w, int64_t now_us)
                                               .token = w->token,
                                               .has_progress = true,
                                               .progress = w->progress,
+                                              .since_us = w->since_us,
                                               .arena = &w->progress_arena};
     w->progress_new = false;
     w->progress_us = now_us;
@@ -245,7 +246,7 @@ static void run_lease(struct export_worker *w, const struct delivery *d)
     w->job_id = d->job_id;
     w->token = d->token;
     w->stop = WORKER_GOES_ON;
-    w->tick_us = w->progress_us = 0;
+    w->tick_us = w->progress_us = w->since_us = 0;
     w->progress_new = w->progress_busy = false;
     arena_init(&w->progress_arena, NULL, 0, 0);
     export_attempt_run(w, &d->snapshot->job, &result);

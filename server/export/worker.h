@@ -55,6 +55,7 @@ struct export_worker {
     enum worker_stop stop;
     int64_t tick_us; /* when the last tick looked around */
     struct job_progress progress;
+    int64_t since_us;  /* of progress: when its rows began to come; 0: they have not */
     bool progress_new; /* not sent yet */
     int64_t progress_us;
     bool progress_busy;

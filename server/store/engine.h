@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "core/id.h"
 #include "core/life.h"
+#include "core/rate.h"
 #include "pg/pg.h"
 #include "store/change.h"
 #include "store/feed.h"
@@ -44,9 +45,9 @@ struct lease {
     struct buf patches; /* texts, one after the other, each followed by a NUL; not yet written */
     int64_t expire_us;  /* of its own; 0: the session's */
     int64_t expire_written_us;
-    int64_t first_us, first_done; /* of the first progress: the rate for the eta */
-    int64_t told_us;              /* monotonic: when the last progress that is not written was told; 0: none is */
-    int64_t dirty_us;             /* since when progress waits to be written; 0: none does */
+    struct job_rate rate; /* for the eta */
+    int64_t told_us;      /* monotonic: when the last progress that is not written was told; 0: none is */
+    int64_t dirty_us;     /* since when progress waits to be written; 0: none does */
     struct lease *next_dirty, *prev_dirty;
     struct lease *prev, *next;             /* of the session */
     int64_t heard_us;                      /* monotonic: when its worker last said something about it (heartbeat.c) */

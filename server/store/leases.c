@@ -191,23 +191,10 @@ void lease_set_cancel(struct lease *l, const struct cancel_request *cancel)
     }
 }
 
-/* The rate since the first report tells when it will be done. */
-static int64_t estimate(struct lease *l, const struct job_progress *p, int64_t now_us)
-{
-    if (!l->first_us || p->done < l->first_done) {
-        l->first_us = now_us;
-        l->first_done = p->done;
-    }
-    if (p->total <= 0 || p->done >= p->total || p->done <= l->first_done || now_us <= l->first_us)
-        return 0;
-    double rate = (double)(p->done - l->first_done) / (double)(now_us - l->first_us);
-    double left = (double)(p->total - p->done) / rate;
-    return left < 1e15 ? now_us + (int64_t)left : 0;
-}
-
-static bool set_progress(struct lease *l, const struct job_progress *p, int64_t now_us)
+static bool set_progress(struct lease *l, const struct job_progress *p, int64_t since_us, int64_t now_us)
 {
     struct span unit = p->unit, step = p->step;
+    int64_t eta_us = job_rate_eta(&l->rate, &l->progress, p, since_us, now_us);
 
     buf_clear(&l->texts);
     buf_reserve(&l->texts, unit.len + step.len);
@@ -222,7 +209,7 @@ static bool set_progress(struct lease *l, const struct job_progress *p, int64_t 
         double percent = 100.0 * (double)p->done / (double)p->total;
         l->progress.percent = percent < 0 ? 0 : percent > 100 ? 100 : percent;
     }
-    l->progress.eta_us = estimate(l, p, now_us);
+    l->progress.eta_us = eta_us;
     return true;
 }
 
@@ -290,7 +277,7 @@ int lease_progress(struct writer *w, struct lease *l, struct store_progress *cmd
 
     if (rc != 0)
         return rc;
-    if (cmd->has_progress && !set_progress(l, &cmd->progress, clock_wall_us()))
+    if (cmd->has_progress && !set_progress(l, &cmd->progress, cmd->since_us, clock_wall_us()))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     reported(w, l, cmd->has_progress || cmd->payload_patch.len);
     give_cancel(l, cmd->arena, &cmd->cancel);

@@ -182,6 +182,7 @@ struct store_progress {
     int64_t session_id;            /* of the stream that it came by; 0: by none */
     bool has_progress;
     struct job_progress progress;
+    int64_t since_us;          /* when what it counts began, 0 done by then; 0: told by the reports (core/rate.h) */
     struct span payload_patch; /* JSON object text or empty */
     struct arena *arena;       /* for out texts */
     /* out */

@@ -2,6 +2,7 @@
 """How exports go on, through the command line: downloads that follow, clients that go away, deletion, sources that are away, what
 is counted, and the words of the steps.
 test_export_follow.py DIRECTORY-OF-PROGRAMS"""
+import datetime
 import json
 import sys
 
@@ -93,6 +94,22 @@ def a_big_table_is_not_counted(fx):
     until("the scans show", lambda: scans(fx) >= before + 2)
 
 
+def the_time_left(fx):
+    """Is told by the rows alone: two seconds of looking for them are none of it. Two thirds of them are written, in a moment."""
+    fx.sql("""CREATE FUNCTION app.ponder() RETURNS boolean STABLE LANGUAGE plpgsql AS
+                $$BEGIN PERFORM pg_sleep(1); RETURN true; END$$;
+              CREATE VIEW app.dear AS SELECT s.* FROM app.slow s WHERE app.ponder();""")
+    fx.write_types([PEOPLE, SLOW, BIG, dict(SLOW, name="dear", relation="app.dear")])
+    fx.reload("types=5")
+    fx.gate.shut()
+    export = begin(fx, "dear")
+    until("rows are written", lambda: show(fx, export)["job"].get("progress", {}).get("done", 0) > 900)
+    left = datetime.datetime.fromisoformat(show(fx, export)["job"]["progress"]["eta"]) - datetime.datetime.now(datetime.timezone.utc)
+    check("time left of %s" % left, True, left.total_seconds() < 0.5)
+    fx.gate.open()
+    check("end of it", 0, fx.joblog("export", "watch", export).returncode)
+
+
 def words_and_the_built_in_type(fx):
     fx.gate.shut()
     out = fx.popen("export", "start", "slow", "--watch", "--json", "--lang", "es")
@@ -117,6 +134,7 @@ def main():
         a_big_table_is_not_counted(fx)
         following(fx)
         deletion(fx, the_client_goes_away(fx))
+        the_time_left(fx)
         words_and_the_built_in_type(fx)
 
 
