@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import grpc
-from export_fixture import BIG, PEOPLE, SCHEMA, SLOW, SLOW_FILE, Fixture, Gate, begin, check, has, rows_of
+from export_fixture import BIG, PEOPLE, SCHEMA, SLOW, SLOW_FILE, Fixture, Gate, begin, check, has, rows_of, show
 
 
 def limits(fx):
@@ -30,6 +30,44 @@ def limits(fx):
     check("more bytes than may be", 1, done.returncode)
     has("its words", "as much room as they may", done.stderr.decode())
     check("remains of it", 1, len([name for name in os.listdir(fx.dir + "/files") if name.endswith((".data", ".part"))]))
+
+
+def a_retry_is_a_start(fx):
+    """Of those at a time and of those of a day; not of an administrator's, in its own name."""
+    def retry(export, *args):
+        return fx.joblog("retry", export, *args)
+
+    def end(export):
+        check("cancel", 0, fx.joblog("export", "cancel", export, *rita).returncode)
+        fx.joblog("export", "watch", export, *rita)
+
+    def refused(export, words):
+        done = retry(export, *rita)
+        check("a retry too many", 5, done.returncode)
+        has("its words", words, done.stderr.decode())
+        check("what was not retried", "cancelled", show(fx, export)["job"]["status"])
+
+    rita = ["--actor", "rita"]
+    fx.gate.shut()
+    ids = []
+    for _ in range(2):
+        ids.append(begin(fx, "slow", *rita))
+        end(ids[-1])
+    check("retry within the limit", 0, retry(ids[0], *rita).returncode)
+    refused(ids[1], "1 of your exports have not ended yet: no more at a time")
+    check("nor a start", 5, fx.joblog("export", "start", "slow", *rita).returncode)
+    has("a retry of one that runs is told that", "is running: cannot", retry(ids[0], *rita).stderr.decode())
+    end(ids[0])
+    for i in (1, 0):
+        check("retry, one at a time", 0, retry(ids[i], *rita).returncode)
+        end(ids[i])
+    refused(ids[1], "5 of your exports were started within 24 hours: no more for now")
+    has("nor a start", "5 of your exports", fx.joblog("export", "start", "people", *rita).stderr.decode())
+    check("retry by an administrator", 0, retry(ids[1]).returncode)
+    check("and another", 0, retry(ids[0]).returncode)
+    fx.gate.open()
+    for export in ids:
+        check("end of it", 0, fx.joblog("export", "watch", export, *rita).returncode)
 
 
 def damage(path, at):
@@ -108,6 +146,7 @@ def main():
         fx.gate = Gate(fx)
         limits(fx)
         a_limit_of_the_day(fx)
+        a_retry_is_a_start(fx)
         a_directory(fx)
         fx.gate.end()
         fx.end()
