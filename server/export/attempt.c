@@ -112,6 +112,11 @@ static const struct {
     {"42703", "a column of this export type is not there any more; its operator finds more in the log"},
     {"42501", "the server may not read the rows of this export type; its operator finds more in the log"},
     {"P0", "a function of the database refused the rows that were asked for; its operator finds more in the log"},
+    /* A statement_timeout of the source's, or somebody there: the same is too long again, and its operator wants it
+     * ended. What this server cancels has ended otherwise before it gets here (outcome_of). */
+    {"57014", "the database ended the search for the rows: they take longer than it allows; filter more"},
+    {"54", "the rows that were asked for are more than the database can work out at once; its operator finds more in "
+           "the log"},
     {"42", "the rows of this export type cannot be read as it is declared; its operator finds more in the log"},
 };
 

@@ -21,6 +21,10 @@ CREATE TABLE app.item (id int, pad text);
 INSERT INTO app.item SELECT g, repeat('x', 1000) FROM generate_series(1, 1500) g;
 CREATE VIEW app.priced AS SELECT id, app.rate_now() AS rate, app.pad(id, pad) AS pad FROM app.item;
 CREATE TABLE app.cells (number numeric(12, 3), day date, moment timestamp, code bigint, ok boolean, note text);
+CREATE VIEW app.endless AS SELECT g AS id FROM generate_series(1, 2) g WHERE pg_sleep(60 * g) IS NOT NULL;
+CREATE FUNCTION app.too_deep() RETURNS int STABLE LANGUAGE plpgsql AS
+  $$BEGIN RAISE 'stack depth limit exceeded' USING ERRCODE = '54001'; END$$;
+CREATE VIEW app.deep AS SELECT app.too_deep() AS id;
 INSERT INTO app.cells VALUES (1234567.5, '2026-01-31', '2026-01-31 12:30', 12, true, 'ñ');
 """
 PRICED = {"name": "priced", "relation": "app.priced", "columns": [{"name": "id"}, {"name": "rate"}, {"name": "pad"}]}
@@ -28,6 +32,12 @@ CELLS = {"name": "cells", "title": "Some: cells?", "relation": "app.cells",
          "columns": [{"name": "number", "title": "Número", "format": "#,##0.00"}, {"name": "day", "format": "dd/mm/yyyy"},
                      {"name": "moment", "format": "yyyy-mm-dd hh:mm"}, {"name": "code", "type": "text"}, {"name": "ok"},
                      {"name": "note", "title": "Nota"}]}
+
+
+def source(fx, name, setting):
+    """A type whose database is the same one, by a session with a setting of its own."""
+    return {"name": name, "relation": "app." + name, "columns": [{"name": "id"}],
+            "database": "host=%s/data/run user=joblog dbname=joblog options='-c %s'" % (fx.dir, setting)}
 
 
 def status(fx, export):
@@ -131,20 +141,39 @@ def files_expire(fx):
     has("its words", "expired", done.stderr.decode())
 
 
+def faults_that_last(fx):
+    """What is too long or too much for the source is so at every try; a lock that was waited for in vain is not."""
+    for kind, words in (("endless", "they take longer than it allows; filter more"), ("deep", "more than the database can work out")):
+        export = begin(fx, kind)
+        until("%s ends" % kind, lambda: status(fx, export) not in ("pending", "running"))
+        job = show(fx, export)["job"]
+        check("end of " + kind, ("failed", 1, "ExportSourceFailed"), (job["status"], job["attempt"], job["error"]["type"]))
+        has("words", words, job["error"]["message"])
+    fx.gate.ask("'begin'; BEGIN; LOCK TABLE app.rate; SELECT 'locked'")
+    fx.gate.psql.stdout.readline()
+    export = begin(fx, "locked")
+    until("it is tried again", lambda: show(fx, export)["job"].get("attempt", 0) > 1)
+    fx.gate.ask("'end'; COMMIT")
+    check("end of what was locked", 0, fx.joblog("export", "watch", export).returncode)
+
+
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=2")
     with fx:
         fx.sql(SCHEMA)
         fx.gate = Gate(fx)
         fx.write_types([PRICED, dict(PRICED, name="uncounted", count=False), CELLS, dict(CELLS, name="past", title="hIstory"),
+                        source(fx, "endless", "statement_timeout=300"), source(fx, "deep", "statement_timeout=0"),
+                        dict(source(fx, "locked", "lock_timeout=100"), relation="app.rate", columns=[{"name": "value"}]),
                         dict(CELLS, name="odd", title="a\u0001b\ufffec\u007f")])
-        fx.reload("export types loaded types=6")
+        fx.reload("export types loaded types=9")
         one_that_is_not_counted(fx)
         one_snapshot(fx)
         no_more_than_there_are_workers(fx)
         what_a_spreadsheet_shows(fx)
         a_connection_that_reads_is_kept(fx)
         files_expire(fx)
+        faults_that_last(fx)
         fx.gate.end()
 
 
