@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "export/idle.h"
 
+#define WRITERS_NAME "joblogd export files"
 enum { ANSWER_MS = 1000 /* for a connection that has lain idle; to make a new one may take as long */ };
 
 /* Nobody waits here for long: neither this process for a lock that another one holds, nor others for a lock that this
@@ -19,25 +20,25 @@ static const char session_sql[] =
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
     "SET tcp_user_timeout = '25s'";
 
-/* ids: the n statements that are needed; NULL: the first n. */
+/* The n statements that are needed; ids NULL: the first n. It waits for whoever has one of their tables locked. */
 static int prepare(struct pg_conn *pg, const enum export_sql_id *ids, int n, struct err *ret_err)
 {
-    int rc = pg_exec(pg, session_sql, ret_err);
-    for (int i = 0; rc == 0 && i < n; i++) {
+    for (int i = 0; i < n; i++) {
         enum export_sql_id id = ids ? ids[i] : (enum export_sql_id)i;
         pg_send_prepare(pg, export_sql_texts[id].name, export_sql_texts[id].text);
     }
-    return rc == 0 ? pg_commit(pg, ret_err) : rc;
+    return pg_commit(pg, ret_err);
 }
 
-static int open_with(const char *uri, const char *name, const enum export_sql_id *ids, int n, struct pg_conn **ret,
-                     struct err *ret_err)
+/* With settings of its own; empty: none. */
+static int open_with(const char *uri, const char *name, const char *settings, struct pg_conn **ret, struct err *ret_err)
 {
     struct pg_conn *pg;
     int rc = pg_open(uri, name, &pg, ret_err);
     if (rc != 0)
         return rc;
-    rc = prepare(pg, ids, n, ret_err);
+    if ((rc = pg_exec(pg, session_sql, ret_err)) == 0 && *settings)
+        rc = pg_exec(pg, settings, ret_err);
     if (rc != 0)
         pg_close(pg);
     else
@@ -62,6 +63,8 @@ int chunk_book_open_while(const char *uri, const char *name, struct export_halt 
     if (!export_halt_use(halt, pg_socket(pg)))
         rc = err_set(ret_err, ERR_CANCELLED, NULL, "it is to end");
     if (rc == 0)
+        rc = pg_exec(pg, session_sql, ret_err);
+    if (rc == 0)
         rc = prepare(pg, NULL, EXPORT_SQL_COUNT, ret_err);
     if (rc != 0)
         chunk_book_close(pg, halt);
@@ -78,16 +81,29 @@ void chunk_book_close(struct pg_conn *pg, struct export_halt *halt)
 
 int chunk_book_open(const char *uri, const char *name, struct pg_conn **ret, struct err *ret_err)
 {
-    return open_with(uri, name, NULL, EXPORT_SQL_COUNT, ret, ret_err);
+    struct pg_conn *pg = NULL;
+    int rc = open_with(uri, name, "", &pg, ret_err);
+    if (rc == 0 && (rc = prepare(pg, NULL, EXPORT_SQL_COUNT, ret_err)) != 0)
+        pg_close(pg);
+    else if (rc == 0)
+        *ret = pg;
+    return rc;
 }
 
-static int open_writing(const char *uri, struct pg_conn **ret, struct err *ret_err)
+int chunk_book_connect(const struct chunk_store *store, struct pg_conn **ret, bool *ret_new, struct err *ret_err)
 {
-    static const enum export_sql_id ids[] = {EXPORT_SQL_WRITING_INSERT, EXPORT_SQL_WRITING_CLEAR,
-                                             EXPORT_SQL_CHUNK_CLEAR,    EXPORT_SQL_CHUNK_INSERT,
-                                             EXPORT_SQL_OWNER_LOCK,     EXPORT_SQL_FILE_INSERT};
-    int rc = open_with(uri, "joblogd export files", ids, sizeof ids / sizeof *ids, ret, ret_err);
-    return rc != 0 ? rc : pg_exec(*ret, "SET synchronous_commit = off", ret_err);
+    struct pg_conn *pg = export_idle_take(store->idle);
+    *ret_new = false;
+    if (pg && pg_answers(pg, ANSWER_MS)) {
+        *ret = pg;
+        return 0;
+    }
+    if (pg) {
+        pg_close(pg);
+        export_idle_trim(store->idle, INT64_MAX); /* the others have no server either */
+    }
+    *ret_new = true;
+    return open_with(store->uri, WRITERS_NAME, "SET synchronous_commit = off", ret, ret_err);
 }
 
 void chunk_book_add_owner(struct pg_params *params, const struct chunk_owner *owner)
@@ -102,10 +118,21 @@ static int lease_lost(struct err *err)
     return err_set(err, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the export was given to another attempt");
 }
 
-static int begin(struct pg_conn *pg, const struct chunk_owner *owner, const struct export_file *description,
-                 struct span owner_name, int64_t *ret_used_bytes, struct err *ret_err)
+static int prepare_writing(struct pg_conn *pg, struct err *ret_err)
+{
+    static const enum export_sql_id ids[] = {EXPORT_SQL_WRITING_INSERT, EXPORT_SQL_WRITING_CLEAR,
+                                             EXPORT_SQL_CHUNK_CLEAR,    EXPORT_SQL_CHUNK_INSERT,
+                                             EXPORT_SQL_OWNER_LOCK,     EXPORT_SQL_FILE_INSERT};
+    return prepare(pg, ids, sizeof ids / sizeof *ids, ret_err);
+}
+
+int chunk_book_begin(struct pg_conn *pg, bool is_new, const struct chunk_owner *owner,
+                     const struct export_file *description, struct span owner_name, int64_t *ret_used_bytes,
+                     struct err *ret_err)
 {
     struct pg_params params = {0};
+    if (is_new && prepare_writing(pg, ret_err) != 0)
+        return -(int)ret_err->code;
     chunk_book_add_owner(&params, owner);
     pg_add_int2(&params, (int16_t)description->storage);
     pg_add_text(&params, description->name);
@@ -126,25 +153,6 @@ static int begin(struct pg_conn *pg, const struct chunk_owner *owner, const stru
     }
     pg_params_done(&params);
     return rc;
-}
-
-int chunk_book_begin(const struct chunk_store *store, const struct chunk_owner *owner,
-                     const struct export_file *description, struct span owner_name, struct pg_conn **ret,
-                     int64_t *ret_used_bytes, struct err *ret_err)
-{
-    struct pg_conn *pg = export_idle_take(store->idle);
-    if (pg) {
-        int rc = pg_answers(pg, ANSWER_MS) ? begin(pg, owner, description, owner_name, ret_used_bytes, ret_err) : -1;
-        if (rc == 0 || !pg_lost(pg)) {
-            *ret = pg;
-            return rc;
-        }
-        pg_close(pg);
-        export_idle_trim(store->idle, INT64_MAX); /* the others have no server either */
-    }
-    *ret = NULL;
-    int rc = open_writing(store->uri, ret, ret_err);
-    return rc != 0 ? rc : begin(*ret, owner, description, owner_name, ret_used_bytes, ret_err);
 }
 
 void chunk_book_end(struct export_idle *idle, struct pg_conn *pg, bool whole)
@@ -210,7 +218,7 @@ int chunk_book_commit(struct pg_conn *pg, struct pg_params *params, const struct
     return rc != 0 ? rc : verdict(said, owner, ret_err);
 }
 
-int chunk_book_discard(struct pg_conn *pg, const struct chunk_owner *owner, bool *ret_keep, struct err *ret_err)
+static int discard(struct pg_conn *pg, const struct chunk_owner *owner, bool *ret_keep, struct err *ret_err)
 {
     struct pg_params params = {0};
     chunk_book_add_owner(&params, owner);
@@ -224,5 +232,23 @@ int chunk_book_discard(struct pg_conn *pg, const struct chunk_owner *owner, bool
     pg_free(r);
     int rc = pg_commit(pg, ret_err);
     pg_params_done(&params);
+    return rc;
+}
+
+int chunk_book_discard(const char *uri, const struct chunk_owner *owner, struct pg_conn **ret, bool *ret_keep,
+                       struct err *ret_err)
+{
+    static const enum export_sql_id ids[] = {EXPORT_SQL_WRITING_DELETE, EXPORT_SQL_FILE_DISCARD,
+                                             EXPORT_SQL_CHUNK_REMOVE};
+    struct pg_conn *pg = NULL;
+    int rc = open_with(uri, WRITERS_NAME, "SET lock_timeout = '200ms'; SET statement_timeout = '1s'", &pg, ret_err);
+    if (rc == 0)
+        rc = prepare(pg, ids, sizeof ids / sizeof *ids, ret_err);
+    if (rc == 0)
+        rc = discard(pg, owner, ret_keep, ret_err);
+    if (rc != 0)
+        pg_close(pg);
+    else
+        *ret = pg;
     return rc;
 }

@@ -17,21 +17,25 @@ int chunk_book_open_while(const char *uri, const char *name, struct export_halt 
 /* Takes pg, of chunk_book_open_while. */
 void chunk_book_close(struct pg_conn *pg, struct export_halt *halt);
 
-/* An attempt begins to write. As chunk_store.open. Gives *ret (chunk_book_end), one of the store's idle connections or
- * a new one, also on failure, or NULL; for chunk_book_commit and EXPORT_SQL_CHUNK_INSERT. Its commits do not wait for
+/* A connection for an attempt that is to write: gives *ret (chunk_book_end), one of the store's idle connections or a
+ * new one (*ret_new); for chunk_book_begin, chunk_book_commit and EXPORT_SQL_CHUNK_INSERT. Its commits do not wait for
  * the disk: the file counts once the job has ended, whose commit comes after them in the write-ahead log and waits for
  * all that lies before it. */
-int chunk_book_begin(const struct chunk_store *store, const struct chunk_owner *owner,
-                     const struct export_file *description, struct span owner_name, struct pg_conn **ret,
-                     int64_t *ret_used_bytes, struct err *ret_err);
+int chunk_book_connect(const struct chunk_store *store, struct pg_conn **ret, bool *ret_new, struct err *ret_err);
+/* An attempt begins to write. As chunk_store.begin. */
+int chunk_book_begin(struct pg_conn *pg, bool is_new, const struct chunk_owner *owner,
+                     const struct export_file *description, struct span owner_name, int64_t *ret_used_bytes,
+                     struct err *ret_err);
 /* Takes pg, or NULL. whole: the file has been committed, and the connection is good for another; idle: may be NULL. */
 void chunk_book_end(struct export_idle *idle, struct pg_conn *pg, bool whole);
 /* The file is there; a transaction of its own. As chunk_store.commit; -ABORTED (reason EXPORT_INCOMPLETE): chunks that
  * should be in the database are not. */
 int chunk_book_commit(struct pg_conn *pg, struct pg_params *params, const struct chunk_owner *owner,
                       const struct export_file *file, struct span owner_name, int64_t budget, struct err *ret_err);
-/* The file is not there. *ret_keep: it is, the attempt has completed the job. */
-int chunk_book_discard(struct pg_conn *pg, const struct chunk_owner *owner, bool *ret_keep, struct err *ret_err);
+/* The file is not there. *ret_keep: it is, the attempt has completed the job. Gives *ret (pg_close), a connection that
+ * waits for nobody for long, to remove its chunks by. */
+int chunk_book_discard(const char *uri, const struct chunk_owner *owner, struct pg_conn **ret, bool *ret_keep,
+                       struct err *ret_err);
 
 void chunk_book_add_owner(struct pg_params *params, const struct chunk_owner *owner);
 static inline void chunk_book_send(struct pg_conn *pg, enum export_sql_id id, struct pg_params *params)

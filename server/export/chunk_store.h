@@ -48,10 +48,15 @@ int chunk_over_quota(struct err *ret_err);
 int chunk_damaged(int32_t seq, struct err *ret_err);
 
 struct chunk_store {
-    /* Gives *ret (close). description: name, content_type, chunk_bytes; owner_name: whose export it is; both borrowed.
-     * *ret_used_bytes: what the owner's other files have. 0; -FAILED_PRECONDITION (reason LEASE_LOST); -code. */
-    int (*open)(const struct chunk_store *store, const struct chunk_owner *owner, const struct export_file *description,
-                struct span owner_name, struct chunk_sink **ret, int64_t *ret_used_bytes, struct err *ret_err);
+    /* Gives *ret (close), which has a connection and may be interrupted from now on. chunk_bytes: of a chunk that is
+     * full. 0, or -code. */
+    int (*open)(const struct chunk_store *store, const struct chunk_owner *owner, int32_t chunk_bytes,
+                struct chunk_sink **ret, struct err *ret_err);
+    /* Next, and once: the attempt is on the books. description: name, content_type, chunk_bytes; owner_name: whose
+     * export it is; both borrowed. *ret_used_bytes: what the owner's other files have. 0; -FAILED_PRECONDITION (reason
+     * LEASE_LOST); -code: only close is of use. */
+    int (*begin)(struct chunk_sink *sink, const struct export_file *description, struct span owner_name,
+                 int64_t *ret_used_bytes, struct err *ret_err);
     /* Chunks come in order, seq from 0. May return before the chunk is written; a failure may show in a later call. */
     int (*write)(struct chunk_sink *sink, int32_t seq, struct span data, uint32_t crc32c, struct err *ret_err);
     /* What was written can be read from now on. */
@@ -67,7 +72,9 @@ struct chunk_store {
     /* Takes NULL. */
     void (*close)(struct chunk_sink *sink);
     /* Removes what this attempt wrote, also after a commit of an unknown outcome, unless the attempt has completed the
-     * job. May be repeated. */
+     * job. An end waits for it: so it takes no more than about a second, waits for no lock of others for longer than a
+     * fifth of one, and leaves what there is then to the sweep. 0; -code: not all of it, or nobody knows. May be
+     * repeated. */
     int (*discard)(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err);
     /* pg: of chunk_book_open. Gives *ret (chunk_data_done), perhaps packed. 0; -NOT_FOUND when there is no such chunk
      * (yet, or any more); -DATA_LOSS when it is there and is not what was written; -code. */

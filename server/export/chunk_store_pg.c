@@ -2,13 +2,19 @@
  * follow, and without waiting for the disk: the commit of the job's end waits for all (chunk_book.h). Each sink has a
  * connection of its own, perhaps one that an earlier file had; on the thread that uses it. */
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "export/chunk_book.h"
 #include "export/chunk_pack.h"
 
-enum { REMOVED_AT_ONCE = 64 /* 16 MiB of chunks a transaction */ };
+enum {
+    REMOVED_AT_ONCE = 64,  /* chunks a transaction: 32 MiB */
+    ORPHANS_AT_ONCE = 100, /* attempts that are looked for */
+    DISCARD_MS = 500       /* the end of an attempt waits for it */
+};
 
 struct chunk_sink {
     struct pg_conn *pg;
+    bool is_new; /* the connection */
     struct export_idle *idle;
     struct chunk_owner owner;
     struct pg_params params;
@@ -40,24 +46,28 @@ static void sink_close(struct chunk_sink *sink)
     mem_free(sink);
 }
 
-static int sink_open(const struct chunk_store *store, const struct chunk_owner *owner,
-                     const struct export_file *description, struct span owner_name, struct chunk_sink **ret,
-                     int64_t *ret_used_bytes, struct err *ret_err)
+static int sink_open(const struct chunk_store *store, const struct chunk_owner *owner, int32_t chunk_bytes,
+                     struct chunk_sink **ret, struct err *ret_err)
 {
     struct chunk_sink *sink = mem_zalloc(sizeof *sink);
-    if (!sink || !(sink->packer = chunk_packer_new((size_t)description->chunk_bytes))) {
+    if (!sink || !(sink->packer = chunk_packer_new((size_t)chunk_bytes))) {
         mem_free(sink);
         return no_memory(ret_err);
     }
     sink->owner = *owner;
     sink->idle = store->idle;
-    int rc = chunk_book_begin(store, owner, description, owner_name, &sink->pg, ret_used_bytes, ret_err);
-    if (rc != 0) {
+    int rc = chunk_book_connect(store, &sink->pg, &sink->is_new, ret_err);
+    if (rc != 0)
         sink_close(sink);
-        return rc;
-    }
-    *ret = sink;
-    return 0;
+    else
+        *ret = sink;
+    return rc;
+}
+
+static int sink_begin(struct chunk_sink *sink, const struct export_file *description, struct span owner_name,
+                      int64_t *ret_used_bytes, struct err *ret_err)
+{
+    return chunk_book_begin(sink->pg, sink->is_new, &sink->owner, description, owner_name, ret_used_bytes, ret_err);
 }
 
 int chunk_damaged(int32_t seq, struct err *ret_err)
@@ -117,21 +127,31 @@ static int sink_commit(struct chunk_sink *sink, const struct export_file *file, 
     return rc;
 }
 
-static int remove_chunks(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
-                         struct err *ret_err)
+/* Until it is late (monotonic); 0: until there are none. */
+static int remove_until(struct pg_conn *pg, const struct chunk_owner *owner, int64_t until_ms, struct err *err)
 {
     struct pg_params params = {0};
     int64_t n = REMOVED_AT_ONCE;
-    (void)store;
-    while (n == REMOVED_AT_ONCE) {
+    bool late = false;
+    while (n == REMOVED_AT_ONCE && !late) {
         chunk_book_add_owner(&params, owner);
         pg_add_int4(&params, REMOVED_AT_ONCE);
-        struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_REMOVE, &params, ret_err);
+        struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_REMOVE, &params, err);
         n = r ? pg_int(r, 0, 0) : -1;
         pg_free(r);
+        late = n == REMOVED_AT_ONCE && until_ms > 0 && clock_mono_ms() >= until_ms;
     }
     pg_params_done(&params);
-    return n >= 0 ? 0 : -(int)ret_err->code;
+    if (late)
+        return err_set(err, ERR_DEADLINE_EXCEEDED, NULL, "there are too many chunks to remove them all at once");
+    return n >= 0 ? 0 : -(int)err->code;
+}
+
+static int remove_chunks(const struct chunk_store *store, struct pg_conn *pg, const struct chunk_owner *owner,
+                         struct err *ret_err)
+{
+    (void)store;
+    return remove_until(pg, owner, 0, ret_err);
 }
 
 static void sink_interrupt(struct chunk_sink *sink)
@@ -139,25 +159,37 @@ static void sink_interrupt(struct chunk_sink *sink)
     pg_interrupt(sink->pg);
 }
 
+/* Of all attempts whose chunks are nobody's, one after the other. */
 static int sweep(const struct chunk_store *store, struct pg_conn *pg, struct err *ret_err)
 {
+    struct pg_params params = {0};
+    int n = ORPHANS_AT_ONCE, rc = 0;
     (void)store;
-    struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_ORPHANS, NULL, ret_err);
-    pg_free(r);
-    return r ? 0 : -(int)ret_err->code;
+    while (rc == 0 && n == ORPHANS_AT_ONCE) {
+        pg_params_clear(&params);
+        pg_add_int4(&params, ORPHANS_AT_ONCE);
+        struct pg_result *r = chunk_book_run(pg, EXPORT_SQL_CHUNK_ORPHANS, &params, ret_err);
+        rc = r ? 0 : -(int)ret_err->code;
+        n = r ? pg_rows(r) : 0;
+        for (int i = 0; rc == 0 && i < n; i++)
+            rc = remove_until(pg, &(struct chunk_owner){pg_int(r, i, 0), pg_int(r, i, 1)}, 0, ret_err);
+        pg_free(r);
+    }
+    pg_params_done(&params);
+    return rc;
 }
 
-/* The chunks of this attempt are orphans after the books say so. */
+/* The chunks of this attempt are orphans after the books say so: what is not removed here is swept. */
 static int discard(const struct chunk_store *store, const struct chunk_owner *owner, struct err *ret_err)
 {
     struct pg_conn *pg;
     bool keep = true;
-    int rc = chunk_book_open(store->uri, "joblogd export files", &pg, ret_err);
+    int64_t until_ms = clock_mono_ms() + DISCARD_MS;
+    int rc = chunk_book_discard(store->uri, owner, &pg, &keep, ret_err);
     if (rc != 0)
         return rc;
-    rc = chunk_book_discard(pg, owner, &keep, ret_err);
-    if (rc == 0 && !keep)
-        rc = sweep(store, pg, ret_err);
+    if (!keep)
+        rc = remove_until(pg, owner, until_ms, ret_err);
     pg_close(pg);
     return rc;
 }
@@ -239,6 +271,7 @@ static int read_chunk(const struct chunk_store *store, struct pg_conn *pg, const
 struct chunk_store chunk_store_pg(const char *uri)
 {
     return (struct chunk_store){.open = sink_open,
+                                .begin = sink_begin,
                                 .write = sink_write,
                                 .publish = sink_publish,
                                 .commit = sink_commit,

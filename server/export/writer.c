@@ -103,17 +103,24 @@ static int commit(struct export_writer *w, struct err *err)
     return w->store->commit(w->sink, &w->file, w->owner_name, w->budget, err);
 }
 
-/* Here and not where the writer is made: the rows are asked for meanwhile. */
+/* Here and not where the writer is made: the rows are asked for meanwhile. The sink is known before it waits for
+ * anybody in the database, so that it can be interrupted. */
 static int open_sink(struct export_writer *w, struct err *err)
 {
     int64_t used = 0;
     struct chunk_sink *sink = NULL;
-    int rc = w->store->open(w->store, &w->owner, &w->description, w->owner_name, &sink, &used, err);
-    if (w->budget > 0)
-        w->size_max = w->budget > used ? w->budget - used : 1;
+    int rc = w->store->open(w->store, &w->owner, EXPORT_CHUNK_BYTES, &sink, err);
+    if (rc != 0)
+        return rc;
     pthread_mutex_lock(&w->lock);
     w->sink = sink;
+    bool abandon = w->abandon;
     pthread_mutex_unlock(&w->lock);
+    if (abandon)
+        return err_set(err, ERR_CANCELLED, NULL, "nobody wants the file any more");
+    rc = w->store->begin(sink, &w->description, w->owner_name, &used, err);
+    if (w->budget > 0)
+        w->size_max = w->budget > used ? w->budget - used : 1;
     return rc;
 }
 

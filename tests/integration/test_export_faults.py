@@ -4,6 +4,7 @@ nothing is left of what failed. test_export_faults.py DIRECTORY-OF-PROGRAMS"""
 import os
 import subprocess
 import sys
+import time
 
 from cut_proxy import CutProxy
 from export_fixture import (BIG, Gate, PEOPLE, SLOW, SLOW_FILE, begin, check, gated, has, has_begun, remains, rows_of, show,
@@ -84,6 +85,25 @@ def postgres_crashes_between_the_file_and_the_end(fx):
     fx.sql("ALTER SYSTEM RESET wal_writer_delay; SELECT pg_reload_conf();")
 
 
+def a_cancel_beside_a_lock(fx):
+    """Of a table that a file needs when it is begun, and when its remains are removed: the end waits for neither."""
+    holder = Gate(fx)
+    holder.psql.stdin.write("BEGIN; LOCK TABLE joblog.export_writing;\n")
+    holder.ask("1")
+    export = begin(fx, "slow")
+    until("it waits for the lock", lambda: int(fx.sql("SELECT count(*) FROM pg_locks WHERE NOT granted AND"
+                                                      " relation = 'joblog.export_writing'::regclass;")) > 0)
+    start = time.monotonic()
+    check("cancel", 0, fx.joblog("export", "cancel", export).returncode)
+    fx.joblog("export", "watch", export)
+    took = time.monotonic() - start
+    check("status", "cancelled", show(fx, export)["job"]["status"])
+    check("seconds of %s" % took, True, took < 5)
+    holder.end()
+    check("file of another one", SLOW_FILE, fx.export("slow"))
+    check("remains", 0, remains(fx))
+
+
 def every_connection_is_cut(fx):
     """Jobs and downloads go on."""
     path = fx.dir + "/outage"
@@ -142,6 +162,7 @@ def a_source_that_is_cut(fx):
 def main():
     with gated(sys.argv[1]) as fx:
         a_failed_attempt(fx)
+        a_cancel_beside_a_lock(fx)
         every_connection_is_cut(fx)
         postgres_crashes(fx)
         postgres_crashes_between_the_file_and_the_end(fx)

@@ -53,7 +53,7 @@ static struct chunk_sink *open_file(int64_t token)
     struct export_file file = file_of(3);
     struct err err = ERR_NONE;
     int64_t used = -1;
-    if (pooled.open(&pooled, &owner, &file, SPAN_LIT("ann"), &sink, &used, &err) != 0)
+    if (begin_file(&pooled, &owner, &file, &sink, &used, &err) != 0)
         fail_msg("%s", err.msg);
     return sink;
 }
@@ -144,8 +144,7 @@ static void a_used_one_is_fenced_too(void **state)
     struct export_file file = file_of(3);
     struct err err = ERR_NONE;
     int64_t used = -1;
-    assert_int_equal(pooled.open(&pooled, &owner, &file, SPAN_LIT("ann"), &sink, &used, &err),
-                     -ERR_FAILED_PRECONDITION);
+    assert_int_equal(begin_file(&pooled, &owner, &file, &sink, &used, &err), -ERR_FAILED_PRECONDITION);
     assert_string_equal(err.reason, "LEASE_LOST");
 }
 
@@ -164,7 +163,7 @@ static void they_are_few_and_do_not_stay(void **state)
         struct export_file file = file_of(3);
         struct err err = ERR_NONE;
         int64_t used;
-        assert_int_equal(pooled.open(&pooled, &owner, &file, SPAN_LIT("ann"), &sinks[i], &used, &err), 0);
+        assert_int_equal(begin_file(&pooled, &owner, &file, &sinks[i], &used, &err), 0);
     }
     assert_int_equal(ask("SELECT count(*) " FILES), MANY);
     for (int i = 0; i < MANY; i++)

@@ -1,5 +1,5 @@
-/* What files of exports take: the limit of an owner, also for those that are finished at the same moment, and chunks
- * that are packed. Real PostgreSQL, no server. */
+/* What files of exports take: the limit of an owner, also for those that are finished at the same moment, chunks that
+ * are packed, and how the room is given back. Real PostgreSQL, no server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "export/chunk_book.h"
+#include "export/keeper.h"
 #include "export/writer.h"
 #include "support/chunk_fixture.h"
 
@@ -76,9 +77,8 @@ static void files_that_are_finished_at_once_keep_to_a_budget(void **state)
             r->file.job_id = r->job_id;
             r->file.chunk_bytes = 600;
             r->file.storage = store->storage;
-            assert_int_equal(store->open(store, &(struct chunk_owner){r->job_id, 70}, &r->file, SPAN_LIT("ann"),
-                                         &r->sink, &used, &r->err),
-                             0);
+            assert_int_equal(
+                begin_file(store, &(struct chunk_owner){r->job_id, 70}, &r->file, &r->sink, &used, &r->err), 0);
             assert_int_equal(used, 0);
             assert_int_equal(store->write(r->sink, 0, SPAN_LIT("a"), crc32c(0, "a", 1), &r->err), 0);
         }
@@ -121,6 +121,59 @@ static void a_commit_that_waits_can_be_given_up(void **state)
     assert_int_equal(ask("SELECT count(*) FROM joblog.export_file"), 0);
     assert_int_equal(store->discard(store, &(struct chunk_owner){7, 70}, &err), 0);
     assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 0);
+}
+
+/* Somebody else holds a table of the books, when a file is begun as well as when its remains are to be removed. */
+static void a_begin_that_waits_can_be_given_up(void **state)
+{
+    struct export_writer *writer;
+    struct export_chunk_buffer *chunk = NULL;
+    struct export_file file = file_of(0);
+    struct err err = ERR_NONE;
+    (void)state;
+    run_sql("BEGIN; LOCK TABLE joblog.export_writing IN ACCESS EXCLUSIVE MODE");
+    assert_int_equal(export_writer_new(store, &(struct chunk_owner){7, 70}, &file, SPAN_LIT("ann"), 0, &writer, &err),
+                     0);
+    while (ask("SELECT count(*) FROM pg_locks WHERE relation = 'joblog.export_writing'::regclass AND NOT granted") == 0)
+        assert_int_equal(export_writer_wait(writer, 10, &file, &err), 0);
+    int64_t start_ms = clock_mono_ms();
+    export_writer_free(writer);
+    assert_int_equal(store->discard(store, &(struct chunk_owner){7, 70}, &err), -ERR_ABORTED);
+    assert_true(clock_mono_ms() - start_ms < 8000); /* before the lock's time is over, of either */
+    run_sql("COMMIT");
+    assert_int_equal(export_writer_new(store, &(struct chunk_owner){7, 70}, &file, SPAN_LIT("ann"), 0, &writer, &err),
+                     0);
+    assert_int_equal(export_writer_take(writer, 10000, &chunk, &err), 1);
+    export_writer_put(writer, chunk);
+    export_writer_free(writer);
+    assert_int_equal(store->discard(store, &(struct chunk_owner){7, 70}, &err), 0);
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_writing"), 0);
+}
+
+/* Those of one attempt in a transaction, and not all of them: whoever else removes them waits for no more than that. */
+static void sweeping_goes_in_parts(void **state)
+{
+    int64_t n = -1;
+    struct err err = ERR_NONE;
+    (void)state;
+    run_sql("CREATE TABLE removed (job_id bigint, n bigint);"
+            "CREATE FUNCTION note_removed() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+            "  INSERT INTO removed SELECT job_id, count(*) FROM gone GROUP BY job_id; RETURN NULL; END$$;"
+            "CREATE TRIGGER note_removed AFTER DELETE ON joblog.export_chunk REFERENCING OLD TABLE AS gone"
+            " FOR EACH STATEMENT EXECUTE FUNCTION note_removed();"
+            "ALTER TABLE removed ADD txid xid8 DEFAULT pg_current_xact_id();"
+            "INSERT INTO joblog.export_chunk (job_id, token, seq, data, crc32c) SELECT j, 1, g, '', 0 FROM "
+            "generate_series(100, 249) j, generate_series(1, 5) g;"
+            "INSERT INTO joblog.export_chunk (job_id, token, seq, data, crc32c) SELECT 8, 1, g, '', 0 FROM "
+            "generate_series(1, 200) g");
+    if (export_sweep(stores, uri, clock_wall_us(), NULL, &n, &err) != 0)
+        fail_msg("%s", err.msg);
+    run_sql("DROP TRIGGER note_removed ON joblog.export_chunk; DROP FUNCTION note_removed");
+    assert_int_equal(ask("SELECT count(*) FROM joblog.export_chunk"), 0);
+    assert_int_equal(ask("SELECT sum(n) FROM removed"), 950);
+    assert_int_equal(ask("SELECT max(n) FROM removed"), 64);
+    assert_int_equal(ask("SELECT count(*) - count(DISTINCT txid) FROM removed"), 0);
+    run_sql("DROP TABLE removed");
 }
 
 /* A process that is stopped right after it has sent the end of its transaction holds up nobody. */
@@ -178,7 +231,7 @@ static void packed_chunks(void **state)
         x = x * 1103515245 + 12345;
         noise[i] = (char)(x >> 16);
     }
-    assert_int_equal(store->open(store, &owner, &file, SPAN_LIT("ann"), &sink, &used, &err), 0);
+    assert_int_equal(begin_file(store, &owner, &file, &sink, &used, &err), 0);
     assert_int_equal(store->write(sink, 0, span_of(text, LEN), crc32c(0, text, LEN), &err), 0);
     assert_int_equal(store->write(sink, 1, span_of(noise, LEN), crc32c(0, noise, LEN), &err), 0);
     assert_int_equal(store->commit(sink, &file, SPAN_LIT("ann"), 0, &err), 0);
@@ -222,8 +275,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(the_writer_keeps_to_a_budget),
         BOTH(files_that_are_finished_at_once_keep_to_a_budget),
+        BOTH(a_begin_that_waits_can_be_given_up),
         BOTH(a_commit_that_waits_can_be_given_up),
         cmocka_unit_test_setup(what_was_sent_needs_no_reader, use_database),
+        cmocka_unit_test_setup(sweeping_goes_in_parts, use_database),
         BOTH(packed_chunks),
     };
     return cmocka_run_group_tests(tests, chunk_fixture_start, chunk_fixture_stop);

@@ -50,7 +50,7 @@ static int write_file(int64_t token, bool with_commit, bool lose, struct err *er
     struct export_file file = file_of(4);
     int64_t used = -1;
     file.storage = store->storage;
-    int rc = store->open(store, &owner, &file, SPAN_LIT("ann"), &sink, &used, err);
+    int rc = begin_file(store, &owner, &file, &sink, &used, err);
     if (rc != 0)
         return rc;
     assert_int_equal(used, 0);
@@ -218,7 +218,7 @@ static void a_file_needs_all_its_chunks(void **state)
     struct err err = ERR_NONE;
     int64_t used;
     (void)state;
-    assert_int_equal(store->open(store, &owner, &file, SPAN_LIT("ann"), &sink, &used, &err), 0);
+    assert_int_equal(begin_file(store, &owner, &file, &sink, &used, &err), 0);
     assert_int_equal(store->write(sink, 0, SPAN_LIT("abc"), 1, &err), 0);
     assert_int_equal(store->write(sink, 1, SPAN_LIT("d"), 1, &err), 0);
     assert_int_equal(store->publish(sink, &err), 0);
@@ -330,7 +330,7 @@ static void a_file_that_is_held(void **state)
     char path[300], byte;
     (void)state;
     file.storage = store->storage;
-    assert_int_equal(store->open(store, &owner, &file, SPAN_LIT("ann"), &sink, &used, &err), 0);
+    assert_int_equal(begin_file(store, &owner, &file, &sink, &used, &err), 0);
     assert_int_equal(store->write(sink, 0, span_of(bytes, 3), crc32c(0, bytes, 3), &err), 0);
     assert_int_equal(store->write(sink, 1, SPAN_LIT("c"), crc32c(0, "c", 1), &err), 0);
     assert_int_equal(store->hold(store, &owner), -1); /* not while it is written */
@@ -385,7 +385,7 @@ static void a_full_disk(void **state)
     (void)state;
     memset(big, 'x', sizeof big);
     file.chunk_bytes = sizeof big;
-    assert_int_equal(store->open(store, &(struct chunk_owner){7, 70}, &file, SPAN_LIT("ann"), &sink, &used, &err), 0);
+    assert_int_equal(begin_file(store, &(struct chunk_owner){7, 70}, &file, &sink, &used, &err), 0);
     getrlimit(RLIMIT_FSIZE, &old);
     low = (struct rlimit){6000, old.rlim_max};
     signal(SIGXFSZ, SIG_IGN);

@@ -42,6 +42,18 @@ int64_t ask(const char *sql)
     return value;
 }
 
+int begin_file(const struct chunk_store *in, const struct chunk_owner *owner, const struct export_file *file,
+               struct chunk_sink **ret, int64_t *ret_used, struct err *ret_err)
+{
+    struct chunk_sink *sink = NULL;
+    int rc = in->open(in, owner, file->chunk_bytes, &sink, ret_err);
+    if (rc == 0 && (rc = in->begin(sink, file, SPAN_LIT("ann"), ret_used, ret_err)) != 0)
+        in->close(sink);
+    else if (rc == 0)
+        *ret = sink;
+    return rc;
+}
+
 int chunk_fixture_start(void **state)
 {
     (void)state;

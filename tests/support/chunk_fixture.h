@@ -24,6 +24,9 @@ int use_directory(void **state);
 void run_sql(const char *sql);
 /* One integer. */
 int64_t ask(const char *sql);
+/* Opens a sink and begins a file, of ann's. As chunk_store.open and .begin; closed where the latter fails. */
+int begin_file(const struct chunk_store *in, const struct chunk_owner *owner, const struct export_file *file,
+               struct chunk_sink **ret, int64_t *ret_used, struct err *ret_err);
 /* Of job 7. */
 struct export_file file_of(int64_t size);
 
