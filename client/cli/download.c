@@ -33,8 +33,8 @@ static void say_farewell(struct meter *meter, const struct joblog_export *export
         text = heap_format("export %lld goes on: joblog export download %lld --follow%s%s", (long long)export_->job.id,
                            (long long)export_->job.id, path ? " --output " : "", path ? path : "");
     else if (path)
-        text = heap_format("%s.part stays: joblog export download %lld --output %s goes on from it", path,
-                           (long long)export_->job.id, path);
+        text =
+            heap_format("joblog export download %lld --output %s goes on from here", (long long)export_->job.id, path);
     if (text)
         meter_set_farewell(meter, text);
     free(text);

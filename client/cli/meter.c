@@ -8,6 +8,7 @@
 #include "text.h"
 #include "units.h"
 
+#include <joblog/joblog.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -54,6 +55,14 @@ static double rate_since(int64_t bytes, int64_t since_us)
     return us > 0 ? (double)bytes * 1e6 / (double)us : 0;
 }
 
+/* Nothing where nothing has moved. */
+static void print_rate(FILE *out, const char *before, double rate)
+{
+    char text[UNITS_TEXT];
+    if (rate > 0)
+        fprintf(out, "%s%s/s", before, units_size(text, rate));
+}
+
 static void print_bar(FILE *out, struct meter *meter, double fraction, bool last)
 {
     bar_draw(out, &meter->term, fraction, meter->term.width >= 90 ? 24 : 10, last ? "green" : "blue");
@@ -63,7 +72,7 @@ static void print_bar(FILE *out, struct meter *meter, double fraction, bool last
 /* "[bar] 40 %  2.6 MiB  1.8 MiB/s  5s left", or what there is in place of bytes. */
 static void print_making(FILE *out, struct meter *meter, int64_t done)
 {
-    char size[UNITS_TEXT], rate_text[UNITS_TEXT], left[UNITS_TEXT];
+    char size[UNITS_TEXT], left[UNITS_TEXT];
     double rate = rate_since(done - meter->seen, meter->seen_us);
     const struct meter_making *making = &meter->making;
     int64_t left_us = making->finish_us - units_now_us();
@@ -73,24 +82,28 @@ static void print_making(FILE *out, struct meter *meter, int64_t done)
         text_print(out, making->text, 0);
     else
         fprintf(out, " %s", units_size(size, (double)done));
-    if (rate > 0 && !making->waiting)
-        fprintf(out, "  %s/s", units_size(rate_text, rate));
+    if (!making->waiting)
+        print_rate(out, "  ", rate);
     if (!making->waiting && making->finish_us && left_us >= 1000000)
         fprintf(out, "  %s left", units_seconds(left, left_us));
 }
 
 static void print_bytes(FILE *out, struct meter *meter, int64_t done, bool last)
 {
-    char size[UNITS_TEXT], rate_text[UNITS_TEXT], left[UNITS_TEXT];
+    char size[UNITS_TEXT], text[UNITS_TEXT];
     double rate =
         last ? rate_since(done - meter->first, meter->start_us) : rate_since(done - meter->seen, meter->seen_us);
     if (meter->total > 0 || last)
         print_bar(out, meter, meter->total > 0 ? (double)done / (double)meter->total : 1, last);
-    fprintf(out, " %s  %s/s", units_size(size, (double)done), units_size(rate_text, rate));
-    if (last)
-        fprintf(out, " in %s", units_duration(left, units_now_us() - meter->start_us));
-    else if (rate > 0 && meter->total > done)
-        fprintf(out, "  %s left", units_duration(left, (int64_t)((double)(meter->total - done) / rate * 1e6)));
+    fprintf(out, " %s", units_size(size, (double)done));
+    if (last) {
+        print_rate(out, "  ", rate);
+        fprintf(out, " in %s", units_duration(text, units_now_us() - meter->start_us));
+        return;
+    }
+    fprintf(out, "  %s/s", units_size(text, rate)); /* also of one that stands still */
+    if (rate > 0 && meter->total > done)
+        fprintf(out, "  %s left", units_duration(text, (int64_t)((double)(meter->total - done) / rate * 1e6)));
 }
 
 static void print_live(FILE *out, struct meter *meter, int64_t done, bool last)
@@ -109,7 +122,7 @@ static void print_live(FILE *out, struct meter *meter, int64_t done, bool last)
 /* With the mutex, or when nobody else has the meter. */
 static void meter_draw(struct meter *meter, int64_t done, bool last)
 {
-    char size[UNITS_TEXT], rate_text[UNITS_TEXT], duration[UNITS_TEXT], *picture = NULL;
+    char size[UNITS_TEXT], duration[UNITS_TEXT], *picture = NULL;
     size_t len;
     FILE *out = open_memstream(&picture, &len);
     if (!out)
@@ -119,9 +132,9 @@ static void meter_draw(struct meter *meter, int64_t done, bool last)
         print_live(out, meter, done, last);
     } else {
         text_print(out, meter->title, 0);
-        fprintf(out, ": %s at %s/s in %s", units_size(size, (double)done),
-                units_size(rate_text, rate_since(done - meter->first, meter->start_us)),
-                units_duration(duration, units_now_us() - meter->start_us));
+        fprintf(out, ": %s", units_size(size, (double)done));
+        print_rate(out, " at ", rate_since(done - meter->first, meter->start_us));
+        fprintf(out, " in %s", units_duration(duration, units_now_us() - meter->start_us));
     }
     if (last)
         fputc('\n', out);
@@ -150,21 +163,24 @@ static void *meter_run(void *user)
     return NULL;
 }
 
-/* On the signal's thread: what comes next on the terminal begins a line. A picture under way is waited for; a terminal
- * that takes nothing is not, for longer than a moment. */
+/* On the signal's thread. What is left of the download is what its calls would have left. What comes next on the
+ * terminal begins a line: a picture under way is waited for; a terminal that takes nothing is not, for longer than a
+ * moment. */
 static void meter_interrupt(void *user)
 {
     enum { MOMENT_MS = 200 };
     struct meter *meter = user;
     struct pollfd p = {.fd = fileno(meter->term.out), .events = POLLOUT};
     struct timespec until;
+    joblog_export_drop_empty_parts();
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += MOMENT_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     if (pthread_mutex_clocklock(&meter->mutex, CLOCK_MONOTONIC, &until) == 0 && poll(&p, 1, MOMENT_MS) == 1 &&
         (p.revents & POLLOUT)) {
-        fputc('\n', meter->term.out);
+        if (meter->threaded)
+            fputc('\n', meter->term.out);
         if (meter->farewell) {
             text_print(meter->term.out, meter->farewell, 0);
             fputc('\n', meter->term.out);
@@ -193,8 +209,7 @@ struct meter *meter_new(const struct term *term, const char *title, int64_t tota
     pthread_condattr_destroy(&attributes);
     if (term->terminal)
         meter->threaded = pthread_create(&meter->thread, NULL, meter_run, meter) == 0;
-    if (meter->threaded)
-        interrupt_set(meter_interrupt, NULL, meter);
+    interrupt_set(meter_interrupt, NULL, meter);
     return meter;
 }
 
@@ -226,8 +241,8 @@ void meter_finish(struct meter *meter, int64_t done, bool quiet)
 {
     if (!meter)
         return;
+    interrupt_clear();
     if (meter->threaded) {
-        interrupt_clear();
         pthread_mutex_lock(&meter->mutex);
         meter->stopping = true;
         pthread_cond_signal(&meter->wake);

@@ -20,10 +20,11 @@ struct meter_making {
     int64_t finish_us; /* when it will be; 0: not known */
 };
 
-/* Copies term and title; keeps user. total: bytes in all, 0: not known. On a terminal it has the interrupt
- * (interrupt.h) until meter_finish: the program ends at once, with the line. Gives the meter (meter_finish). */
+/* Copies term and title; keeps user. total: bytes in all, 0: not known. It has the interrupt (interrupt.h) until
+ * meter_finish: the program ends at once, with the line, and leaves no part of a download without a byte. Gives the
+ * meter (meter_finish). */
 struct meter *meter_new(const struct term *term, const char *title, int64_t total, meter_source *source, void *user);
-/* What an interrupt says below the line, such as what becomes of the work. Copies text. Any thread. */
+/* What an interrupt says, on a terminal below the line, such as what becomes of the work. Copies text. Any thread. */
 void meter_set_farewell(struct meter *meter, const char *text);
 /* The bar is that of the making from now on. Copies making. Any thread. */
 void meter_set_making(struct meter *meter, const struct meter_making *making);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,6 +17,14 @@
 
 #include "base/alloc.h"
 #include "client_priv.h"
+#include "joblog/export.h"
+
+/* Those that this process has open, for who ends it in the middle of their calls. With the mutex a part neither goes
+ * nor changes its name. */
+static struct {
+    pthread_mutex_t mutex;
+    struct export_place *first;
+} places = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 int export_place_error(struct err *ret_err, int number, const char *what)
 {
@@ -92,6 +101,10 @@ int export_place_open(struct export_place *place, const char *path, struct err *
     }
     struct stat st;
     place->resumed = fstat(place->fd, &st) == 0 && st.st_size > 0;
+    pthread_mutex_lock(&places.mutex);
+    place->next = places.first;
+    places.first = place;
+    pthread_mutex_unlock(&places.mutex);
     return 0;
 }
 
@@ -118,8 +131,11 @@ int export_place_keep(struct export_place *place, struct err *ret_err)
     if (!has_name(place))
         return err_set(ret_err, ERR_FAILED_PRECONDITION, "FILE", "%s was removed or replaced during the download",
                        place->part);
-    if (rename(place->part, place->path) != 0)
-        return export_place_error(ret_err, errno, "could not rename the file");
+    pthread_mutex_lock(&places.mutex);
+    int number = rename(place->part, place->path) == 0 ? 0 : errno;
+    pthread_mutex_unlock(&places.mutex);
+    if (number != 0)
+        return export_place_error(ret_err, number, "could not rename the file");
     sync_directory(place->path);
     return 0;
 }
@@ -130,11 +146,30 @@ void export_place_discard(struct export_place *place)
         unlink(place->part);
 }
 
-void export_place_close(struct export_place *place)
+static void drop_empty(const struct export_place *place)
 {
     struct stat st;
     if (fstat(place->fd, &st) == 0 && st.st_size == 0 && has_name(place))
         unlink(place->part);
+}
+
+void joblog_export_drop_empty_parts(void)
+{
+    pthread_mutex_lock(&places.mutex);
+    for (const struct export_place *place = places.first; place; place = place->next)
+        drop_empty(place);
+    pthread_mutex_unlock(&places.mutex);
+}
+
+void export_place_close(struct export_place *place)
+{
+    pthread_mutex_lock(&places.mutex);
+    struct export_place **at = &places.first;
+    while (*at != place)
+        at = &(*at)->next;
+    *at = place->next;
+    drop_empty(place);
+    pthread_mutex_unlock(&places.mutex);
     close_part(place);
     mem_free(place->part);
     place->part = NULL;

@@ -11,11 +11,12 @@ struct export_place {
     char *part;
     int fd;       /* of the part, locked; -1: none */
     bool resumed; /* something is there of a former download */
+    struct export_place *next;
 };
 
-/* Borrows path. FAILED_PRECONDITION with reason FILE when no file can be made there: path is empty, it or its part is
- * no regular file, the directory is not there or cannot be written to, another download holds the part. 0, or -code
- * with nothing to close. */
+/* Borrows path, keeps place until export_place_close. FAILED_PRECONDITION with reason FILE when no file can be made
+ * there: path is empty, it or its part is no regular file, the directory is not there or cannot be written to, another
+ * download holds the part. 0, or -code with nothing to close. */
 int export_place_open(struct export_place *place, const char *path, struct err *ret_err);
 /* All is there and right: makes it last, and gives it its name. Once. 0, or -code: the part stays. */
 int export_place_keep(struct export_place *place, struct err *ret_err);

@@ -102,15 +102,16 @@ int export_save(struct joblog_client *client, int64_t id, struct export_place *p
      * is worth nothing. */
     if (rc < 0 && (is_wrong_sum(ret_err) || (follow && strcmp(ret_err->reason, "EXPORT_NOT_READY") == 0)))
         export_place_discard(place);
+    /* Before the file has its name: a call that fails has put nothing there. */
+    struct joblog_export *out = rc == 0 && ret_export ? export_get(client, id, ret_err) : NULL;
+    if (rc == 0 && ret_export && !out)
+        return -(int)ret_err->code;
     if (rc == 0)
         rc = export_place_keep(place, ret_err);
-    if (rc == 0 && ret_export) {
-        struct joblog_export *out = export_get(client, id, ret_err);
-        if (out)
-            *ret_export = out;
-        else
-            rc = -(int)ret_err->code;
-    }
+    if (rc == 0 && out)
+        *ret_export = out;
+    else
+        joblog_export_free(out);
     return rc;
 }
 

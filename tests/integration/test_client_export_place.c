@@ -133,8 +133,10 @@ static void test_a_part_that_is_held(void **state)
 }
 
 struct saving {
+    struct joblog_client *client; /* NULL: the test's */
     int64_t id;
     const char *path;
+    struct joblog_export **ret_export;
     bool follow;
     int rc;
     struct joblog_error error;
@@ -147,7 +149,8 @@ static void *save(void *user)
     struct saving *s = user;
     if (s->start)
         pthread_barrier_wait(s->start);
-    s->rc = (s->follow ? joblog_export_save_following : joblog_export_save)(client, s->id, s->path, NULL, &s->error);
+    s->rc = (s->follow ? joblog_export_save_following : joblog_export_save)(s->client ? s->client : client, s->id,
+                                                                            s->path, s->ret_export, &s->error);
     return NULL;
 }
 
@@ -255,6 +258,86 @@ static void test_two_downloads_of_different_exports(void **state)
     pthread_barrier_destroy(&start);
 }
 
+/* ---- a call that fails at its last step ---- */
+
+static PGconn *locker; /* holds what the answer about the export is read from */
+
+static void run(PGconn *conn, const char *sql)
+{
+    PGresult *result = PQexec(conn, sql);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        fail_msg("%s: %s", sql, PQerrorMessage(conn));
+    PQclear(result);
+}
+
+static void await_waiting(const char *table)
+{
+    char sql[200];
+    snprintf(sql, sizeof sql, "SELECT 1 FROM pg_locks WHERE relation = '%s'::regclass AND NOT granted", table);
+    for (int i = 0;; i++) {
+        PGresult *result = PQexec(locker, sql);
+        int n = PQntuples(result);
+        PQclear(result);
+        if (n > 0)
+            return;
+        assert_true(i < 60000);
+        usleep(1000); /* nobody tells of it */
+    }
+}
+
+/* All bytes are there, and what became of the export is not to be had: the file gets its name with the next call. */
+static void test_no_file_of_a_call_that_fails(void **state)
+{
+    (void)state;
+    char path[PATH_SIZE], part[PATH_SIZE], alone[PATH_SIZE];
+    struct stat before, after;
+    struct joblog_export *export = NULL;
+    struct joblog_options hasty = {.timeout_ms = 1500, .no_retry = true};
+    struct saving saving = {.id = finished_export("csv"), .path = in_dir(path, "last.csv"), .ret_export = &export};
+    in_dir(part, "last.csv.part");
+    assert_ok(joblog_export_save(client, saving.id, in_dir(alone, "last.alone"), NULL, &error));
+    assert_non_null(saving.client = joblog_connect(server_fixture_address(server), &hasty, &error));
+    locker = PQconnectdb(client_fixture_database());
+    run(gate, "BEGIN; LOCK TABLE joblog.export_chunk IN ACCESS EXCLUSIVE MODE");
+    assert_int_equal(pthread_create(&saving.thread, NULL, save, &saving), 0);
+    await_waiting("joblog.export_chunk"); /* so the download has begun */
+    run(locker, "BEGIN; LOCK TABLE joblog.transition IN ACCESS EXCLUSIVE MODE");
+    run(gate, "COMMIT");
+    pthread_join(saving.thread, NULL);
+    run(locker, "COMMIT");
+    PQfinish(locker);
+    joblog_close(saving.client);
+    assert_int_equal(saving.rc, -JOBLOG_DEADLINE_EXCEEDED);
+    assert_null(export);
+    assert_false(is_there(path));
+    assert_true(same(part, alone));
+    assert_int_equal(stat(part, &before), 0);
+    assert_ok(joblog_export_save(client, saving.id, path, &export, &error));
+    joblog_export_free(export);
+    assert_int_equal(stat(path, &after), 0);
+    assert_true(before.st_ino == after.st_ino && same(path, alone));
+}
+
+/* ---- who ends in the middle ---- */
+
+/* A program that ends at once takes with it the part that has no byte yet, and no other. */
+static void test_empty_parts_are_dropped(void **state)
+{
+    (void)state;
+    char path[PATH_SIZE], part[PATH_SIZE], others[PATH_SIZE];
+    struct saving first = {.path = in_dir(path, "dropped.csv")};
+    begin_to_follow(&first, in_dir(part, "dropped.csv.part")); /* and is emptied */
+    write_text(in_dir(others, "others.csv.part"), "");
+    joblog_export_drop_empty_parts();
+    assert_false(is_there(part));
+    assert_true(is_there(others));
+    open_the_gate(&first);
+    error = first.error;
+    expect_refused(first.rc, "was removed or replaced");
+    joblog_export_drop_empty_parts(); /* there is none */
+    assert_true(is_there(others));
+}
+
 /* ---- places that are none ---- */
 
 static void test_nothing_is_started_for_no_place(void **state)
@@ -347,6 +430,8 @@ int main(void)
         cmocka_unit_test(test_a_part_that_is_followed_into),
         cmocka_unit_test(test_a_part_that_is_replaced),
         cmocka_unit_test(test_two_downloads_of_different_exports),
+        cmocka_unit_test(test_no_file_of_a_call_that_fails),
+        cmocka_unit_test(test_empty_parts_are_dropped),
         cmocka_unit_test(test_nothing_is_started_for_no_place),
         cmocka_unit_test(test_no_empty_part_is_left),
     };

@@ -149,10 +149,37 @@ def an_interrupt_of_a_file_that_is_there(fx):
     terminal.process.send_signal(signal.SIGINT)
     code, text = terminal.end()
     check("exit of an interrupt", 130, code)
-    has("how it goes on", "\r\n%s.part stays: joblog export download %s --output %s goes on from it\r\n" % (
-        path, export, path), text)
+    has("how it goes on", "\r\njoblog export download %s --output %s goes on from here\r\n" % (export, path), text)
     proxy.flows.set()
     proxy.end()
+
+
+def an_interrupt_before_the_first_byte(fx):
+    """Nothing is left, and it is said how to go on, on a terminal or not; also by SIGTERM."""
+    fx.gate.shut()
+    before = [begin(fx, "slow") for _ in range(4)]
+    export = begin(fx, "slow")
+    path = fx.dir + "/nothing"
+    args = ["export", "download", export, "--follow", "--output", path]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        down = fx.popen(*args)
+        until("its part is there", lambda: os.path.exists(path + ".part"))
+        down.send_signal(number)
+        err = down.communicate()[1].decode()
+        check("exit of an interrupt", 130, down.returncode)
+        check("what is left", False, os.path.exists(path + ".part"))
+        check("how to go on", "export %s goes on: joblog export download %s --follow --output %s\n" % (export, export, path), err)
+    terminal = Terminal(fx, *args)
+    terminal.until(r"waiting in the queue")
+    until("its part is there", lambda: os.path.exists(path + ".part"))
+    terminal.process.send_signal(signal.SIGINT)
+    code, text = terminal.end()
+    check("exit of an interrupt", 130, code)
+    check("what is left", False, os.path.exists(path + ".part"))
+    has("how to go on", "export %s goes on: " % export, text)
+    for each in [*before, export]:
+        check("cancel", 0, fx.joblog("export", "cancel", each).returncode)
+    fx.gate.open()
 
 
 def an_export_that_is_cancelled(fx):
@@ -215,6 +242,7 @@ def main():
         a_reader_that_goes_away(fx)
         an_interrupt(fx)
         an_interrupt_of_a_file_that_is_there(fx)
+        an_interrupt_before_the_first_byte(fx)
         an_export_that_is_cancelled(fx)
         a_place_that_is_taken(fx)
         elsewhere_one_line(fx)

@@ -119,7 +119,7 @@ struct joblog_export_type {
     const char *const *formats, *const *compressions; /* as in joblog_export_spec */
     size_t n_formats, n_compressions;
     int64_t row_limit;  /* 0: none */
-    bool own_rows_only; /* callers get only the rows that belong to them */
+    bool own_rows_only; /* this caller gets only the rows that belong to it */
 };
 /* Gives an array of *ret_n (joblog_export_types_free). */
 JOBLOG_API int joblog_export_types(struct joblog_client *client, struct joblog_export_type **ret_types, size_t *ret_n,
@@ -139,16 +139,20 @@ JOBLOG_API int joblog_export_download(struct joblog_client *client, int64_t id, 
  * something has come: that is worth nothing, begin again. */
 JOBLOG_API int joblog_export_follow(struct joblog_client *client, int64_t id, joblog_download_sink *sink, void *user,
                                     struct joblog_export **ret_export, struct joblog_error *error);
-/* The same into a file: through PATH.part, which is resumed when it is there, and renamed when all is checked. Only one
- * download at a time writes it, of all processes (flock). -JOBLOG_FAILED_PRECONDITION, reason FILE, when that is
- * another one, when PATH or PATH.part is something other than a regular file, such as a directory, a device or
- * (PATH.part) a link, or when no file can be made there. */
+/* The same into a file: through PATH.part, which is resumed when it is there, and renamed when all is checked, last of
+ * all: a call that fails has put no file at PATH. Only one download at a time writes it, of all processes (flock).
+ * -JOBLOG_FAILED_PRECONDITION, reason FILE, when that is another one, when PATH or PATH.part is something other than a
+ * regular file, such as a directory, a device or (PATH.part) a link, or when no file can be made there. */
 JOBLOG_API int joblog_export_save(struct joblog_client *client, int64_t id, const char *path,
                                   struct joblog_export **ret_export, struct joblog_error *error);
 
 /* Whether joblog_export_save could write path now; for a look before an export is started. Leaves nothing there. 0, or
  * the refusal as joblog_export_save gives it. */
 JOBLOG_API int joblog_export_check_place(const char *path, struct joblog_error *error);
+
+/* For a program that ends at once (_exit, at a signal) while other threads are in these calls: removes the parts
+ * without a byte that they hold, as they do when they return. Any thread, but not in a signal handler. */
+JOBLOG_API void joblog_export_drop_empty_parts(void);
 
 /* joblog_export_save for an export that may still be pending or running; begins again by itself when an attempt fails.
  */
