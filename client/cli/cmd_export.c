@@ -1,4 +1,4 @@
-/* joblog export list, show, watch, cancel, types. Main thread. */
+/* joblog export list, show, watch, cancel, delete. Main thread. */
 #include "bars_line.h"
 #include "commands.h"
 #include "follow.h"
@@ -8,7 +8,6 @@
 #include "text.h"
 #include "units.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +129,14 @@ const struct command command_export_list = {
     .run = run_list,
 };
 
+/* A line of show. */
+static void print_text(const char *title, const char *text)
+{
+    printf("%-14s ", title);
+    text_print(stdout, text, 0);
+    putchar('\n');
+}
+
 /* One of several, as --where takes it. */
 static void print_value(const char *value)
 {
@@ -178,12 +185,15 @@ static void print_asked(const struct joblog_export *export_)
 {
     for (size_t i = 0; i < export_->n_filters; i++)
         print_filter(&export_->filters[i]);
-    printf("%-14s ", "columns");
-    for (size_t i = 0; i < export_->n_columns; i++) {
-        fputs(i ? ", " : "", stdout);
+    for (size_t i = 0; i < export_->n_columns; i++) { /* none: the type is gone before there was a file */
+        if (i)
+            fputs(", ", stdout);
+        else
+            printf("%-14s ", "columns");
         text_print(stdout, export_->columns[i], 0);
     }
-    putchar('\n');
+    if (export_->n_columns > 0)
+        putchar('\n');
     if (export_->n_order > 0)
         printf("%-14s ", "order");
     for (size_t i = 0; i < export_->n_order; i++) {
@@ -212,7 +222,8 @@ static void print_progress(const struct joblog_job *job)
     char detail[1024] = "";
     struct bar bar = {0};
     bar_set(&bar, job);
-    if (job->status != JOBLOG_FAILED) /* the error has a line of its own */
+    bar.cancel_requested = false;     /* that has a line of its own, */
+    if (job->status != JOBLOG_FAILED) /* and so has the error */
         bar_describe(detail, sizeof(detail), &bar, units_now_us());
     printf("%-14s %.0f %%%s", "progress", bar.percent, *detail ? ", " : "");
     text_print(stdout, detail, 0);
@@ -220,38 +231,54 @@ static void print_progress(const struct joblog_job *job)
     bar_done(&bar);
 }
 
+static void print_by(const char *title, const char *actor, const char *reason)
+{
+    char *text = heap_format("by %s%s%s", actor, *reason ? ": " : "", reason);
+    print_text(title, text);
+    free(text);
+}
+
+/* Who asked for its cancel, and why: while it is to follow, the job itself says so, later its history, which not
+ * everybody may see. */
+static void print_cancel(const struct cli *cli, const struct joblog_job *job)
+{
+    struct joblog_job *full = NULL;
+    if (job->cancel_requested)
+        print_by("cancel asked", job->cancel_actor, job->cancel_reason);
+    else if (job->status == JOBLOG_STATUS_CANCELLED && joblog_get(cli->client, job->id, &full, NULL) == 0 &&
+             full->n_transitions > 0)
+        print_by("cancelled", full->transitions[full->n_transitions - 1].actor,
+                 full->transitions[full->n_transitions - 1].reason);
+    joblog_job_free(full);
+}
+
 static void print_job(const struct cli *cli, const struct joblog_job *job)
 {
     printf("%-14s %s", "status", term_color(&cli->term, statuses_color(&cli->statuses, job->status)));
     text_print(stdout, statuses_label(&cli->statuses, job->status), 0);
-    printf("%s\n%-14s ", term_reset(&cli->term), "owner");
-    text_print(stdout, job->owner, 0);
-    putchar('\n');
+    printf("%s\n", term_reset(&cli->term));
+    print_text("owner", job->owner);
     print_time("dispatched", job->create_us);
     print_time("started", job->start_us);
     print_time("ended", job->end_us);
     print_progress(job);
+    print_cancel(cli, job);
     if (*job->error_message) /* of an attempt before the one that completed it */
-        text_print_block(stdout, job->error_message,
-                         job->status == JOBLOG_COMPLETED ? "last error   " : "error        ");
+        print_text(job->status == JOBLOG_COMPLETED ? "last error" : "error", job->error_message);
 }
 
 static void print_export(const struct cli *cli, const struct joblog_export *export_)
 {
     char text[UNITS_TEXT];
     const struct joblog_job *job = &export_->job;
-    printf("%-14s %lld\n%-14s ", "id", (long long)job->id, "type");
-    text_print(stdout, export_->export_type, 0);
-    putchar('\n');
+    printf("%-14s %lld\n", "id", (long long)job->id);
+    print_text("type", export_->export_type);
     print_job(cli, job);
     print_asked(export_);
-    if (!export_->has_file) {
-        printf("%-14s %s\n", "file", export_->file_state);
+    print_text("file", export_->has_file ? export_->file_name : export_->file_state);
+    if (!export_->has_file)
         return;
-    }
-    printf("%-14s ", "file");
-    text_print(stdout, export_->file_name, 0);
-    printf("\n%-14s %s\n", "size", units_size(text, (double)export_->size));
+    printf("%-14s %s\n", "size", units_size(text, (double)export_->size));
     printf("%-14s %s\n", "rows", units_count(text, export_->rows));
     if (export_->cut_cells > 0)
         printf("%-14s %s texts were too long for a cell and are cut\n", "cut", units_count(text, export_->cut_cells));
@@ -369,100 +396,4 @@ const struct command command_export_delete = {
     .operands_min = 1,
     .operands_max = 1,
     .run = run_delete,
-};
-
-static void print_texts(const char *title, const char *const *texts, size_t n)
-{
-    printf("  %-14s", title);
-    for (size_t i = 0; i < n; i++) {
-        fputs(i ? ", " : "", stdout);
-        text_print(stdout, texts[i], 0);
-    }
-    putchar('\n');
-}
-
-/* "id integer, note text (not sortable)": a name as it is used, and what is to be known of it. */
-static void print_columns(const struct joblog_export_type *type)
-{
-    printf("  %-14s", "columns");
-    for (size_t i = 0; i < type->n_columns; i++) {
-        const struct joblog_export_column *column = &type->column_types[i];
-        fputs(i ? ", " : "", stdout);
-        text_print(stdout, column->name, 0);
-        if (*column->value_type)
-            printf(" %s", column->value_type);
-        if (!column->sortable)
-            fputs(" (not sortable)", stdout);
-    }
-    putchar('\n');
-}
-
-/* "created date (at_least, at_most)": the first operator is the default. */
-static void print_filters(const struct joblog_export_type *type)
-{
-    printf("  %-14s", "filters");
-    for (size_t i = 0; i < type->n_filters; i++) {
-        const struct joblog_export_filter_type *filter = &type->filter_types[i];
-        fputs(i ? ", " : "", stdout);
-        text_print(stdout, filter->field, 0);
-        printf("%s%s (", *filter->value_type ? " " : "", filter->value_type);
-        for (size_t op = 0; op < filter->n_operators; op++)
-            printf("%s%s", op ? ", " : "", filter->operators[op]);
-        putchar(')');
-    }
-    putchar('\n');
-}
-
-static void print_type(const struct joblog_export_type *type)
-{
-    print_columns(type);
-    print_filters(type);
-    if (type->n_order > 0)
-        printf("  %-14s", "order");
-    for (size_t i = 0; i < type->n_order; i++) {
-        fputs(i ? "," : "", stdout);
-        fputs(type->order[i].descending ? "-" : "", stdout);
-        text_print(stdout, type->order[i].column, 0);
-    }
-    if (type->n_order > 0)
-        putchar('\n');
-    print_texts("formats", type->formats, type->n_formats);
-    print_texts("compressions", type->compressions, type->n_compressions);
-    if (type->row_limit > 0)
-        printf("  %-14sat most %" PRId64 "%s\n", "rows", type->row_limit, type->own_rows_only ? ", your own only" : "");
-    else if (type->own_rows_only)
-        printf("  %-14syour own only\n", "rows");
-}
-
-static int run_types(struct cli *cli, const void *options, const struct operands *operands)
-{
-    (void)options;
-    (void)operands;
-    struct joblog_error error = {0};
-    struct joblog_export_type *types;
-    size_t n;
-    if (joblog_export_types(cli->client, &types, &n, &error) < 0)
-        return cli_error(&error);
-    for (size_t i = 0; i < n; i++) {
-        if (cli->json) {
-            json_print_line(json_of_export_type(&types[i]));
-            continue;
-        }
-        printf("%s%s%s  ", term_color(&cli->term, "bold"), types[i].name, term_reset(&cli->term));
-        text_print(stdout, types[i].title, 0);
-        putchar('\n');
-        print_type(&types[i]);
-    }
-    if (!n && !cli->json)
-        fputs("no export types: joblogd --export-types FILE declares them\n", stderr);
-    joblog_export_types_free(types);
-    return EXIT_OK;
-}
-
-const struct command command_export_types = {
-    .name = "export types",
-    .arguments = "",
-    .summary = "what can be exported: columns, filters, order, formats",
-    .examples = "joblog export types",
-    .run = run_types,
 };

@@ -65,10 +65,11 @@ int follow_watch(struct cli *cli, struct joblog_watch *watch, enum follow_mode m
     return next < 0 ? cli_error(&trouble) : code;
 }
 
-static int report(const struct joblog_job *job)
+static int report(const char *what, const struct joblog_job *job)
 {
     if (job->status != JOBLOG_COMPLETED) {
-        fprintf(stderr, "joblog: job %lld is %s", (long long)job->id, joblog_status_name(job->status));
+        fprintf(stderr, "joblog: %s %lld %s %s", what, (long long)job->id, job->status == JOBLOG_FAILED ? "has" : "is",
+                joblog_status_name(job->status));
         if (*job->error_type || *job->error_message)
             text_printf(stderr, "%s%s: %s", *job->error_type ? ", " : "", job->error_type, job->error_message);
         fputc('\n', stderr);
@@ -82,7 +83,7 @@ int follow_report(struct cli *cli, int64_t id)
     struct joblog_job *job;
     if (joblog_get(cli->client, id, &job, &error) < 0)
         return cli_error(&error);
-    int code = report(job);
+    int code = report("job", job);
     joblog_job_free(job);
     return code;
 }
@@ -93,7 +94,7 @@ int follow_export_report(struct cli *cli, int64_t id)
     struct joblog_export *export_;
     if (joblog_export_get(cli->client, id, &export_, &error) < 0)
         return cli_error(&error);
-    int code = report(&export_->job);
+    int code = report("export", &export_->job);
     joblog_export_free(export_);
     return code;
 }

@@ -13,7 +13,17 @@ const char *const export_operators[EXPORT_OPERATORS] = {
 const char *const export_formats[EXPORT_FORMATS] = {"csv", "csv", "jsonl", "xlsx"};
 const char *const export_compressions[EXPORT_COMPRESSIONS] = {"none", "none", "gzip", "zstd"};
 static const char *const file_states[] = {"none", "none yet", "writing", "ready", "expired", "deleted", "none"};
-enum { N_FILE_STATES = sizeof file_states / sizeof file_states[0] };
+enum { N_FILE_STATES = sizeof file_states / sizeof file_states[0], LIST_SIZE = 110 /* bytes of all operators */ };
+
+/* "csv, jsonl, xlsx": all but those of the number 0. */
+static const char *list_names(char text[LIST_SIZE], const char *const *names, size_t n)
+{
+    size_t len = 0;
+    text[0] = '\0';
+    for (size_t i = 1; i < n; i++)
+        len += (size_t)snprintf(text + len, LIST_SIZE - len, "%s%s", i > 1 ? ", " : "", names[i]);
+    return text;
+}
 
 /* The number of a name among four; 0 for none given, -1 for one that is not there. */
 static int number_of(const char *name, const char *const names[4])
@@ -106,8 +116,16 @@ void joblog_export_free(struct joblog_export *export_)
     box_free(export_);
 }
 
-static int put_filter(struct arena *a, const struct joblog_export_filter *from, Joblog__V1__ExportFilter **ret_filter,
-                      struct err *ret_err)
+static int refuse_operator(const char *op, size_t index, struct err *ret_err)
+{
+    char field[50], names[LIST_SIZE];
+    snprintf(field, sizeof field, "filters[%zu].operator", index);
+    return err_field(ret_err, field, "there is no operator %.50s; there are %s", op,
+                     list_names(names, export_operators, EXPORT_OPERATORS));
+}
+
+static int put_filter(struct arena *a, const struct joblog_export_filter *from, size_t index,
+                      Joblog__V1__ExportFilter **ret_filter, struct err *ret_err)
 {
     Joblog__V1__ExportFilter *m = arena_alloc(a, sizeof *m);
     if (!m)
@@ -117,7 +135,7 @@ static int put_filter(struct arena *a, const struct joblog_export_filter *from, 
     while (from->op && op < EXPORT_OPERATORS && strcmp(export_operators[op], from->op) != 0)
         op++;
     if (op == EXPORT_OPERATORS)
-        return err_field(ret_err, "filters.operator", "there is no operator %.50s", from->op);
+        return refuse_operator(from->op, index, ret_err);
     m->operator_ = (Joblog__V1__FilterOperator)op;
     m->field = text_for_message(from->field);
     m->values = (char **)from->values;
@@ -161,10 +179,13 @@ static int put_spec(struct arena *a, const struct joblog_export_spec *spec, Jobl
 {
     int format = number_of(spec->format, export_formats),
         compression = number_of(spec->compression, export_compressions);
+    char names[LIST_SIZE];
     if (format < 0)
-        return err_field(ret_err, "format", "there is no format %.50s", spec->format);
+        return err_field(ret_err, "format", "there is no format %.50s; there are %s", spec->format,
+                         list_names(names, export_formats, EXPORT_FORMATS));
     if (compression < 0)
-        return err_field(ret_err, "compression", "there is no compression %.50s", spec->compression);
+        return err_field(ret_err, "compression", "there is no compression %.50s; there are %s", spec->compression,
+                         list_names(names, export_compressions, EXPORT_COMPRESSIONS));
     request->format = (Joblog__V1__ExportFormat)format;
     request->compression = (Joblog__V1__ExportCompression)compression;
     request->language = text_for_message(spec->language);
@@ -174,7 +195,7 @@ static int put_spec(struct arena *a, const struct joblog_export_spec *spec, Jobl
     if (!request->filters)
         return error_no_memory(ret_err);
     for (size_t i = 0; i < spec->n_filters; i++) {
-        int rc = put_filter(a, &spec->filters[i], &request->filters[i], ret_err);
+        int rc = put_filter(a, &spec->filters[i], i, &request->filters[i], ret_err);
         if (rc < 0)
             return rc;
     }

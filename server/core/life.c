@@ -26,8 +26,8 @@ int job_transition_check(int64_t id, int from, int to, struct err *ret_err)
 
     if (job_transition_allowed(from, to))
         return 0;
-    return err_set(ret_err, ERR_FAILED_PRECONDITION, "JOB_TRANSITION_REFUSED", "job %" PRId64 " is %s: cannot be %s",
-                   id, is ? is : "unknown", done);
+    return err_set(ret_err, ERR_FAILED_PRECONDITION, "JOB_TRANSITION_REFUSED", "job %" PRId64 " %s %s: cannot be %s",
+                   id, from == JOB_FAILED ? "has" : "is", is ? is : "unknown", done);
 }
 
 enum job_status job_after_attempt(const struct job *job, const struct attempt_end *end, int64_t now_us, double random,

@@ -25,12 +25,9 @@ static bool grants(const struct export_filter_type *granted, enum export_op op)
 
 /* ---- checks ---- */
 
-enum { NAMES_ROOM = 130 };
-
-/* "a, b, c"; what does not fit is "…". */
-static void names_add(char names[NAMES_ROOM], const char *name)
+void export_names_add(char names[EXPORT_NAMES_ROOM], const char *name)
 {
-    size_t len = strlen(names), left = NAMES_ROOM - len;
+    size_t len = strlen(names), left = EXPORT_NAMES_ROOM - len;
     if (len >= 3 && strcmp(names + len - 3, "…") == 0)
         return;
     if (strlen(name) + sizeof ", , …" > left)
@@ -48,30 +45,30 @@ static int refuse_name(const char *field, const struct export_type *type, const 
 
 static int refuse_filter(const struct export_type *type, struct span name, size_t index, struct err *err)
 {
-    char field[64], names[NAMES_ROOM] = "";
+    char field[64], names[EXPORT_NAMES_ROOM] = "";
     snprintf(field, sizeof field, "filters[%zu].field", index);
     for (size_t i = 0; i < type->n_filters; i++)
-        names_add(names, type->filters[i].field);
+        export_names_add(names, type->filters[i].field);
     return refuse_name(field, type, "filter", name, names, err);
 }
 
 static int refuse_operator(const struct export_filter_type *granted, enum export_op op, size_t index, struct err *err)
 {
-    char field[64], names[NAMES_ROOM] = "";
+    char field[64], names[EXPORT_NAMES_ROOM] = "";
     snprintf(field, sizeof field, "filters[%zu].operator", index);
     if ((int)op < 0 || (int)op >= EXPORT_OP_COUNT)
         return err_field(err, field, "there is no operator %d", (int)op);
     for (size_t i = 0; i < granted->n_ops; i++)
-        names_add(names, export_op_name(granted->ops[i]));
+        export_names_add(names, export_op_name(granted->ops[i]));
     return err_field(err, field, "filter \"%.60s\" does not take operator %s; it takes %s", granted->field,
                      export_op_name(op), names);
 }
 
 static int refuse_column(const char *field, const struct export_type *type, struct span name, struct err *err)
 {
-    char names[NAMES_ROOM] = "";
+    char names[EXPORT_NAMES_ROOM] = "";
     for (size_t i = 0; i < type->n_columns; i++)
-        names_add(names, type->columns[i].name);
+        export_names_add(names, type->columns[i].name);
     return refuse_name(field, type, "column", name, names, err);
 }
 

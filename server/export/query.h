@@ -9,7 +9,7 @@
 #include "export/request.h"
 #include "export/types.h"
 
-enum { EXPORT_ESTIMATE_MIN = 100000 };
+enum { EXPORT_ESTIMATE_MIN = 100000, EXPORT_NAMES_ROOM = 130 };
 
 enum export_query_kind {
     EXPORT_QUERY_ROWS,   /* SELECT columns ... ORDER BY */
@@ -41,5 +41,7 @@ bool export_query_is_whole(const struct export_query *query);
  * when they are few enough to be counted: a table below EXPORT_ESTIMATE_MIN rows, never analyzed, with heirs or
  * row-level security, or no table at all. */
 void export_query_estimate_sql(const struct export_query *query, struct buf *out);
+/* Adds a name to those that there are, for a refusal: "a, b, c"; what does not fit is "…". names is "" at first. */
+void export_names_add(char names[EXPORT_NAMES_ROOM], const char *name);
 
 #endif

@@ -4,6 +4,8 @@
  * --reply--> end
  *
  * An export that runs stops within a second; the answer may still show it running, with cancel_request set. */
+#include <string.h>
+
 #include "joblog/v1/export.crpc.h"
 #include "rpc/check.h"
 #include "rpc/export_common.h"
@@ -49,8 +51,12 @@ static enum crpc_next cancel_export_loaded(struct crpc_call *call)
 static enum crpc_next cancel_export_committed(struct crpc_call *call)
 {
     struct cancel_export *c = crpc_call_state(call);
-    if (c->cancel.cmd.err.code != ERR_OK)
-        return crpc_finish(call, &c->cancel.cmd.err);
+    struct err *err = &c->cancel.cmd.err;
+    if (strcmp(err->reason, "JOB_TRANSITION_REFUSED") == 0)
+        err_set(err, ERR_FAILED_PRECONDITION, "JOB_TRANSITION_REFUSED", "export %lld has ended: it cannot be cancelled",
+                (long long)c->load.id);
+    if (err->code != ERR_OK)
+        return crpc_finish(call, err);
     return export_load_job(call, &c->load, &RELOADED);
 }
 

@@ -102,8 +102,8 @@ static enum crpc_next not_ready(struct crpc_call *call)
     struct err err = ERR_NONE;
     const char *more = job_status_is_final(d->status) ? "there is no file and will be none"
                                                       : "its file is not complete; follow gets it while it is written";
-    err_set(&err, ERR_FAILED_PRECONDITION, "EXPORT_NOT_READY", "export %lld is %s: %s", (long long)d->load.id,
-            job_status_name((int)d->status), more);
+    err_set(&err, ERR_FAILED_PRECONDITION, "EXPORT_NOT_READY", "export %lld %s %s: %s", (long long)d->load.id,
+            d->status == JOB_FAILED ? "has" : "is", job_status_name((int)d->status), more);
     return crpc_finish(call, &err);
 }
 

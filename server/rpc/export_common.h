@@ -63,8 +63,8 @@ bool export_file_is_there(const struct export_file *file);
 Joblog__V1__Export *convert_export(struct arena *arena, struct exports *exports, const struct job *job,
                                    const struct export_request *request, const struct export_file *file);
 Joblog__V1__ExportFile *convert_export_file(struct arena *arena, const struct export_file *file);
-/* Texts are copied: the type may be replaced. */
-Joblog__V1__ExportType *convert_export_type(struct arena *arena, const struct export_type *type);
+/* Texts are copied: the type may be replaced. all_rows: the caller gets those of all owners. */
+Joblog__V1__ExportType *convert_export_type(struct arena *arena, const struct export_type *type, bool all_rows);
 /* Orders of a request or of a type; *ret_n of them. */
 Joblog__V1__ExportOrder **convert_export_orders(struct arena *arena, const struct export_order *orders, size_t n);
 /* What was asked for, from a job with its payload. A payload that is no export's gives an empty request. */

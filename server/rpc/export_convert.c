@@ -191,7 +191,7 @@ static Joblog__V1__ExportColumn *convert_column(struct arena *arena, const struc
     return m->name && m->title && m->format ? m : NULL;
 }
 
-Joblog__V1__ExportType *convert_export_type(struct arena *arena, const struct export_type *type)
+Joblog__V1__ExportType *convert_export_type(struct arena *arena, const struct export_type *type, bool all_rows)
 {
     static Joblog__V1__ExportFormat formats[] = {JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_CSV,
                                                  JOBLOG__V1__EXPORT_FORMAT__EXPORT_FORMAT_JSON_LINES,
@@ -210,7 +210,7 @@ Joblog__V1__ExportType *convert_export_type(struct arena *arena, const struct ex
     m->compressions = compressions;
     m->n_compressions = sizeof compressions / sizeof compressions[0];
     m->max_rows = type->max_rows;
-    m->own_rows_only = type->owner_column.name != NULL;
+    m->own_rows_only = type->owner_column.name != NULL && !all_rows;
     m->order = convert_export_orders(arena, type->order, type->n_order);
     m->n_order = type->n_order;
     m->columns = arena_alloc(arena, type->n_columns * sizeof *m->columns);

@@ -96,6 +96,18 @@ static void name_operators(struct export_request *request, const struct export_t
                 filters[i].op = type->filters[k].ops[0];
 }
 
+/* What one may not run does not exist. */
+static int refuse_type(const char *name, const struct export_types *types, const struct export_caller *caller,
+                       struct err *ret_err)
+{
+    char names[EXPORT_NAMES_ROOM] = "";
+    for (size_t i = 0; i < export_types_count(types); i++)
+        if (export_type_allows(export_types_at(types, i), caller->roles))
+            export_names_add(names, export_types_at(types, i)->name);
+    return err_field(ret_err, "export_type", "there is no export type \"%.60s\"; there are %s", name,
+                     *names ? names : "none");
+}
+
 int export_check_start(const Joblog__V1__StartExportRequest *message, struct arena *arena,
                        const struct export_types *types, const struct export_caller *caller, struct export_request *ret,
                        const struct export_type **ret_type, struct err *ret_err)
@@ -105,8 +117,8 @@ int export_check_start(const Joblog__V1__StartExportRequest *message, struct are
     if (rc != 0)
         return rc;
     const struct export_type *type = export_types_find(types, ret->export_type);
-    if (!type || !export_type_allows(type, caller->roles)) /* what one may not run does not exist */
-        return err_field(ret_err, "export_type", "there is no export type \"%.100s\"", message->export_type);
+    if (!type || !export_type_allows(type, caller->roles))
+        return refuse_type(message->export_type, types, caller, ret_err);
     if ((rc = check_form(message, ret, ret_err)) != 0 || (rc = check_filters(message, arena, ret, ret_err)) != 0 ||
         (rc = check_columns(message, arena, ret, ret_err)) != 0 ||
         (rc = export_query_plan(type, ret, arena, &query, ret_err)) != 0)

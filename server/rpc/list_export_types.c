@@ -11,7 +11,7 @@ static int fill(struct arena *arena, const struct export_types *types, const str
     for (size_t i = 0; ok && i < n; i++) {
         if (!export_type_allows(export_types_at(types, i), caller->roles))
             continue;
-        Joblog__V1__ExportType *type = convert_export_type(arena, export_types_at(types, i));
+        Joblog__V1__ExportType *type = convert_export_type(arena, export_types_at(types, i), caller->all_rows);
         ok = type != NULL;
         if (ok)
             response->export_types[response->n_export_types++] = type;

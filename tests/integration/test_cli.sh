@@ -631,7 +631,7 @@ for ((i = 0; i < 600; i++)); do
 done
 [ $i -lt 600 ] || fail "a snooze is no failure"
 expect 1 joblog dispatch bad --queue work --wait
-complains "is failed, ExitCode: exit code 3: first no such list: ?"
+complains "has failed, ExitCode: exit code 3: first no such list: ?"
 id=$out
 expect 0 joblog logs "$id" --follow --level warning --times
 says "warning first"

@@ -190,7 +190,7 @@ def an_export_that_is_cancelled(fx):
     check("cancel", 0, fx.joblog("export", "cancel", export).returncode)
     code, text = terminal.end()
     check("exit", 1, code)
-    has("why", "\r\033[Kjoblog: job %s is cancelled" % export, text)
+    has("why", "\r\033[Kjoblog: export %s is cancelled" % export, text)
     fx.gate.open()
 
 

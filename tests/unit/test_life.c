@@ -87,6 +87,8 @@ static void test_transitions(void **state)
     assert_int_equal(job_transition_check(42, JOB_COMPLETED, JOB_CANCELLED, &err), -ERR_FAILED_PRECONDITION);
     assert_string_equal(err.reason, "JOB_TRANSITION_REFUSED");
     assert_string_equal(err.msg, "job 42 is completed: cannot be cancelled");
+    assert_int_equal(job_transition_check(42, JOB_FAILED, JOB_CANCELLED, &err), -ERR_FAILED_PRECONDITION);
+    assert_string_equal(err.msg, "job 42 has failed: cannot be cancelled");
 }
 
 static void test_delays(void **state)
