@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "download.h"
 #include "export_filter.h"
+#include "export_form.h"
 #include "follow.h"
 #include "heap.h"
 #include "json.h"
@@ -96,6 +97,23 @@ static int check_name(const struct cli *cli, const char *name)
     return EXIT_OK;
 }
 
+/* The same once the export is started, which is no usage any more, and does not end it. */
+static int check_name_of(const struct joblog_export *export_)
+{
+    const char *name = export_->file_name;
+    bool plain = is_plain(name);
+    if (plain && access(name, F_OK) != 0)
+        return EXIT_OK;
+    char *text = heap_format("%s %s; export %lld goes on: joblog export download %lld --follow --output FILE", name,
+                             plain ? "is there" : "is no plain file name", (long long)export_->job.id,
+                             (long long)export_->job.id);
+    fputs("joblog: ", stderr);
+    text_print(stderr, text, 0);
+    fputc('\n', stderr);
+    free(text);
+    return EXIT_REFUSED;
+}
+
 /* The export has been made: shows it, follows it, fetches its file, as asked. */
 static int go_on(struct cli *cli, const struct start_options *options, const struct joblog_export *export_,
                  const char *message)
@@ -106,8 +124,11 @@ static int go_on(struct cli *cli, const struct start_options *options, const str
     int code = EXIT_OK;
     /* Standard output belongs to the file then; and JSON is one object, the last. */
     print_started(cli, export_, message, to_stdout ? stderr : stdout);
-    if (options->download && output && (code = check_name(cli, output)) != EXIT_OK)
+    if (options->download && (code = check_name_of(export_)) != EXIT_OK) {
+        if (cli->json)
+            json_print_line(json_of_export(export_));
         return code;
+    }
     const struct term *term = to_stdout ? &cli->error_term : &cli->term;
     bool follow = output && !options->watch && (options->follow || !to_stdout);
     if (follow) /* a pipe cannot take back what a failed attempt wrote, a file can */
@@ -132,66 +153,33 @@ static struct joblog_export_order *order_make(const struct option_texts *texts)
     return order;
 }
 
-static bool ends_with(const char *text, size_t len, const char *end)
+/* Options that say two things. */
+static int check_options(const struct cli *cli, const struct start_options *options)
 {
-    return len > strlen(end) && !strncmp(text + len - strlen(end), end, strlen(end));
-}
-
-/* What the name of the file says of its form: "users.xlsx", "users.csv.gz". NULL: nothing. */
-static void form_of_name(const char *name, const char **ret_format, const char **ret_compression)
-{
-    static const char *const packed[][2] = {{".gz", "gzip"}, {".zst", "zstd"}};
-    static const char *const forms[][2] = {
-        {".csv", "csv"}, {".jsonl", "jsonl"}, {".ndjson", "jsonl"}, {".xlsx", "xlsx"}};
-    size_t len = name ? strlen(name) : 0;
-    for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++)
-        if (ends_with(name, len, packed[i][0])) {
-            *ret_compression = packed[i][1];
-            len -= strlen(packed[i][0]);
-            break;
-        }
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
-        if (ends_with(name, len, forms[i][0]))
-            *ret_format = forms[i][1];
-}
-
-static bool contradicts(const char *of_name, const char *of_option)
-{
-    return of_name && of_option && strcmp(of_name, of_option) != 0;
-}
-
-/* Takes from the name what no option says. Where an option says something else nothing is started: nobody wants
- * users.xlsx to be no workbook. */
-static int form_by_name(const struct cli *cli, const char *name, struct joblog_export_spec *spec)
-{
-    const char *format = NULL, *compression = NULL;
-    form_of_name(name, &format, &compression);
-    if (contradicts(format, spec->format))
-        return cli_usage(cli, "%s is the name of a file of %s, and --format says %s", name, format, spec->format);
-    if (contradicts(compression, spec->compression))
-        return cli_usage(cli, "%s is the name of a file of %s, and --compression says %s", name, compression,
-                         spec->compression);
-    if (format && !strcmp(format, "xlsx") && contradicts("none", spec->compression))
-        return cli_usage(cli, "%s is the name of a workbook, which is compressed by itself, and --compression says %s",
-                         name, spec->compression);
-    if (!spec->format)
-        spec->format = format;
-    if (!spec->compression)
-        spec->compression = compression;
+    bool to_stdout = options->output && !strcmp(options->output, "-");
+    if (options->download && options->output)
+        return cli_usage(cli, "--download and --output are one or the other");
+    if (options->follow && !to_stdout)
+        return cli_usage(cli, "--follow goes with --output - only");
+    if (options->follow && options->watch)
+        return cli_usage(cli, "--follow and --watch are one or the other");
     return EXIT_OK;
 }
 
-/* Before anything is started: whether the file has a place. */
-static int check_output(struct cli *cli, const struct start_options *options)
+/* Before anything is started: whether the file has a place. A name that is the server's to make is reckoned: where that
+ * fails, as about midnight or with a request id of yesterday's, go_on finds out. */
+static int check_output(struct cli *cli, const struct start_options *options, const struct joblog_export_spec *spec)
 {
     struct joblog_error error = {0};
-    const char *output = options->download ? options->name : options->output;
-    if (options->download && options->output)
-        return cli_usage(cli, "--download and --output are one or the other");
-    if (!output || !strcmp(output, "-"))
-        return EXIT_OK;
-    int code = options->download ? check_name(cli, output) : EXIT_OK;
-    return code != EXIT_OK || joblog_export_check_place(output, &error) == 0 ? code : cli_error(&error);
+    char *made = options->download && !options->name ? export_form_name(spec) : NULL;
+    const char *output = made ? made : options->download ? options->name : options->output;
+    /* No type has a slash: the server says so. */
+    bool is_file = output && (options->download || strcmp(output, "-") != 0) && !(made && strchr(made, '/'));
+    int code = options->download && is_file ? check_name(cli, output) : EXIT_OK;
+    if (code == EXIT_OK && is_file && joblog_export_check_place(output, &error) < 0)
+        code = cli_error(&error);
+    free(made);
+    return code;
 }
 
 /* Borrows all. */
@@ -228,12 +216,14 @@ static int run_start(struct cli *cli, const void *values, const struct operands 
     struct export_filters filters;
     struct joblog_export *export_;
     char *message = NULL;
-    int code = check_output(cli, options);
+    int code = check_options(cli, options);
     if (code != EXIT_OK || (code = export_filters_make(cli, &options->filters, options->json, &filters)) != EXIT_OK)
         return code;
     struct joblog_export_order *order = order_make(&options->order);
     struct joblog_export_spec spec = spec_make(cli, operands->values[0], options, &filters, order);
-    code = form_by_name(cli, options->output ? options->output : options->name, &spec);
+    code = export_form_by_names(cli, options->output, options->name, &spec);
+    if (code == EXIT_OK)
+        code = check_output(cli, options, &spec);
     if (code != EXIT_OK) {
         /* what is wrong has been said */
     } else if (joblog_export_start(cli->client, &spec, &export_, &message, &error) < 0) {
@@ -256,7 +246,10 @@ const struct command command_export_start = {
             "quotes), contains, prefix, search, at_least, at_most, greater, less. = alone is the first that the type\n"
             "grants for the field; joblog export types lists them. In --filters an array means in. With --output FILE\n"
             "the file is downloaded while it is written; with --watch it is shown how far the export is, and the file\n"
-            "is downloaded after its end. A name such as users.xlsx or users.csv.gz says what the file is to be.",
+            "is downloaded after its end. A name such as users.xlsx, users.tsv or users.csv.gz says what the file is "
+            "to be;\n"
+            "where --output, --name and options do not agree nothing is started, and where --download finds its file "
+            "there.",
     .examples = "joblog export start users --where department=Sales --where 'created>=2026-01-01' --output sales.xlsx\n"
                 "joblog export start users -w search=john --columns id,email --order -created_at --watch --download\n"
                 "joblog export start users -w 'company:in=\"Miller, Sons\",Smith'\n"

@@ -863,8 +863,8 @@ says "where          oid:at_least=1242"
 says "columns        proname, oid"
 says "order          -oid"
 says "format         jsonl, gzip"
-expect 0 joblog export start functions -w 'name~bool_and' --format csv --name "$$.xlsx" --output "$dir/as-named.csv"
-head -n 1 "$dir/as-named.csv" | grep -q '^Id,Name,prosrc' || fail "a form that is named counts, not the name of the file"
+expect 0 joblog export start functions -w 'name~bool_and' --format csv --name "$$.txt" --output "$dir/as-named.text"
+head -n 1 "$dir/as-named.text" | grep -q '^Id,Name,prosrc' || fail "a form that is named counts, not the name of the file"
 (cd "$dir" && joblog export start functions -w name=jsonb_set --name mine.xlsx --download >/dev/null 2>&1 &&
     [ "$(head -c 2 mine.xlsx)" = PK ]) || fail "download of a new export under its own name"
 expect 2 joblog export start functions --download --output x
