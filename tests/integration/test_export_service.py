@@ -31,7 +31,7 @@ USERS = {"name": "users", "title": "Usuarios", "relation": "app.users", "row_lim
          "columns": [{"name": "id", "title": "Id"}, {"name": "name", "title": "Nombre"}, {"name": "email"},
                      {"name": "balance", "format": "#,##0.00"}, {"name": "seen"}, {"name": "note", "sortable": False}],
          "filters": [{"field": "search", "title": "Buscar", "operators": ["search"], "columns": ["name", "email"]},
-                     {"field": "id", "type": "integer", "operators": ["between", "equals"]}]}
+                     {"field": "id", "type": "integer", "operators": ["between", "equals", "in"]}]}
 BROKEN = {"name": "broken", "relation": "app.broken", "columns": [{"name": "id"}],
           "order": {"column": "id", "direction": "descending"}}
 FILE = b"Id,Nombre,email,balance,seen,note\r\n" + b"".join(
@@ -166,11 +166,46 @@ def what_a_form_needs(s):
                     column("note", "note", "TEXT", sortable=False)],
         "filters": [{"field": "search", "title": "Buscar", "operators": ["FILTER_OPERATOR_SEARCH"],
                      "value_type": "EXPORT_VALUE_TYPE_TEXT"},
-                    {"field": "id", "title": "id", "operators": ["FILTER_OPERATOR_BETWEEN", "FILTER_OPERATOR_EQUALS"],
+                    {"field": "id", "title": "id",
+                     "operators": ["FILTER_OPERATOR_BETWEEN", "FILTER_OPERATOR_EQUALS", "FILTER_OPERATOR_IN"],
                      "value_type": "EXPORT_VALUE_TYPE_INTEGER"}],
         "formats": ["EXPORT_FORMAT_CSV", "EXPORT_FORMAT_JSON_LINES", "EXPORT_FORMAT_XLSX"],
         "order": [], "max_rows": "5000", "own_rows_only": False,
         "compressions": ["EXPORT_COMPRESSION_NONE", "EXPORT_COMPRESSION_GZIP", "EXPORT_COMPRESSION_ZSTD"]}, types[2])
+
+
+def beyond(s, field, **more):
+    """One more than what a form is told it may have."""
+    request = dict(export_type="users", **more)
+    try:
+        s.ann.call("StartExport", s.pb.StartExportRequest(**request))
+    except grpc.RpcError as e:
+        check("code of too much of " + field, grpc.StatusCode.INVALID_ARGUMENT, e.code())
+        check("its words name " + field + ": " + e.details(), True, "at most" in e.details() or "1 to" in e.details())
+        return
+    sys.exit("taken: too much of " + field)
+
+
+def what_is_the_same_for_all_types(s):
+    """The limits that the contract tells a form: as much is taken, and not one more."""
+    f = s.pb.ExportFilter
+    ids = f(field="id", operator=s.pb.FILTER_OPERATOR_IN, values=["1"] * 100)
+    more = f(field="id", operator=s.pb.FILTER_OPERATOR_IN, values=["1"] * 101)
+    long, longer = f(field="search", values=["x" * 500]), f(field="search", values=["x" * 501])
+    order = [s.pb.ExportOrder(column=c) for c in ("id", "name", "email", "balance", "seen")]
+    most = dict(filters=[ids] + [long] * 49, order=order, file_name="n" * 200, language="e" * 35,
+                csv=s.pb.CsvOptions(delimiter="|", null_text="N" * 20))
+    export = s.ann.call("StartExport", s.pb.StartExportRequest(export_type="users", **most)).export.job.id
+    last = [m.export for m in s.ann.call("WatchExport", s.pb.WatchExportRequest(id=export))][-1]
+    check("the most that may be asked for", True, last.completed)
+    beyond(s, "filters", filters=[long] * 51)
+    beyond(s, "values of in", filters=[more])
+    beyond(s, "bytes of a value", filters=[longer])
+    beyond(s, "columns to order by", order=order + order[:1])
+    beyond(s, "columns", columns=["id"] * 1001)
+    beyond(s, "the name of the file", file_name="n" * 201)
+    beyond(s, "what stands for NULL", csv=s.pb.CsvOptions(null_text="N" * 21))
+    s.ann.call("DeleteExport", s.pb.DeleteExportRequest(id=export))
 
 
 def without_moment(export):
@@ -401,6 +436,7 @@ def main():
         downloaded(s, export, s.ann)
         failed_and_cancelled(s, fx)
         who_sees_what(s, export)
+        what_is_the_same_for_all_types(s)
         s.channel.close()
         fx.gate.end()
 
