@@ -143,13 +143,25 @@ def failed_and_cancelled(fx):
     aligned("one that completed", fx.joblog("export", "show", begin(fx, "people", "--watch")).stdout.decode())
 
 
+def what_an_exporter_sees_of_a_cancel(fx):
+    """It may not look at jobs, whose history has it."""
+    ann = ["--token-file", fx.token]
+    fx.gate.shut()
+    export = begin(fx, "slow", *ann)
+    check("cancel", 0, fx.joblog(*ann, "export", "cancel", export).returncode)
+    check("exit of the watch", 1, fx.joblog(*ann, "export", "watch", export).returncode)
+    shown = fx.joblog(*ann, "export", "show", export)
+    check("exit of show: " + words(shown), (0, b""), (shown.returncode, shown.stderr))
+    aligned("one's own", shown.stdout.decode())
+    check("who cancelled it", False, b"cancelled  " in shown.stdout)
+    fx.gate.open()
+
+
 def what_one_sees_of_types(fx):
-    token = os.path.join(fx.dir, "ann.token")
-    check("token", 0, fx.joblog("token", "create", "ann", "--role", "exporter", "--owner", "boss", "--output", token).returncode)
     own = "your own only"
     types = fx.joblog("export", "types").stdout.decode()
     check("an administrator gets all", 0, types.count(own))
-    theirs = fx.joblog("--token-file", token, "export", "types").stdout.decode()
+    theirs = fx.joblog("--token-file", fx.token, "export", "types").stdout.decode()
     check("types whose rows have owners, to an exporter: " + theirs, 2, theirs.count(own))
     check("types that have filters: " + types, 3, len(re.findall(r"^  filters +\S", types, re.M)))
     check("lines of filters", 3, types.count("  filters"))
@@ -178,7 +190,11 @@ def main():
             here = os.path.join(fx.dir, test.__name__)
             os.mkdir(here)
             test(fx, here)
+        fx.token = os.path.join(fx.dir, "ann.token")
+        made = fx.joblog("token", "create", "ann", "--role", "exporter", "--owner", "ann", "--output", fx.token)
+        check("token: " + words(made), 0, made.returncode)
         failed_and_cancelled(fx)
+        what_an_exporter_sees_of_a_cancel(fx)
         what_one_sees_of_types(fx)
         what_there_is_instead(fx)
         until("all has ended", lambda: remains(fx) == 0)
