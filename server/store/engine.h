@@ -45,9 +45,10 @@ struct lease {
     struct buf patches; /* texts, one after the other, each followed by a NUL; not yet written */
     int64_t expire_us;  /* of its own; 0: the session's */
     int64_t expire_written_us;
-    struct job_rate rate; /* for the eta */
-    int64_t told_us;      /* monotonic: when the last progress that is not written was told; 0: none is */
-    int64_t dirty_us;     /* since when progress waits to be written; 0: none does */
+    int64_t progress_number; /* of the report that progress is of (store_progress.number) */
+    struct job_rate rate;    /* for the eta */
+    int64_t told_us;         /* monotonic: when the last progress that is not written was told; 0: none is */
+    int64_t dirty_us;        /* since when progress waits to be written; 0: none does */
     struct lease *next_dirty, *prev_dirty;
     struct lease *prev, *next;             /* of the session */
     int64_t heard_us;                      /* monotonic: when its worker last said something about it (heartbeat.c) */
@@ -292,7 +293,8 @@ struct writer {
     /* Commands in order of arrival, but the n_light light ones first. */
     struct mpsc_node *pending, **light_end, **pending_end;
     size_t n_pending, n_light;
-    int64_t batch_us; /* what the last one took */
+    int64_t n_reports; /* of progress, that have arrived */
+    int64_t batch_us;  /* what the last one took */
     struct unit *units;
     size_t n_units, cap_units;
     /* When these are due, by the wall clock. */

@@ -271,15 +271,20 @@ void lease_logged(struct writer *w, struct lease *l, struct store_log_write *cmd
     give_cancel(l, cmd->arena, &cmd->cancel);
 }
 
+/* Reports that need no commit pass by those that wait for one. What such a one says of the progress is old by then:
+ * the newest to arrive stands. */
 int lease_progress(struct writer *w, struct lease *l, struct store_progress *cmd, struct err *ret_err)
 {
     int rc = cmd->payload_patch.len ? merge_payload(l, cmd->payload_patch, ret_err) : 0;
+    bool newest = cmd->has_progress && cmd->number >= l->progress_number;
 
     if (rc != 0)
         return rc;
-    if (cmd->has_progress && !set_progress(l, &cmd->progress, cmd->since_us, clock_wall_us()))
+    if (newest && !set_progress(l, &cmd->progress, cmd->since_us, clock_wall_us()))
         return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-    reported(w, l, cmd->has_progress || cmd->payload_patch.len);
+    if (newest)
+        l->progress_number = cmd->number;
+    reported(w, l, newest || cmd->payload_patch.len);
     give_cancel(l, cmd->arena, &cmd->cancel);
     return 0;
 }

@@ -55,20 +55,24 @@ int loaded_row(const struct pg_result *r, int64_t job_id)
 }
 
 /* Does memory know at least what its row does? The worker of another process's session may have reported there, or may
- * have gone there by a new stream. */
-static bool is_newest(const struct lease *lease, int64_t session_id)
+ * have gone there by a new stream; a lease of no session may be reported on anywhere. */
+static bool is_newest(const struct lease *lease, int64_t session_id, int64_t revision)
 {
-    return lease->dirty_us || (lease->session_id == session_id && (lease->session || session_id == 0));
+    if (lease->dirty_us)
+        return true;
+    if (lease->session_id != session_id)
+        return false;
+    return lease->session || (session_id == 0 && lease->revision >= revision);
 }
 
 struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
 {
     int64_t token = pg_int(r, row, ROW_TOKEN);
-    struct lease *lease = leases_find(w, pg_int(r, row, ROW_ID));
+    struct lease *lease = leases_find(w, pg_int(r, row, ROW_ID)), *old = lease;
     struct lane *lane;
     struct job job;
 
-    if (lease && lease->token == token && is_newest(lease, pg_int(r, row, ROW_SESSION))) {
+    if (lease && lease->token == token && is_newest(lease, pg_int(r, row, ROW_SESSION), pg_int(r, row, ROW_REVISION))) {
         if (lease->session_id != pg_int(r, row, ROW_SESSION))
             lease_move(lease, pg_int(r, row, ROW_SESSION), session_find(w, pg_int(r, row, ROW_SESSION)));
         if (pg_int(r, row, ROW_REVISION) > lease->revision) /* reports went through another process meanwhile */
@@ -88,7 +92,10 @@ struct lease *loaded_lease(struct writer *w, const struct pg_result *r, int row)
     lease->session_id = pg_int(r, row, ROW_SESSION);
     lease->expire_us = lease->expire_written_us = pg_time(r, row, ROW_EXPIRE);
     lease->session = session_find(w, lease->session_id);
-    /* What is known here of an older attempt is stale. */
+    if (old && old->token == token) {
+        lease->rate = old->rate;
+    }
+    /* What is known here of an older attempt, or of what was reported elsewhere, is stale. */
     if (!leases_add(w, lease)) {
         lease_free(lease);
         return NULL;

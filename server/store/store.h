@@ -174,7 +174,9 @@ struct store_finish {
 
 /* Progress and payload patch of a running job; taken from memory, written within 250 ms. LEASE_LOST as above. For a
  * lease that belongs to no session (StartJob) it renews the lease. A lease of another session moves to session_id, and
- * done is posted after the commit of that: it lives with that session from now on, which is told of cancels. */
+ * done is posted after the commit of that: it lives with that session from now on, which is told of cancels. Progress
+ * without a patch does not wait for the commit of a patch before it; of what was submitted the last stands all the
+ * same. */
 struct store_progress {
     struct store_cmd cmd;
     int64_t job_id, token;
@@ -185,6 +187,7 @@ struct store_progress {
     int64_t since_us;          /* when what it counts began, 0 done by then; 0: told by the reports (core/rate.h) */
     struct span payload_patch; /* JSON object text or empty */
     struct arena *arena;       /* for out texts */
+    int64_t number;            /* private: by arrival, of all reports */
     /* out */
     struct cancel_request cancel; /* time_us != 0: should stop */
 };

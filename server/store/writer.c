@@ -86,6 +86,7 @@ static bool answer_now(struct writer *w, struct store_cmd *cmd)
     if (cmd->op == STORE_PROGRESS) {
         struct store_progress *p = (struct store_progress *)cmd;
         struct lease *l = leases_find(w, p->job_id);
+        p->number = ++w->n_reports;
         /* A patch of the payload is answered when it is durable, progress when it is taken. */
         if (l && l->token == p->token && p->payload_patch.len == 0 && lease_is_within(l, p->scope) &&
             !lease_is_shared(w, l) && !progress_moves(w, l, p)) {

@@ -348,6 +348,51 @@ static void many_writes_in_one_message(void **state)
         assert_int_equal(must_status(channel, ids[i]), COMPLETED);
 }
 
+/* Progress alone is taken at once, with a patch when that is durable; an old report does not come out on top for it. */
+static void writes_about_one_job_keep_their_order(void **state)
+{
+    (void)state;
+    static const char *const patches[] = {"{\"a\":1}", "", "{\"b\":1}", ""};
+    Joblog__V1__WorkerWrite writes[5], *pointers[5];
+    Joblog__V1__ProgressWrite reports[4];
+    Joblog__V1__Progress values[4];
+    Joblog__V1__CompleteWrite complete = JOBLOG__V1__COMPLETE_WRITE__INIT;
+    Joblog__V1__WorkRequest request = JOBLOG__V1__WORK_REQUEST__INIT;
+    Joblog__V1__JobSpec spec = spec_of("order", "order");
+    int64_t id = must_dispatch(channel, &spec);
+    struct test_worker *w = worker_open(channel, "w", "order", 1);
+    struct test_lease lease = worker_lease(w);
+    for (int i = 0; i < 5; i++) {
+        joblog__v1__worker_write__init(&writes[i]);
+        writes[i].write_id = 100 + (uint64_t)i;
+        writes[i].job_id = lease.job_id;
+        writes[i].lease_token = lease.token;
+        pointers[i] = &writes[i];
+        if (i == 4)
+            break;
+        joblog__v1__progress__init(&values[i]);
+        joblog__v1__progress_write__init(&reports[i]);
+        values[i].done = i + 1;
+        values[i].total = 4;
+        reports[i].progress = &values[i];
+        reports[i].payload_patch = (char *)patches[i];
+        writes[i].write_case = JOBLOG__V1__WORKER_WRITE__WRITE_PROGRESS;
+        writes[i].progress = &reports[i];
+    }
+    writes[4].write_case = JOBLOG__V1__WORKER_WRITE__WRITE_COMPLETE;
+    writes[4].complete = &complete;
+    request.writes = pointers;
+    request.n_writes = 5;
+    worker_send(w, &request);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(worker_answer(w, writes[i].write_id, NULL), 0);
+    worker_end(w, true, NULL);
+    Joblog__V1__Job *job = call_get(channel, id, true, NULL);
+    assert_int_equal(job->progress->done, 4);
+    assert_string_equal(job->payload, "{\"a\": 1, \"b\": 1}");
+    job_free(job);
+}
+
 /* Opens the stream with a first message and gives the status that it ends with. */
 static void expect_stream_error(const Joblog__V1__WorkRequest *first, const Joblog__V1__WorkRequest *second,
                                 const char *field)
@@ -447,6 +492,7 @@ int main(void)
         cmocka_unit_test(a_wrong_write_is_refused_and_the_stream_lives),
         cmocka_unit_test(a_payload_does_not_grow_without_end),
         cmocka_unit_test(many_writes_in_one_message),
+        cmocka_unit_test(writes_about_one_job_keep_their_order),
         cmocka_unit_test(who_breaks_the_protocol_is_cut_off),
         cmocka_unit_test(a_stopping_server_lets_workers_finish),
     };
