@@ -59,7 +59,8 @@
     X(lease_timeout_ms, INT, "lease-timeout-ms", "30000", 1000, 86400000, START, "MS",                                 \
       "How long a job stays with a worker that shows no sign of life.")                                                \
     X(max_message_bytes, INT, "max-message-bytes", "4194304", 1024, 268435456, START, "BYTES",                         \
-      "Longest message accepted; a longer one is refused with RESOURCE_EXHAUSTED.")                                    \
+      "Longest message accepted; a longer one is refused with RESOURCE_EXHAUSTED. Below 1 MiB it bounds payloads, "    \
+      "results and lines of logs, too.")                                                                               \
     X(max_calls, INT, "max-calls", "20000", 1, 1000000, START, "N",                                                    \
       "Most calls at a time, watchers included; further ones get RESOURCE_EXHAUSTED.")                                 \
     X(memory_mb, INT, "memory-mb", "1024", 64, 1048576, START, "MIB",                                                  \

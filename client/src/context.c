@@ -363,15 +363,15 @@ bool context_run(struct joblog_context *context, joblog_handler *handler, void *
     return context_returned(context, *ret_returned);
 }
 
-bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
-                  char **unsent)
+bool context_take(struct joblog_context *context, size_t patch_max, struct context_progress *ret_progress,
+                  char **ret_patch, char **unsent)
 {
     pthread_mutex_lock(&context->lock);
     bool any = context->dirty || context->patch || context->beat;
     *ret_progress = context->progress;
     ret_progress->is_news = context->dirty;
     context->dirty = context->beat = false;
-    char *patch = patch_take(&context->patch, PAYLOAD_MAX);
+    char *patch = patch_take(&context->patch, patch_max < PAYLOAD_MAX ? patch_max : PAYLOAD_MAX);
     if (patch && !patch_merge(unsent, patch))
         (void)patch_put_back(&context->patch, &patch); /* should that fail too, it is sent, once */
     *ret_patch = patch;

@@ -87,11 +87,11 @@ char *context_text(const char *text, size_t max);
 void context_fail(struct joblog_context *context, const char *type, const char *message, char *stack_trace);
 
 /* Takes what is to be reported, a heartbeat at least: copies the progress, and gives the patch as text in *ret_patch
- * (mem_free; NULL: none). False when nothing has changed. Of a patch that is too long for one write a part is taken,
- * and the rest with the next call (context_has_patch). unsent: collects the patches that are not yet known to have
- * arrived. Without memory the patch stays for a later call. */
-bool context_take(struct joblog_context *context, struct context_progress *ret_progress, char **ret_patch,
-                  char **unsent);
+ * (mem_free; NULL: none). False when nothing has changed. Of a patch of more than patch_max bytes (at most PAYLOAD_MAX)
+ * some members are taken, one at least, and the rest with the next call (context_has_patch). unsent: collects the
+ * patches that are not yet known to have arrived. Without memory the patch stays for a later call. */
+bool context_take(struct joblog_context *context, size_t patch_max, struct context_progress *ret_progress,
+                  char **ret_patch, char **unsent);
 bool context_has_patch(struct joblog_context *context);
 /* Puts back patches that may not have arrived; takes *unsent and sets it to NULL. */
 void context_put_back(struct joblog_context *context, char **unsent);

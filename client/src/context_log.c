@@ -163,7 +163,31 @@ static bool make_message(const struct log_chunk *chunk, struct log_message *m)
     return true;
 }
 
-bool log_take(struct joblog_context *context, uint64_t id, struct log_message *ret_message)
+/* Leaves in the chunk what makes a write of at most max bytes, one line at least; a chunk behind it gets the rest. When
+ * memory is out it stays whole. */
+static void split(struct log_chunk *chunk, size_t max)
+{
+    size_t n = 0, bytes = 0;
+    struct log_entry **at = &chunk->first;
+    for (size_t size = 0; *at; at = &(*at)->next, n++) {
+        size += (*at)->len + LOG_LINE_EXTRA;
+        if (n > 0 && size > max)
+            break;
+        bytes += (*at)->len;
+    }
+    struct log_chunk *rest = *at ? mem_zalloc(sizeof *rest) : NULL;
+    if (!rest)
+        return;
+    *rest = (struct log_chunk){
+        .next = chunk->next, .n = chunk->n - n, .bytes = chunk->bytes - bytes, .first = *at, .end = chunk->end};
+    *at = NULL;
+    chunk->next = rest;
+    chunk->end = at;
+    chunk->n = n;
+    chunk->bytes = bytes;
+}
+
+bool log_take(struct joblog_context *context, uint64_t id, size_t max, struct log_message *ret_message)
 {
     pthread_mutex_lock(&context->lock);
     struct log_chunk *chunk = next_waiting(context);
@@ -171,6 +195,8 @@ bool log_take(struct joblog_context *context, uint64_t id, struct log_message *r
         append_dropped(context);
         chunk = next_waiting(context);
     }
+    if (chunk && chunk->bytes + chunk->n * LOG_LINE_EXTRA > max)
+        split(chunk, max);
     bool taken = chunk && make_message(chunk, ret_message);
     if (taken)
         chunk->id = id;

@@ -9,6 +9,7 @@ enum {
     LOG_TEXT_MAX = 16 * 1024,
     LOG_CHUNK_LINES = 500,
     LOG_CHUNK_BYTES = 128 * 1024,
+    LOG_LINE_EXTRA = 32, /* what a line takes in a message beside its text, at most */
     /* That wait for the server, a job; more are dropped, and counted in a line that says so: a handler must not be
      * stopped by its log, nor its process filled with it. */
     LOG_WAITING_MAX = 1024 * 1024
@@ -22,9 +23,10 @@ struct log_message {
     void *memory;
 };
 
-/* The oldest chunk that is not under way becomes so, under id (not 0), as a message. False when there is none. When
- * memory is out the chunk stays. */
-bool log_take(struct joblog_context *context, uint64_t id, struct log_message *ret_message);
+/* The oldest chunk that is not under way becomes so, under id (not 0), as a message; of one of more than about max
+ * bytes the first lines, and the rest is a chunk of its own. False when there is none. When memory is out the chunk
+ * stays. */
+bool log_take(struct joblog_context *context, uint64_t id, size_t max, struct log_message *ret_message);
 void log_message_done(struct log_message *message);
 /* Is there a chunk that is not under way? */
 bool log_waits(struct joblog_context *context);

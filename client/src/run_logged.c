@@ -56,7 +56,7 @@ static int report_log(struct run *run, struct err *ret_err)
 {
     struct log_message m;
     int rc = 0;
-    while (rc == 0 && log_take(&run->context, 1, &m)) {
+    while (rc == 0 && log_take(&run->context, 1, SIZE_MAX, &m)) {
         Joblog__V1__WriteJobLogRequest request = JOBLOG__V1__WRITE_JOB_LOG_REQUEST__INIT;
         ProtobufCMessage *response = NULL;
         request.job_id = run->context.job.id;
@@ -80,7 +80,7 @@ static int report(struct run *run, bool only_if_new, struct err *ret_err)
     struct context_progress values;
     char *patch = NULL;
     context_put_back(&run->context, &run->unsent_patch);
-    bool any = context_take(&run->context, &values, &patch, &run->unsent_patch);
+    bool any = context_take(&run->context, PAYLOAD_MAX, &values, &patch, &run->unsent_patch);
     if (!any && only_if_new)
         return 0;
     Joblog__V1__ReportProgressRequest request = JOBLOG__V1__REPORT_PROGRESS_REQUEST__INIT;

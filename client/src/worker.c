@@ -97,6 +97,7 @@ struct joblog_worker *joblog_worker_new(struct joblog_client *client, const stru
         goto fail_worker;
     }
     worker->client = client;
+    worker->bytes_max = MESSAGE_BYTES_MAX;
     pthread_mutex_init(&worker->lock, NULL);
     pthread_cond_init(&worker->work, NULL);
     worker->queue_tail = &worker->queue_head;

@@ -32,7 +32,7 @@ enum {
     JOBS_MAX = 65535,
     /* Writes in one message; the contract allows 1000, fewer keep memory small and cost nothing. */
     WRITES_MAX = 256,
-    WRITE_BYTES_MAX = 1024 * 1024
+    MESSAGE_BYTES_MAX = 1024 * 1024
 };
 
 enum job_state { JOB_FREE, JOB_QUEUED, JOB_RUNNING, JOB_ENDING };
@@ -165,6 +165,13 @@ struct joblog_worker {
     unsigned connection; /* counts them; changes while there is no reader */
     int64_t shown_us;    /* when leases of earlier connections were shown last */
     uint64_t last_id;
+    /* A message takes no further write once it is so long; less than MESSAGE_BYTES_MAX when the server has refused one.
+     */
+    size_t bytes_max;
+    struct {
+        size_t bytes, n_writes;
+        uint64_t write_id; /* of its first write */
+    } largest;             /* message of this connection with writes */
     int64_t last_write_us;
     struct worker_job *write_now, *write_later;
     int64_t later_us; /* when write_later is due; 0: it is empty */
@@ -224,7 +231,7 @@ void worker_wake(struct joblog_worker *worker);
 bool write_loop(struct joblog_worker *worker);
 int write_cells_new(struct joblog_worker *worker, struct err *ret_err);
 
-/* worker_message.c: fills the next message from write_now; returns the number of writes. */
+/* worker_message.c: fills the next message from write_now; returns the number of writes. Notes the largest. */
 size_t message_fill(struct joblog_worker *worker, Joblog__V1__WorkRequest *request);
 /* Frees the texts that it needed. */
 void message_clear(struct joblog_worker *worker, size_t n_writes);

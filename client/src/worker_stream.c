@@ -1,5 +1,6 @@
 /* The worker's connection: opens it, reads it on a thread of its own, opens it again when it breaks. The reader touches
  * the worker's shared state only, under its lock, and wakes the run thread for the rest. */
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -7,7 +8,7 @@
 #include "convert.h"
 #include "worker_priv.h"
 
-enum { DEFAULT_LEASE_MS = 30000, DEFAULT_HEARTBEAT_MS = 5000 };
+enum { DEFAULT_LEASE_MS = 30000, DEFAULT_HEARTBEAT_MS = 5000, FEW_WORDS = 500 };
 
 static void take_welcome(struct joblog_worker *worker, const Joblog__V1__WorkerWelcome *welcome)
 {
@@ -35,18 +36,35 @@ static void lose(struct worker_job *job)
     loop_job_cancelled(job, TELL_LOST);
 }
 
+/* The lease is still this worker's, but the server does not take this end, and would not take it later: then the
+ * attempt has failed, or has failed with fewer words. False: they are few already. */
+static bool end_otherwise(struct worker_job *job, const Joblog__V1__WriteResult *result)
+{
+    struct joblog_context *context = &job->context;
+    if (job->end == END_COMPLETE) {
+        job->end = END_FAIL;
+        context_fail(context, "ResultRefused", result->message, NULL);
+        return true;
+    }
+    bool is_long = context->stack_trace || (context->error_message && strlen(context->error_message) > FEW_WORDS);
+    if (job->end != END_FAIL || !context->failed || !is_long)
+        return false;
+    char *words = context_text(context->error_message ? context->error_message : "", FEW_WORDS);
+    mem_free(context->error_message);
+    mem_free(context->stack_trace);
+    context->error_message = words;
+    context->stack_trace = NULL;
+    return true;
+}
+
 /* The answer to a job's end. With the worker's lock. True when the end has to be sent again. */
 static bool take_end_result(struct joblog_worker *worker, struct worker_job *job, const Joblog__V1__WriteResult *result)
 {
     if (!result->accepted && is_transient(result->code))
         return true;
-    if (!result->accepted && job->end == END_COMPLETE && result->code != ERR_FAILED_PRECONDITION &&
-        result->code != ERR_NOT_FOUND) {
-        /* The lease is ours but the result is not to the server's liking: then the job has failed. */
-        job->end = END_FAIL;
-        context_fail(&job->context, "ResultRefused", result->message, NULL);
+    if (!result->accepted && result->code != ERR_FAILED_PRECONDITION && result->code != ERR_NOT_FOUND &&
+        end_otherwise(job, result))
         return true;
-    }
     if (!result->accepted)
         job->lost = true;
     job->status = (enum joblog_status)result->status;
@@ -101,31 +119,56 @@ static void take_anonymous_result(struct joblog_worker *worker, const Joblog__V1
         lose(oldest);
 }
 
+/* With the worker's lock. */
+static void take_result(struct joblog_worker *worker, const Joblog__V1__WriteResult *result)
+{
+    if (result->write_id == 0) {
+        take_anonymous_result(worker, result);
+        return;
+    }
+    size_t place = result->write_id & JOBS_MAX;
+    struct worker_job *job = place < worker->n_jobs ? worker->jobs[place] : NULL;
+    if (!job || job->state == JOB_FREE)
+        return;
+    pthread_mutex_lock(&job->context.lock);
+    bool is_end = job->end_id == result->write_id, is_progress = job->progress_id == result->write_id;
+    pthread_mutex_unlock(&job->context.lock);
+    if (is_end && take_end_result(worker, job, result))
+        work_push(worker, &job->end_item);
+    else if (is_progress && !is_end)
+        take_progress_result(worker, job, result);
+    else if (!is_end)
+        take_log_result(job, result);
+}
+
 static void take_results(struct joblog_worker *worker, const Joblog__V1__WorkResponse *message)
 {
     pthread_mutex_lock(&worker->lock);
-    for (size_t i = 0; i < message->n_results; i++) {
-        const Joblog__V1__WriteResult *result = message->results[i];
-        if (result->write_id == 0) {
-            take_anonymous_result(worker, result);
-            continue;
-        }
-        size_t place = result->write_id & JOBS_MAX;
-        struct worker_job *job = place < worker->n_jobs ? worker->jobs[place] : NULL;
-        if (!job || job->state == JOB_FREE)
-            continue;
-        pthread_mutex_lock(&job->context.lock);
-        bool is_end = job->end_id == result->write_id, is_progress = job->progress_id == result->write_id;
-        pthread_mutex_unlock(&job->context.lock);
-        if (is_end && take_end_result(worker, job, result))
-            work_push(worker, &job->end_item);
-        else if (is_progress && !is_end)
-            take_progress_result(worker, job, result);
-        else if (!is_end)
-            take_log_result(job, result);
-    }
+    for (size_t i = 0; i < message->n_results; i++)
+        take_result(worker, message->results[i]);
     pthread_mutex_unlock(&worker->lock);
     worker_wake(worker); /* a drained worker waits for the last answer */
+}
+
+/* The server has ended the stream for the size of a message, which tells neither of which nor how long one may be: it
+ * was the largest, if any. What was in it is sent again after a cut, in smaller ones; a write that cannot be made any
+ * smaller is refused. */
+static void take_size_refusal(struct joblog_worker *worker)
+{
+    size_t bytes = worker->largest.bytes;
+    if (worker->largest.n_writes != 1 || bytes <= worker->bytes_max) {
+        worker->bytes_max = (bytes < worker->bytes_max ? bytes : worker->bytes_max) / 2;
+        return;
+    }
+    Joblog__V1__WriteResult result = JOBLOG__V1__WRITE_RESULT__INIT;
+    char message[100];
+    snprintf(message, sizeof message, "the server does not take messages of %zu bytes, as this one would be", bytes);
+    result.write_id = worker->largest.write_id;
+    result.code = ERR_INVALID_ARGUMENT;
+    result.message = message;
+    pthread_mutex_lock(&worker->lock);
+    take_result(worker, &result);
+    pthread_mutex_unlock(&worker->lock);
 }
 
 static void take_cancels(struct joblog_worker *worker, const Joblog__V1__WorkResponse *message)
@@ -237,6 +280,7 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
     worker->welcomed = worker->server_drains = worker->stream_ended = worker->paused = false;
     worker->ready_told = worker->drain_told = false;
     worker->end_err = ERR_NONE;
+    worker->largest.bytes = worker->largest.n_writes = 0;
     pthread_t reader;
     int rc = thread_start(&reader, reader_thread, worker);
     if (rc != 0) {
@@ -249,6 +293,8 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
         crpc_stream_cancel(stream);
     pthread_join(reader, NULL);
     *ret_err = worker->end_err;
+    if (message_too_large(ret_err) && worker->largest.n_writes > 0)
+        take_size_refusal(worker);
     set_stream(worker, NULL);
     crpc_stream_free(stream);
 }
@@ -256,8 +302,9 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
 /* The server does not want this worker, and will not want it later either. */
 static bool is_refused(const struct joblog_worker *worker, const struct err *e)
 {
-    return !worker->ever_ready && (e->code == ERR_INVALID_ARGUMENT || e->code == ERR_PERMISSION_DENIED ||
-                                   e->code == ERR_UNAUTHENTICATED || e->code == ERR_UNIMPLEMENTED);
+    return !worker->ever_ready &&
+           (e->code == ERR_INVALID_ARGUMENT || e->code == ERR_PERMISSION_DENIED || e->code == ERR_UNAUTHENTICATED ||
+            e->code == ERR_UNIMPLEMENTED || message_too_large(e) /* its hello */);
 }
 
 /* Waits, but not beyond a stop; a drain that has begun does not hurry it. */
