@@ -24,6 +24,7 @@ from joblog.v1 import job_pb2, worker_pb2, worker_pb2_grpc  # noqa: E402
 
 SLOTS = 6
 NO_END = ("progress", "log")  # kinds of writes after which the attempt goes on
+AGAIN = (4, 8, 10, 14)  # codes of a write that is to be sent again: the lease is still there
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), ("grpc.initial_reconnect_backoff_ms", 100),
            ("grpc.min_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 300)]
 
@@ -162,7 +163,11 @@ class Worker:
             return
         self.record("answer", one.lease, kind=kind, id=result.write_id, ok=result.accepted, code=result.code,
                     status=result.status, message=result.message)
-        if kind not in NO_END or (not result.accepted and self.random.random() < 0.5):
+        if result.code in AGAIN:
+            self.unanswered[result.write_id] = (write, kind, one, time.monotonic())
+            stream = self.stream
+            self.after(0.25, lambda: self.send_again(stream, result.write_id))
+        elif kind not in NO_END or (not result.accepted and self.random.random() < 0.5):
             self.drop(one)  # else, of a lease that is lost, it goes on as if nothing was
 
     def drop(self, one):
@@ -183,6 +188,10 @@ class Worker:
 
     def send(self, write):
         self.stream.out.put(worker_pb2.WorkRequest(writes=[write]))
+
+    def send_again(self, stream, write_id):
+        if stream is self.stream and write_id in self.unanswered:  # a later stream has it from its beginning
+            self.send(self.unanswered[write_id][0])
 
     def begin(self, one):
         patch = json.dumps({"token": str(one.lease.lease_token)})

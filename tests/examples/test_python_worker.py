@@ -19,6 +19,36 @@ for variable in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS
     os.environ.pop(variable, None)
 PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = range(1, 6)
 LOST, RELEASED = 4, 5
+# Handlers that end in all ways but a good one.
+ODD = """
+import sys
+import worker
+
+k = worker.Worker(sys.argv[1], worker.read_token(), ["odd"], 2)
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise ValueError
+
+@k.handler("odd")
+def odd(job):
+    how = job.payload["how"]
+    job.log("a\\0b \\udcff")
+    if how == "number":
+        return float("nan")
+    if how == "result":
+        return "a\\0b"
+    if how == "exit":
+        sys.exit("enough")
+    if how == "snooze":
+        raise worker.Snooze(float("inf"))
+    if how == "unspeakable":
+        raise Unspeakable
+    job.progress(1, 2, "\\0" * 60, "\\udcff" * 600)
+    raise RuntimeError({"nul": "a\\0b", "surrogate": "file \\udcff.txt", "long": "\u00e9" * 40000}[how])
+
+k.run()
+"""
 
 
 class Story:
@@ -48,8 +78,8 @@ class Story:
         line = self.worker.stdout.readline()
         assert line == "worker ready\n", (line, self.worker.stderr.read())
 
-    def dispatch(self, name, payload, attempts=1):
-        spec = self.job_pb.JobSpec(job_name=name, payload=json.dumps(payload))
+    def dispatch(self, name, payload, attempts=1, queue="default"):
+        spec = self.job_pb.JobSpec(job_name=name, payload=json.dumps(payload), queue=queue)
         spec.retry_policy.max_attempts = attempts
         spec.retry_policy.initial_backoff.FromMilliseconds(10)
         return self.call("DispatchJob", self.pb.DispatchJobRequest(job=spec)).id
@@ -99,6 +129,29 @@ def check_failure(story):
         file.write("{")
     last = story.end(story.dispatch("import_catalogue", {"file": path}, attempts=5))
     assert (last.status, last.attempt, last.error.type) == (FAILED, 1, "FailForGood"), last
+
+
+def check_odd_ends(story):
+    """Whatever a handler returns or raises, its job ends, and the worker goes on."""
+    program = os.path.join(story.server.dir, "odd.py")
+    with open(program, "w", encoding="utf-8") as file:
+        file.write(ODD)
+    folders = [os.path.join(TREE, "client/examples/python"), story.env["PYTHONPATH"]]
+    worker = subprocess.Popen(["/usr/bin/python3", "-B", program, story.server.address],
+                              env=dict(story.env, PYTHONPATH=":".join(folders)), stderr=subprocess.PIPE, text=True)
+    try:
+        wanted = {"number": ("ValueError", "JSON"), "result": ("ResultRefused", "result"), "exit": ("SystemExit", "enough"),
+                  "snooze": ("OverflowError", "infinity"), "unspeakable": ("Unspeakable", ""), "nul": ("RuntimeError", "a?b"),
+                  "surrogate": ("RuntimeError", "file ?.txt"), "long": ("RuntimeError", "\u00e9" * 8192), "payload": ("KeyError", "")}
+        jobs = {how: story.dispatch("odd", {"how": how}, queue="odd") for how in wanted}
+        for how, (error, words) in wanted.items():
+            last = story.end(jobs[how])
+            assert (last.status, last.attempt, last.error.type) == (FAILED, 1, error), (how, last)
+            assert words in last.error.message and len(last.error.message.encode()) <= 16384, (how, last)
+        assert worker.poll() is None, worker.stderr.read()
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def check_snooze(story):
@@ -174,8 +227,8 @@ def main():
     try:
         story.prepare()
         story.start_worker()
-        for check in (check_progress_and_result, check_failure, check_snooze, check_cancel, check_resume, check_drain,
-                      check_leave, check_refusal):
+        for check in (check_progress_and_result, check_failure, check_odd_ends, check_snooze, check_cancel, check_resume,
+                      check_drain, check_leave, check_refusal):
             check(story)
             print(check.__name__, "passed", flush=True)
     finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import functools
 import itertools
 import json
 import os
@@ -31,6 +32,13 @@ AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.
 # A stream that gRPC tries again by itself may hang for ever, and without bounds it may take minutes until gRPC looks again for
 # a server that was away (docs/interop.md).
 OPTIONS = [("grpc.enable_retries", 0), ("grpc.min_reconnect_backoff_ms", 5000), ("grpc.max_reconnect_backoff_ms", 5000)]
+# Codes of a refused write (docs/worker-protocol.md, "A write that is refused"): the lease is gone; to be sent again.
+GONE, AGAIN = (5, 9), (4, 8, 10, 14)
+
+
+def clean(text: str, most: int) -> str:
+    """Text as the server takes it: UTF-8 without NUL, so many bytes at most. Other text would end the stream."""
+    return text.encode("utf-8", "replace").replace(b"\0", b"?")[:most].decode("utf-8", "ignore")
 
 
 class Cancelled(Exception):
@@ -54,26 +62,31 @@ class Job:
 
     def __init__(self, worker: Worker, lease: worker_pb2.Lease):
         self.id, self.name, self.attempt = lease.job.id, lease.job.job_name, lease.job.attempt
-        self.payload: dict[str, Any] = json.loads(lease.job.payload)
-        self.token = lease.lease_token
+        self.token, self._payload = lease.lease_token, lease.job.payload
         self.merged: dict[str, Any] = {}
         self.cancel_requested = False
         self._worker, self._stop = worker, threading.Event()
 
+    @functools.cached_property
+    def payload(self) -> dict[str, Any]:
+        """Read by the handler: a number that is too long for Python fails the job, not the worker."""
+        return json.loads(self._payload)
+
     def progress(self, done: int, total: int, unit: str = "", step: str = "") -> None:
         """Tells how far it is; raises Cancelled when the job is to stop."""
-        progress = job_pb2.Progress(done=done, total=total, unit=unit, step=step)
+        progress = job_pb2.Progress(done=done, total=total, unit=clean(unit, 50), step=clean(step, 500))
         self._worker.send(self, progress=worker_pb2.ProgressWrite(progress=progress))
         self.sleep(0)
 
     def merge_payload(self, **members: Any) -> None:
         """Leaves something for a later attempt."""
+        patch = json.dumps(members, allow_nan=False)
         self.merged.update(members)
-        self._worker.send(self, progress=worker_pb2.ProgressWrite(payload_patch=json.dumps(members)))
+        self._worker.send(self, progress=worker_pb2.ProgressWrite(payload_patch=patch))
 
     def log(self, text: str) -> None:
         """A line for the job's log."""
-        line = job_pb2.LogLine(level=job_pb2.LOG_LEVEL_INFO, text=text)
+        line = job_pb2.LogLine(level=job_pb2.LOG_LEVEL_INFO, text=clean(text, 16384))
         self._worker.send(self, log=worker_pb2.LogWrite(lines=[line]))
 
     def sleep(self, seconds: float) -> None:
@@ -174,11 +187,7 @@ class Worker:
                 self._received += 1
             self._pool.submit(self._run, job)
         for result in response.results:
-            with self._lock:
-                self._ends.pop(result.write_id, None)
-                refused = [job for job in self._jobs.values() if job.id == result.job_id and not result.accepted]
-            for job in refused:
-                job.stop(cancel_requested=False)
+            self._take_result(result)
         for cancel in response.cancels:
             with self._lock:
                 job = self._jobs.get(cancel.lease_token)
@@ -188,9 +197,26 @@ class Worker:
             self._draining = True
         # response.drain alone needs nothing: the server ends the stream when our jobs have ended, and we come again.
 
+    def _take_result(self, result: worker_pb2.WriteResult) -> None:
+        if not result.accepted:
+            print(f"job {result.job_id}: a write was refused with code {result.code}: {result.message}", file=sys.stderr)
+        with self._lock:
+            end = self._ends.pop(result.write_id, None)
+            job = self._jobs.get(result.write_id)  # whose handler runs still
+            if end and not result.accepted and result.code not in GONE:
+                if result.code not in AGAIN:  # not to the server's liking; with no other end the job would hang
+                    why = job_pb2.JobError(type="ResultRefused", message=result.message)
+                    end[-1].fail.CopyFrom(worker_pb2.FailWrite(error=why))
+                self._ends[result.write_id] = end
+                # Not at once; and on no other stream, which has it from the beginning.
+                threading.Timer(0.25, self._out.put, [worker_pb2.WorkRequest(writes=end)]).start()
+        if job and result.code in GONE:
+            job.stop(cancel_requested=False)
+
     def send(self, job: Job, **what: Any) -> None:
-        """A write about a job. An end is kept until it is answered; the others ask for an answer only if they are refused."""
-        write = worker_pb2.WorkerWrite(job_id=job.id, lease_token=job.token, **what)
+        """A write about a job. An end is kept until the server has taken it, or the lease is gone. Other writes have the token
+        for an id, so that a refusal tells which attempt it is about."""
+        write = worker_pb2.WorkerWrite(write_id=job.token, job_id=job.id, lease_token=job.token, **what)
         with self._lock:
             credit = 0
             if "progress" not in what and "log" not in what:
@@ -203,22 +229,29 @@ class Worker:
     @staticmethod
     def _patch(job: Job) -> worker_pb2.WorkerWrite:
         progress = worker_pb2.ProgressWrite(payload_patch=json.dumps(job.merged) if job.merged else "")
-        return worker_pb2.WorkerWrite(job_id=job.id, lease_token=job.token, progress=progress)
+        return worker_pb2.WorkerWrite(write_id=job.token, job_id=job.id, lease_token=job.token, progress=progress)
 
     # ---- a job, on a thread of the pool ----
 
     def _run(self, job: Job) -> None:
         try:
-            result = json.dumps(self._handlers[job.name](job))
-            self.send(job, complete=worker_pb2.CompleteWrite(result=result))
+            end = self._end(job)
+        except BaseException as error:  # pylint: disable=broad-except # sys.exit, too: without an end the job would hang
+            seen = traceback.TracebackException.from_exception(error)
+            why = job_pb2.JobError(type=clean(type(error).__name__, 200), message=clean(str(seen), 16384),
+                                   stack_trace=clean("".join(seen.format()), 65536))
+            end = {"fail": worker_pb2.FailWrite(error=why, no_retry=isinstance(error, FailForGood),
+                                                cancelled=job.cancel_requested)}
+        self.send(job, **end)
+
+    def _end(self, job: Job) -> dict[str, Any]:
+        try:
+            result = json.dumps(self._handlers[job.name](job), allow_nan=False)
+            return {"complete": worker_pb2.CompleteWrite(result=result)}
         except Snooze as snooze:
-            write = worker_pb2.SnoozeWrite(reason=snooze.reason)
+            write = worker_pb2.SnoozeWrite(reason=clean(snooze.reason, 500))
             write.delay.FromMilliseconds(int(snooze.seconds * 1000))
-            self.send(job, snooze=write)
-        except Exception as error:  # pylint: disable=broad-except
-            why = job_pb2.JobError(type=type(error).__name__, message=str(error), stack_trace=traceback.format_exc())
-            self.send(job, fail=worker_pb2.FailWrite(error=why, no_retry=isinstance(error, FailForGood),
-                                                     cancelled=job.cancel_requested))
+            return {"snooze": write}
 
 
 # ---- a programme ----
