@@ -1,8 +1,9 @@
-/* Running a shell command. On the thread that calls; no state outside the call. posix_spawn rather than fork: gRPC's
- * threads run, and a fork would copy their locks. */
+/* Running a shell command. On the thread that calls; no state outside the call but the reaper's. posix_spawn rather
+ * than fork: gRPC's threads run, and a fork would copy their locks. */
 #include "exec.h"
 
 #include "heap.h"
+#include "reaper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@ struct lines {
 struct run {
     const struct exec *exec;
     struct exec_result *result;
-    pid_t pid;
+    struct reaper_child shell;
     int in, out, err, pidfd; /* our ends; -1 when closed */
     size_t written, input_len;
     struct lines out_lines, err_lines;
@@ -181,10 +182,10 @@ static void check_stop(struct run *run)
     if (!run->result->stopped && run->exec->should_stop(run->exec->user)) {
         run->result->stopped = true;
         run->stop_ms = now_ms();
-        kill(-run->pid, SIGTERM);
+        kill(-run->shell.pid, SIGTERM);
     } else if (run->result->stopped && !run->killed && now_ms() - run->stop_ms >= EXEC_KILL_AFTER_S * INT64_C(1000)) {
         run->killed = true;
-        kill(-run->pid, SIGKILL);
+        kill(-run->shell.pid, SIGKILL);
     }
 }
 
@@ -192,10 +193,11 @@ static void reap(struct run *run)
 {
     if (run->reaped)
         return;
-    pid_t pid = waitpid(run->pid, &run->result->status, WNOHANG);
-    if (pid != run->pid && !(pid < 0 && errno == ECHILD))
+    pid_t pid = waitpid(run->shell.pid, &run->result->status, WNOHANG);
+    if (pid != run->shell.pid && !(pid < 0 && errno == ECHILD))
         return;
     run->reaped = true;
+    reaper_forget(&run->shell);
     close_fd(&run->pidfd); /* it would stay readable */
 }
 
@@ -203,7 +205,7 @@ static void reap(struct run *run)
  * the group is nobody else's as long as it has a member. */
 static bool group_is_stopping(const struct run *run)
 {
-    return run->result->stopped && !run->killed && kill(-run->pid, 0) == 0;
+    return run->result->stopped && !run->killed && kill(-run->shell.pid, 0) == 0;
 }
 
 /* Serves the pipes until the shell has ended, and when it was told to stop until all of its group have. What processes
@@ -213,8 +215,7 @@ static void serve(struct run *run)
     while (!run->reaped || group_is_stopping(run)) {
         struct pollfd fds[4] = {
             {run->in, POLLOUT, 0}, {run->out, POLLIN, 0}, {run->err, POLLIN, 0}, {run->pidfd, POLLIN, 0}};
-        if (poll(fds, 4, TICK_MS) < 0 && errno != EINTR)
-            break;
+        poll(fds, 4, TICK_MS); /* should it fail, nothing is ready */
         if (run->in >= 0 && fds[0].revents)
             write_input(run);
         if (run->out >= 0 && fds[1].revents)
@@ -244,13 +245,16 @@ int exec_run(const struct exec *exec, struct exec_result *ret_result)
     int rc = make_pipes(ours, theirs);
     if (rc < 0)
         return rc;
-    rc = spawn_shell(exec, theirs, &run.pid);
+    reaper_start();
+    reaper_hold();
+    rc = spawn_shell(exec, theirs, &run.shell.pid);
+    reaper_let_go(rc < 0 ? NULL : &run.shell);
     for (int i = 0; i < 3; i++)
         close_fd(&theirs[i]);
     run.in = ours[0];
     run.out = ours[1];
     run.err = ours[2];
-    run.pidfd = rc < 0 ? -1 : pidfd_open(run.pid, 0); /* -1 on a kernel without: the tick sees the end then */
+    run.pidfd = rc < 0 ? -1 : pidfd_open(run.shell.pid, 0); /* -1 on a kernel without: the tick sees the end then */
     if (rc >= 0)
         serve(&run);
     close_fd(&run.in);

@@ -1,5 +1,5 @@
-/* SIGINT and SIGTERM as a callback, on one thread that does nothing but sigwait. The mutex is held while a callback
- * runs, so that interrupt_clear can promise that none runs after it. */
+/* SIGINT, SIGTERM and SIGHUP as a callback, on one thread that does nothing but sigwait. The mutex is held while a
+ * callback runs, so that interrupt_clear can promise that none runs after it. */
 #include "interrupt.h"
 
 #include <pthread.h>
@@ -29,7 +29,9 @@ static void *interrupt_run(void *unused)
         void (*callback)(void *user) = later ? interrupt.again : interrupt.first;
         if (!callback)
             _exit(130);
-        callback(interrupt.user);
+        /* A terminal that closes may say so twice, by the kernel and by the shell; nobody is impatient. */
+        if (!later || number != SIGHUP)
+            callback(interrupt.user);
         pthread_mutex_unlock(&interrupt.mutex);
     }
     return NULL;
@@ -41,6 +43,9 @@ void interrupt_start(void)
     sigemptyset(&interrupt.signals);
     sigaddset(&interrupt.signals, SIGINT);
     sigaddset(&interrupt.signals, SIGTERM);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) != 0 || hangup.sa_handler != SIG_IGN) /* nohup(1) ignores it, and so do we */
+        sigaddset(&interrupt.signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &interrupt.signals, NULL);
     if (pthread_create(&thread, NULL, interrupt_run, NULL) == 0)
         pthread_detach(thread);
