@@ -269,7 +269,7 @@ static void fail_with(struct joblog_context *context, bool for_good, const char 
 void joblog_job_fail_at(struct joblog_context *context, const char *file, int line, const char *function, bool for_good,
                         const char *type, const char *fmt, ...)
 {
-    char *stack_trace = backtrace_text(__builtin_return_address(0), function, file, line);
+    char *stack_trace = file ? backtrace_text(__builtin_return_address(0), function, file, line) : NULL;
     va_list ap;
     va_start(ap, fmt);
     fail_with(context, for_good, type, stack_trace, fmt, ap);

@@ -56,9 +56,12 @@ static bool copy_options(struct joblog_worker *worker, const struct joblog_worke
     worker->hooks.on_failed = o->on_failed;
     worker->hooks.on_cancelled = o->on_cancelled;
     worker->hooks.on_retried = o->on_retried;
-    worker->waits = o->on_finished || o->on_completed || o->on_failed || o->on_cancelled || o->on_retried;
+    worker->hooks.on_lease_lost = o->on_lease_lost;
+    worker->waits =
+        o->on_finished || o->on_completed || o->on_failed || o->on_cancelled || o->on_retried || o->on_lease_lost;
     worker->on_ready = o->on_ready;
     worker->on_lost = o->on_lost;
+    worker->on_asked = o->on_asked;
     worker->hook_user = o->hook_user;
     return true;
 }

@@ -93,6 +93,21 @@ void loop_tell_lost(struct joblog_worker *worker, const struct err *e)
     notice(worker, NOTICE_LOST);
 }
 
+void loop_tell_asked(struct joblog_worker *worker, enum joblog_asked what)
+{
+    if (!worker->on_asked)
+        return;
+    if (!worker->loop.used) {
+        worker->on_asked(worker->hook_user, what);
+        return;
+    }
+    pthread_mutex_lock(&worker->lock);
+    worker->loop.asked = what;
+    worker->loop.asked_due = true;
+    set_readable(worker, true);
+    pthread_mutex_unlock(&worker->lock);
+}
+
 /* ---- the library's thread ---- */
 
 static void *loop_thread(void *user)
@@ -178,6 +193,15 @@ static void tell_notice(struct joblog_worker *worker)
         worker->on_ready(worker->hook_user);
     else
         worker->on_lost(worker->hook_user, &error);
+}
+
+/* Likewise: what an operator asks. */
+static void tell_asked(struct joblog_worker *worker)
+{
+    enum joblog_asked what = worker->loop.asked;
+    worker->loop.asked_due = false;
+    pthread_mutex_unlock(&worker->lock);
+    worker->on_asked(worker->hook_user, what);
 }
 
 /* Likewise: the hooks about the end of a job. */
@@ -271,6 +295,8 @@ int joblog_worker_next(struct joblog_worker *worker, struct joblog_event *ret_ev
         pthread_mutex_lock(&worker->lock);
         if (loop->notice != NOTICE_NONE) {
             tell_notice(worker);
+        } else if (loop->asked_due) {
+            tell_asked(worker);
         } else if (loop->answered) {
             tell_end(worker);
         } else if (loop->due) {

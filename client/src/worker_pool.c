@@ -278,7 +278,7 @@ void pool_call_hooks(const struct joblog_worker *worker, const struct worker_job
     }
 }
 
-/* Waits for the answer, calls the hook unless the lease was lost, recycles. */
+/* Waits for the answer, calls the hooks, recycles. */
 static void job_finish(struct joblog_worker *worker, struct worker_job *job, int64_t start_us)
 {
     pthread_mutex_lock(&job->context.lock);
@@ -290,6 +290,8 @@ static void job_finish(struct joblog_worker *worker, struct worker_job *job, int
     pthread_mutex_unlock(&worker->lock);
     if (!lost)
         pool_call_hooks(worker, job);
+    else if (worker->hooks.on_lease_lost)
+        worker->hooks.on_lease_lost(worker->hook_user, &job->context.job, JOBLOG_RUNNING);
     int64_t end_us = clock_mono_us();
     pthread_mutex_lock(&worker->lock);
     pool_job_took(worker, end_us - start_us);

@@ -109,6 +109,8 @@ struct worker_loop {
     struct worker_job *due;
     struct worker_job *answered, **answered_tail; /* whose hooks are to be called */
     enum { NOTICE_NONE, NOTICE_READY, NOTICE_LOST } notice;
+    bool asked_due;
+    enum joblog_asked asked; /* the last word counts */
     struct joblog_error lost_error, over_error;
     bool drain_due, drain_told, over_due;
     bool freed; /* the worker stays for the jobs in hand only */
@@ -125,11 +127,12 @@ struct joblog_worker {
     Joblog__V1__QueueWeight *weights, **weight_list; /* of the queues; NULL: none were given */
     int concurrency, prefetch;
     struct {
-        joblog_hook *on_started, *on_finished, *on_completed, *on_failed, *on_cancelled, *on_retried;
+        joblog_hook *on_started, *on_finished, *on_completed, *on_failed, *on_cancelled, *on_retried, *on_lease_lost;
     } hooks;
     bool waits; /* for the answer to an end, since a hook wants to know */
     void (*on_ready)(void *user);
     void (*on_lost)(void *user, const struct joblog_error *error);
+    void (*on_asked)(void *user, enum joblog_asked what);
     void *hook_user;
     struct worker_handler *handlers, *any_handler;
     bool has_run;
@@ -216,6 +219,7 @@ void loop_queued(struct joblog_worker *worker);
 /* Without. */
 void loop_tell_ready(struct joblog_worker *worker);
 void loop_tell_lost(struct joblog_worker *worker, const struct err *e);
+void loop_tell_asked(struct joblog_worker *worker, enum joblog_asked what);
 /* Ends the library's thread. False: jobs are in hand, the last joblog_job_end calls worker_destroy. */
 bool loop_stop(struct joblog_worker *worker);
 

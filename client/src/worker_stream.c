@@ -199,6 +199,7 @@ static void take_pause(struct joblog_worker *worker, bool paused)
     pthread_mutex_unlock(&worker->lock);
     if (paused)
         pool_release_queued(worker);
+    loop_tell_asked(worker, paused ? JOBLOG_ASKED_PAUSE : JOBLOG_ASKED_RESUME);
 }
 
 static void take_message(struct joblog_worker *worker, Joblog__V1__WorkResponse *message)
@@ -213,8 +214,10 @@ static void take_message(struct joblog_worker *worker, Joblog__V1__WorkResponse 
         pthread_mutex_lock(&worker->lock);
         worker->server_drains = true;
         pthread_mutex_unlock(&worker->lock);
-        if (message->leave)
+        if (message->leave) {
+            loop_tell_asked(worker, JOBLOG_ASKED_LEAVE);
             joblog_worker_stop(worker);
+        }
         worker_wake(worker);
     }
     if (message->pause)

@@ -290,12 +290,19 @@ static void until_status(int64_t id, enum joblog_status status)
     joblog_watch_free(watch);
 }
 
+static void on_asked(void *user, enum joblog_asked what)
+{
+    *(int *)user = (int)what;
+}
+
 /* Paused: what has not started is given back, what is in hand goes on; resumed: it comes again. */
 static void test_is_paused_and_goes_on(void **state)
 {
     (void)state;
     const char *queue = "loop.pause";
-    struct joblog_worker_options options = {.name = queue, .queues = &queue, .n_queues = 1, .prefetch = 2};
+    int asked = -1;
+    struct joblog_worker_options options = {
+        .name = queue, .queues = &queue, .n_queues = 1, .prefetch = 2, .on_asked = on_asked, .hook_user = &asked};
     struct joblog_worker_filter filter = {.name = queue};
     struct joblog_worker *worker = joblog_worker_new(client, &options, &error);
     struct joblog_event event;
@@ -309,6 +316,7 @@ static void test_is_paused_and_goes_on(void **state)
     assert_int_equal(joblog_pause_workers(client, &filter, "looks ill", NULL, 0, &error), 1);
     until_status(ids[1], JOBLOG_PENDING);
     until_status(ids[2], JOBLOG_PENDING);
+    until(worker, &asked, JOBLOG_ASKED_PAUSE);
     joblog_job_end(job, 0);
     assert_int_equal(ended(ids[0], 1), JOBLOG_COMPLETED);
     assert_int_equal(joblog_worker_next(worker, &event), 0);
@@ -322,9 +330,14 @@ static void test_is_paused_and_goes_on(void **state)
     assert_true(session > 0);
     for (int i = 0; i < 2; i++)
         joblog_job_end(next(worker, JOBLOG_EVENT_JOB).context, 0);
+    assert_int_equal(asked, JOBLOG_ASKED_RESUME);
     assert_int_equal(ended(ids[1], 2), JOBLOG_COMPLETED);
     assert_int_equal(ended(ids[2], 2), JOBLOG_COMPLETED);
-    finish(worker);
+    assert_int_equal(joblog_drain_workers(client, &filter, NULL, NULL, 0, &error), 1);
+    next(worker, JOBLOG_EVENT_DRAIN);
+    assert_int_equal(asked, JOBLOG_ASKED_LEAVE);
+    next(worker, JOBLOG_EVENT_OVER);
+    joblog_worker_free(worker);
     assert_int_equal(joblog_pause_workers(client, &filter, NULL, NULL, 0, &error), 0); /* it is gone */
     filter.name = NULL;
     assert_int_equal(joblog_pause_workers(client, &filter, NULL, NULL, 0, &error), -JOBLOG_INVALID_ARGUMENT);

@@ -56,7 +56,8 @@ JOBLOG_API int joblog_job_fail(struct joblog_context *context, const char *type,
 /* The same, and no further attempt is made. */
 JOBLOG_API int joblog_job_fail_for_good(struct joblog_context *context, const char *type, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* What the macros call. Borrows the texts. */
+/* What the macros call. Borrows the texts. file NULL: without a backtrace, for an error of something else than this
+ * program, such as a command that it runs. */
 JOBLOG_API void joblog_job_fail_at(struct joblog_context *context, const char *file, int line, const char *function,
                                    bool for_good, const char *type, const char *fmt, ...)
     __attribute__((format(printf, 7, 8)));
@@ -85,6 +86,14 @@ typedef void joblog_hook(void *user, const struct joblog_job *job, enum joblog_s
 
 struct joblog_worker;
 
+/* What an operator asks of a worker (joblog_pause_workers, joblog_resume_workers, joblog_drain_workers). It is done
+ * without further ado; this is for the program's own log. */
+enum joblog_asked {
+    JOBLOG_ASKED_PAUSE, /* no more jobs; what runs goes on. Said again after each connection while it lasts */
+    JOBLOG_ASKED_RESUME,
+    JOBLOG_ASKED_LEAVE /* as joblog_worker_stop */
+};
+
 struct joblog_worker_options {
     const char *name; /* NULL: host:pid */
     const char *version;
@@ -101,10 +110,16 @@ struct joblog_worker_options {
      * with which a thread waits for the server's answer before its next job: on_finished after every end, then the one
      * for what has become of the job. on_retried: the attempt failed, was snoozed, and the job runs again. */
     joblog_hook *on_started, *on_finished, *on_completed, *on_failed, *on_cancelled, *on_retried;
+    /* Instead of these, when the handler has returned: how it ended is told to nobody, since the job was taken from
+     * this worker (a time-out of the attempt or of the lease, an end that never got through). status is RUNNING. Not
+     * with joblog_worker_start, which has JOBLOG_EVENT_LEASE_LOST. */
+    joblog_hook *on_lease_lost;
     /* On the thread of joblog_worker_run; may be NULL. on_ready: the server has welcomed the worker, after each
      * connection. on_lost: the connection is gone or could not be made; the worker tries again by itself. */
     void (*on_ready)(void *user);
     void (*on_lost)(void *user, const struct joblog_error *error);
+    /* On the thread that reads the connection, which waits for it; may be NULL. */
+    void (*on_asked)(void *user, enum joblog_asked what);
     void *hook_user;
 };
 
