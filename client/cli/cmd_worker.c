@@ -39,6 +39,9 @@ struct shell_worker {
     const struct worker_options *options;
     struct joblog_worker *worker;
     atomic_bool hurry; /* a second signal: stop what runs */
+    /* Of the thread of joblog_worker_run. */
+    int64_t lost_us; /* since when there is no connection; 0: there is one */
+    int64_t say_us;  /* when to say so again */
 };
 
 /* One job that runs. */
@@ -123,11 +126,12 @@ static char **make_environment(const struct joblog_job *job, size_t *ret_n)
     size_t n = 0, have = 0;
     while (environ[have])
         have++;
-    char **environment = heap_new(have + 10, sizeof(*environment));
+    char **environment = heap_new(have + 11, sizeof(*environment));
     environment[n++] = heap_format("JOBLOG_JOB_ID=%lld", (long long)job->id);
     environment[n++] = heap_format("JOBLOG_JOB_NAME=%s", job->job_name);
     environment[n++] = heap_format("JOBLOG_QUEUE=%s", job->queue);
     environment[n++] = heap_format("JOBLOG_ATTEMPT=%d", job->attempt);
+    environment[n++] = heap_format("JOBLOG_UNCOUNTED_ATTEMPTS=%d", job->uncounted_attempts);
     environment[n++] = heap_format("JOBLOG_MAX_ATTEMPTS=%d", job->max_attempts);
     environment[n++] = heap_format("JOBLOG_SOURCE=%s:%s", job->source_type, job->source_id);
     environment[n++] = heap_format("TRACEPARENT=%s", job->traceparent);
@@ -141,6 +145,9 @@ static char **make_environment(const struct joblog_job *job, size_t *ret_n)
     return environment;
 }
 
+/* As joblog_job_fail, but for the stack, which would be this program's and says nothing of the command. */
+#define fail_command(context, ...) (joblog_job_fail_at((context), NULL, 0, NULL, false, __VA_ARGS__), -1)
+
 /* What the end of the command means for the job. */
 static int conclude(struct shell_job *job, struct exec_result *result)
 {
@@ -151,21 +158,21 @@ static int conclude(struct shell_job *job, struct exec_result *result)
     result->tail[len] = '\0';
     const char *separator = len ? ": " : "";
     if (result->stopped && joblog_job_cancelled(job->context))
-        return joblog_job_fail(job->context, "Cancelled", "the command was stopped");
+        return fail_command(job->context, "Cancelled", "the command was stopped");
     if (result->stopped)
-        return joblog_job_fail(job->context, "WorkerStopped", "the worker was told to stop at once");
+        return fail_command(job->context, "WorkerStopped", "the worker was told to stop at once");
     if (WIFSIGNALED(result->status))
-        return joblog_job_fail(job->context, "Signal", "signal %d (%s)%s%s", WTERMSIG(result->status),
-                               strsignal(WTERMSIG(result->status)), separator, result->tail);
+        return fail_command(job->context, "Signal", "signal %d (%s)%s%s", WTERMSIG(result->status),
+                            strsignal(WTERMSIG(result->status)), separator, result->tail);
     if (WEXITSTATUS(result->status) != 0)
-        return joblog_job_fail(job->context, "ExitCode", "exit code %d%s%s", WEXITSTATUS(result->status), separator,
-                               result->tail);
+        return fail_command(job->context, "ExitCode", "exit code %d%s%s", WEXITSTATUS(result->status), separator,
+                            result->tail);
     if (job->snoozes) {
         snoozed = true;
         return -1; /* it waits, as it said */
     }
     if (job->result && joblog_job_set_result(job->context, job->result, &error) < 0)
-        return joblog_job_fail(job->context, "BadResult", "the command's result was refused: %s", error.message);
+        return fail_command(job->context, "BadResult", "the command's result was refused: %s", error.message);
     return 0;
 }
 
@@ -186,8 +193,8 @@ static int run_job(struct joblog_context *context, void *user)
         .user = &job,
     };
     int rc = exec_run(&exec, result);
-    rc = rc < 0 ? joblog_job_fail(context, "SpawnFailed", "cannot run /bin/sh: %s", strerror(-rc))
-                : conclude(&job, result);
+    rc =
+        rc < 0 ? fail_command(context, "SpawnFailed", "cannot run /bin/sh: %s", strerror(-rc)) : conclude(&job, result);
     for (size_t i = 0; i < n; i++)
         free(environment[i]);
     free(environment);
@@ -209,32 +216,68 @@ static void stop_at_once(void *user)
     atomic_store(&shell->hurry, true);
 }
 
-static void finished(void *user, const struct joblog_job *job, enum joblog_status status)
+static void say_end(const struct shell_worker *shell, const struct joblog_job *job, const char *how)
 {
-    const struct shell_worker *shell = user;
     if (shell->options->quiet)
         return;
     flockfile(stderr);
     fprintf(stderr, "[%lld ", (long long)job->id);
     text_print(stderr, job->job_name, 0);
-    fprintf(stderr, "] attempt %d: %s\n", job->attempt,
+    fprintf(stderr, "] attempt %d: %s\n", job->attempt, how);
+    funlockfile(stderr);
+}
+
+static void finished(void *user, const struct joblog_job *job, enum joblog_status status)
+{
+    say_end(user, job,
             status != JOBLOG_PENDING ? joblog_status_name(status)
             : snoozed                ? "snoozed, will run again"
                                      : "failed, will be tried again");
-    funlockfile(stderr);
+}
+
+static void say_taken(void *user, const struct joblog_job *job, enum joblog_status status)
+{
+    (void)status;
+    say_end(user, job, "taken from this worker, by a time-out or after too long without a connection");
+}
+
+static void say_asked(void *user, enum joblog_asked what)
+{
+    (void)user;
+    fputs(what == JOBLOG_ASKED_PAUSE    ? "joblog: paused by an operator; what runs goes on\n"
+          : what == JOBLOG_ASKED_RESUME ? "joblog: no longer paused\n"
+                                        : "joblog: asked to leave by an operator; finishing what runs\n",
+          stderr);
 }
 
 static void say_ready(void *user)
 {
-    (void)user;
+    struct shell_worker *shell = user;
+    shell->lost_us = 0;
     fputs("joblog: worker ready\n", stderr);
 }
 
+/* At once, and then ever more seldom. */
 static void say_lost(void *user, const struct joblog_error *error)
 {
-    (void)user;
+    enum { SOONEST_S = 10, LATEST_S = 600 };
+    struct shell_worker *shell = user;
+    int64_t now_us = units_now_us();
+    char text[UNITS_TEXT];
+    if (shell->lost_us && now_us < shell->say_us)
+        return;
+    shell->lost_us = shell->lost_us ? shell->lost_us : now_us;
+    int64_t away_us = now_us - shell->lost_us, pause_us = away_us;
+    if (pause_us < SOONEST_S * INT64_C(1000000))
+        pause_us = SOONEST_S * INT64_C(1000000);
+    else if (pause_us > LATEST_S * INT64_C(1000000))
+        pause_us = LATEST_S * INT64_C(1000000);
+    shell->say_us = now_us + pause_us;
     flockfile(stderr);
-    fputs("joblog: no connection, trying again: ", stderr);
+    if (away_us)
+        fprintf(stderr, "joblog: no connection for %s, still trying: ", units_duration(text, away_us));
+    else
+        fputs("joblog: no connection, trying again: ", stderr);
     text_print(stderr, error->message, 0);
     fputc('\n', stderr);
     funlockfile(stderr);
@@ -243,7 +286,7 @@ static void say_lost(void *user, const struct joblog_error *error)
 /* Queues that were given as NAME or NAME=WEIGHT. */
 struct queue_list {
     char **names;
-    int *weights;
+    int *weights; /* NULL: none was given */
     size_t n;
 };
 
@@ -258,6 +301,7 @@ static void queues_done(struct queue_list *list)
 /* 0, or EXIT_USAGE with a message. */
 static int queues_parse(const struct cli *cli, const struct option_texts *texts, struct queue_list *ret)
 {
+    bool weighted = false;
     ret->names = heap_new(texts->n + 1, sizeof *ret->names);
     ret->weights = heap_new(texts->n + 1, sizeof *ret->weights);
     for (size_t i = 0; i < texts->n; i++) {
@@ -265,13 +309,43 @@ static int queues_parse(const struct cli *cli, const struct option_texts *texts,
         char *equals;
         ret->names[ret->n++] = heap_copy(texts->values[i]);
         equals = strrchr(ret->names[i], '=');
+        weighted |= equals != NULL;
         if (!equals)
             equals = ret->names[i] + strlen(ret->names[i]);
         else if (units_parse_int(equals + 1, &weight) < 0 || weight < 1 || weight > 1000)
             return cli_usage(cli, "--queue NAME=WEIGHT needs a weight from 1 to 1000, not \"%s\"", equals + 1);
         *equals = '\0';
         ret->weights[i] = (int)weight;
+        if (!*ret->names[i])
+            return cli_usage(cli, "--queue needs a name, not \"%s\"", texts->values[i]);
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(ret->names[k], ret->names[i]))
+                return cli_usage(cli, "--queue %s is there twice", ret->names[i]);
     }
+    if (!weighted) {
+        free(ret->weights);
+        ret->weights = NULL;
+    }
+    return EXIT_OK;
+}
+
+/* Likewise: what the server or the library would say in their own words. */
+static int check_options(const struct cli *cli, const struct worker_options *options)
+{
+    const struct option_texts *names = &options->names;
+    if (!options->exec || !*options->exec)
+        return cli_usage(cli, "worker needs --exec COMMAND");
+    if (options->worker && !*options->worker)
+        return cli_usage(cli, "--worker needs a name");
+    for (size_t i = 0; i < names->n; i++) {
+        if (!*names->values[i])
+            return cli_usage(cli, "--name needs a job name");
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(names->values[k], names->values[i]))
+                return cli_usage(cli, "--name %s is there twice", names->values[i]);
+    }
+    if (cli->json)
+        return cli_usage(cli, "worker has no --json; watch --json follows its jobs");
     return EXIT_OK;
 }
 
@@ -280,10 +354,9 @@ static int run_worker(struct cli *cli, const void *values, const struct operands
     (void)operands;
     struct shell_worker shell = {.options = values};
     struct joblog_error error = {0};
-    if (!shell.options->exec || !*shell.options->exec)
-        return cli_usage(cli, "worker needs --exec COMMAND");
     struct queue_list queues = {NULL};
-    int rc = queues_parse(cli, &shell.options->queues, &queues);
+    int rc = check_options(cli, values);
+    rc = rc ? rc : queues_parse(cli, &shell.options->queues, &queues);
     if (rc) {
         queues_done(&queues);
         return rc;
@@ -298,8 +371,10 @@ static int run_worker(struct cli *cli, const void *values, const struct operands
         .concurrency = (int)shell.options->concurrency,
         .prefetch = -1, /* commands take long; a job taken ahead would wait here while another worker is free */
         .on_finished = finished,
+        .on_lease_lost = say_taken,
         .on_ready = say_ready,
         .on_lost = say_lost,
+        .on_asked = say_asked,
         .hook_user = &shell,
     };
     shell.worker = joblog_worker_new(cli->client, &settings, &error);
@@ -326,17 +401,22 @@ const struct command command_worker = {
     .arguments = "",
     .summary = "run a shell command for each job of a queue",
     .text =
-        "The payload is on the command's standard input and in $JOBLOG_PAYLOAD; $JOBLOG_JOB_ID, $JOBLOG_JOB_NAME,\n"
-        "$JOBLOG_QUEUE, $JOBLOG_ATTEMPT and $JOBLOG_MAX_ATTEMPTS say which job it is. Lines of standard output:\n"
+        "The payload is on the command's standard input, and in $JOBLOG_PAYLOAD unless it is longer than 120000 "
+        "bytes.\n"
+        "$JOBLOG_JOB_ID, $JOBLOG_JOB_NAME, $JOBLOG_QUEUE, $JOBLOG_SOURCE (TYPE:ID) and $TRACEPARENT say which job it\n"
+        "is; $JOBLOG_ATTEMPT is the number of the attempt, $JOBLOG_UNCOUNTED_ATTEMPTS how many of those do not count\n"
+        "against $JOBLOG_MAX_ATTEMPTS. Lines of standard output:\n"
         "  ::progress 40 reading           40 percent, at the step \"reading\"\n"
-        "  ::progress 300/1000 rows        done and total, and a unit after them\n"
+        "  ::progress 300/1000 rows reading\n"
+        "                                  done and total, their unit, the step\n"
         "  ::result {\"rows\": 1000}         the job's result, a JSON value; the last one counts\n"
         "  ::snooze 30 no paper            with exit code 0: again in 30 s, and this attempt does not count\n"
-        "Other lines become the job's log (joblog logs), those of standard error with the level warning, and are "
-        "passed\n"
-        "on. Exit code 0 completes the job; another fails the attempt, with the last 4 KiB of\n"
-        "standard error as the message. A cancel sends SIGTERM to the command's process group, SIGKILL after 10 s.\n"
-        "SIGINT or SIGTERM: the worker takes no more jobs and ends when what runs has ended; a second one stops it.",
+        "Other lines become the job's log (joblog logs), those of standard error with the level warning, and are\n"
+        "passed on. Any line is a sign of life, for a job with a heartbeat time-out.\n"
+        "Exit code 0 completes the job; another fails the attempt, with the last 4 KiB of standard error as the\n"
+        "message. A cancel sends SIGTERM to the command's process group, SIGKILL after 10 s.\n"
+        "SIGINT, SIGTERM or SIGHUP: the worker takes no more jobs and ends when what runs has ended; a second SIGINT\n"
+        "or SIGTERM stops what runs.",
     .examples =
         "joblog worker --queue mail --exec ./send-mail\n"
         "joblog worker --name resize --concurrency 4 --exec 'jq -r .path | xargs -I{} convert {} -resize 50% {}'",

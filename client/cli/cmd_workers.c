@@ -39,7 +39,7 @@ static const struct option_row resume_rows[] = {
 static const struct table_column columns[] = {
     {"SESSION", true, false}, {"NAME", false, true},   {"VERSION", false, true}, {"HOST", false, true},
     {"PID", true, false},     {"QUEUES", false, true}, {"RUNS", true, false},    {"CREDIT", true, false},
-    {"SINCE", false, false},  {"SEEN", false, false},  {"NOTE", false, true},
+    {"SINCE", false, false},  {"SEEN", false, false},  {"JOBS", false, true},    {"NOTE", false, true},
 };
 enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
@@ -57,6 +57,19 @@ static char *join(const char *const *texts, size_t n)
     return all;
 }
 
+/* The first of what it runs. */
+static void add_jobs(struct table *table, const struct joblog_worker_info *w)
+{
+    enum { SHOWN_MAX = 3 };
+    char text[SHOWN_MAX * 24 + 8] = "";
+    size_t len = 0, n = w->n_job_ids < SHOWN_MAX ? w->n_job_ids : SHOWN_MAX;
+    for (size_t i = 0; i < n; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%lld", i ? "," : "", (long long)w->job_ids[i]);
+    if (n && w->n_running > (int64_t)n)
+        snprintf(text + len, sizeof text - len, ",…");
+    table_cell(table, text, NULL);
+}
+
 static void add_row(struct table *table, const struct joblog_worker_info *w, int64_t now_us)
 {
     char text[UNITS_TEXT];
@@ -71,6 +84,7 @@ static void add_row(struct table *table, const struct joblog_worker_info *w, int
     table_cell_format(table, "%d", w->credit);
     table_cell(table, units_relative(text, w->start_us, now_us), NULL);
     table_cell(table, units_relative(text, w->last_seen_us, now_us), NULL);
+    add_jobs(table, w);
     if (w->drain_us)
         table_cell_format(table, "drains: %s %s", w->drain_actor, w->drain_reason);
     else if (w->pause_us)

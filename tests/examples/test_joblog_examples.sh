@@ -51,6 +51,11 @@ job=$("$bin/joblog" dispatch process_file --payload "{\"file\": \"$work/lines\"}
 "$bin/joblog" show "$job" >"$work/out"
 has '"words": 800' "$work/out"
 has '"lines": 200' "$work/out"
+job=$("$bin/joblog" dispatch process_file --payload "{\"file\": \"$work/none\"}" --json | "$bin/json_get" id)
+if "$bin/joblog" watch "$job" >"$work/out"; then die "there is no such file"; fi
+"$bin/joblog" show "$job" >"$work/out"
+has 'stack trace:' "$work/out"
+has ' in process_file ' "$work/out"
 
 echo "-- mass notification"
 "$bin/example-notify" spring 1050 >"$work/out"
