@@ -1,7 +1,7 @@
 /* Loads against a joblogd; see load.h for the parts and docs/benchmarks.md for what they measure.
  *
  *     bench_load bulk|life|steady|progress|fanout|idle --server ADDR [--token-file FILE] [--seconds S] [--jobs N]
- *                [--in-flight N] [--streams N] [--prefix NAME] */
+ *                [--in-flight N] [--streams N] [--owners] [--prefix NAME] */
 #include "load.h"
 
 #include <getopt.h>
@@ -73,11 +73,15 @@ int main(int argc, char **argv)
         int (*run)(const struct load *load);
     } modes[] = {{"bulk", load_bulk},         {"life", load_life},     {"steady", load_steady},
                  {"progress", load_progress}, {"fanout", load_fanout}, {"idle", load_idle}};
-    static const struct option options[] = {
-        {"server", required_argument, NULL, 's'},    {"token-file", required_argument, NULL, 'f'},
-        {"seconds", required_argument, NULL, 't'},   {"jobs", required_argument, NULL, 'j'},
-        {"in-flight", required_argument, NULL, 'n'}, {"streams", required_argument, NULL, 'w'},
-        {"prefix", required_argument, NULL, 'p'},    {0}};
+    static const struct option options[] = {{"server", required_argument, NULL, 's'},
+                                            {"token-file", required_argument, NULL, 'f'},
+                                            {"seconds", required_argument, NULL, 't'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"in-flight", required_argument, NULL, 'n'},
+                                            {"streams", required_argument, NULL, 'w'},
+                                            {"prefix", required_argument, NULL, 'p'},
+                                            {"owners", no_argument, NULL, 'o'},
+                                            {0}};
     struct load load = {
         .server = "127.0.0.1:7420", .seconds = 5, .jobs = 200000, .in_flight = 64, .streams = 100, .prefix = ""};
     int c;
@@ -94,6 +98,8 @@ int main(int argc, char **argv)
             load.in_flight = atoi(optarg);
         else if (c == 'w')
             load.streams = atoi(optarg);
+        else if (c == 'o')
+            load.owners = true;
         else if (c == 'p')
             load.prefix = optarg;
         else

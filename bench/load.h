@@ -14,6 +14,7 @@ struct load {
     const char *server;
     char bearer[8300];
     int seconds, jobs, in_flight, streams;
+    bool owners;        /* idle watches: each of an owner of its own, instead of one queue */
     const char *prefix; /* of the figures' names */
 };
 

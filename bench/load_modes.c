@@ -134,7 +134,7 @@ enum { PER_CHANNEL = 1000 };
 
 struct watches {
     const struct load *load;
-    const char *queue; /* WatchJobs of it */
+    const char *queue; /* WatchJobs of it; NULL: each of an owner of its own */
     int n;
     atomic_bool stop;
     atomic_llong n_messages;
@@ -173,11 +173,16 @@ static void *watches_run(void *arg)
     struct crpc_async **streams = calloc((size_t)w->n, sizeof(struct crpc_async *));
     Joblog__V1__WatchJobsRequest request = JOBLOG__V1__WATCH_JOBS_REQUEST__INIT;
     Joblog__V1__JobFilter filter = JOBLOG__V1__JOB_FILTER__INIT;
+    char owner[32];
     filter.queues = (char **)&w->queue;
-    filter.n_queues = 1;
+    filter.n_queues = w->queue != NULL;
     request.filter = &filter;
     for (int i = 0; i < w->n; i++) {
         struct crpc_channel **channel = &channels[i / PER_CHANNEL];
+        if (!w->queue) {
+            snprintf(owner, sizeof owner, "bench-idle-%d", i);
+            filter.owner = owner;
+        }
         if (!*channel)
             *channel = load_channel(w->load);
         streams[i] = joblog_v1_job_log_service_watch_jobs_start(*channel, loop, NULL, &request, &events, w, NULL);
@@ -322,11 +327,12 @@ int load_fanout(const struct load *load)
     return 0;
 }
 
-/* ---- idle watches: opens --streams, says "ready", holds them until its input ends ---- */
+/* ---- idle watches: opens --streams, of one queue or with --owners each of an owner of its own, says "ready", holds
+ * them until its input ends ---- */
 
 int load_idle(const struct load *load)
 {
-    struct watches watches = {.load = load, .queue = "bench-idle", .n = load->streams};
+    struct watches watches = {.load = load, .queue = load->owners ? NULL : "bench-idle", .n = load->streams};
     pthread_t thread;
     watches_begin(&watches, &thread);
     printf("ready\n");

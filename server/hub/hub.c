@@ -1,22 +1,10 @@
-/* See hub.h. Watches that name ids are found by id, the others stand in a list that every change walks. One lock over
- * all; changes come from the store's writer thread, everything else from the workers. Must not block. */
+/* See hub.h. A change looks only at the watches that index.h finds for it. One lock over all; changes come from the
+ * store's writer thread or the feed's, everything else from the workers. Must not block. */
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
 #include "hub/watch.h"
-
-/* A watch in the list of one id. */
-struct hub_interest {
-    struct hub_watch *watch;
-    struct hub_interest *next;
-};
-
-struct hub_id {
-    int64_t job_id;
-    struct hub_interest *first;
-    UT_hash_handle hh;
-};
 
 /* The last revision published of a job. */
 struct hub_told {
@@ -30,9 +18,8 @@ enum { HUB_TOLD_MAX = 50000 };
 struct hub {
     pthread_mutex_t lock;
     atomic_uint n_watches;
-    struct hub_id *ids;      /* uthash */
-    struct hub_watch *first; /* those without ids */
-    struct hub_told *told;   /* uthash, oldest first */
+    struct hub_index index;
+    struct hub_told *told; /* uthash, oldest first */
 };
 
 struct hub *hub_new(void)
@@ -59,95 +46,6 @@ void hub_free(struct hub *hub)
     mem_free(hub);
 }
 
-static struct hub_id *find_id(struct hub *hub, int64_t job_id)
-{
-    struct hub_id *id;
-    HASH_FIND(hh, hub->ids, &job_id, sizeof job_id, id);
-    return id;
-}
-
-static bool index_add(struct hub *hub, struct hub_watch *w, int64_t job_id)
-{
-    struct hub_interest *interest = mem_alloc(sizeof *interest);
-    if (!interest)
-        return false;
-    struct hub_id *id = find_id(hub, job_id);
-    if (!id && (id = mem_zalloc(sizeof *id))) {
-        id->job_id = job_id;
-        HASH_ADD(hh, hub->ids, job_id, sizeof id->job_id, id);
-        if (!id->hh.tbl) {
-            mem_free(id);
-            id = NULL;
-        }
-    }
-    if (!id) {
-        mem_free(interest);
-        return false;
-    }
-    *interest = (struct hub_interest){.watch = w, .next = id->first};
-    id->first = interest;
-    return true;
-}
-
-static void index_remove(struct hub *hub, struct hub_watch *w, int64_t job_id)
-{
-    struct hub_id *id = find_id(hub, job_id);
-    if (!id)
-        return;
-    for (struct hub_interest **at = &id->first; *at;) {
-        struct hub_interest *interest = *at;
-        if (interest->watch == w) {
-            *at = interest->next;
-            mem_free(interest);
-        } else {
-            at = &interest->next;
-        }
-    }
-    if (!id->first) {
-        HASH_DEL(hub->ids, id);
-        mem_free(id);
-    }
-}
-
-static void hub_unlink(struct hub *hub, struct hub_watch *w)
-{
-    for (size_t i = 0; i < w->filter.n_ids; i++)
-        index_remove(hub, w, w->filter.ids[i]);
-    if (w->filter.n_ids > 0)
-        return;
-    if (w->prev)
-        w->prev->next = w->next;
-    else
-        hub->first = w->next;
-    if (w->next)
-        w->next->prev = w->prev;
-}
-
-/* An id given twice is indexed once. */
-static bool is_repeated(const struct job_filter *filter, size_t at)
-{
-    for (size_t i = 0; i < at; i++)
-        if (filter->ids[i] == filter->ids[at])
-            return true;
-    return false;
-}
-
-static bool hub_link(struct hub *hub, struct hub_watch *w)
-{
-    for (size_t i = 0; i < w->filter.n_ids; i++)
-        if (!is_repeated(&w->filter, i) && !index_add(hub, w, w->filter.ids[i])) {
-            hub_unlink(hub, w);
-            return false;
-        }
-    if (w->filter.n_ids > 0)
-        return true;
-    w->next = hub->first;
-    if (hub->first)
-        hub->first->prev = w;
-    hub->first = w;
-    return true;
-}
-
 int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake, struct hub_watch **ret_watch,
               struct err *ret_err)
 {
@@ -160,7 +58,7 @@ int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake
     }
     struct hub_watch *w = watch_new(filter, wake);
     pthread_mutex_lock(&hub->lock);
-    bool linked = w && hub_link(hub, w);
+    bool linked = w && hub_index_add(&hub->index, w);
     if (linked)
         w->begin_us = clock_mono_us(); /* after it is there: what is told later it hears */
     pthread_mutex_unlock(&hub->lock);
@@ -196,7 +94,7 @@ void hub_unwatch(struct hub *hub, struct hub_watch *w)
     if (!w)
         return;
     pthread_mutex_lock(&hub->lock);
-    hub_unlink(hub, w);
+    hub_index_remove(&hub->index, w);
     pthread_mutex_unlock(&hub->lock);
     atomic_fetch_sub(&hub->n_watches, 1);
     watch_free(w);
@@ -219,10 +117,8 @@ bool hub_wanted_since(void *user, const struct job *job, int64_t since_us)
     if (atomic_load_explicit(&hub->n_watches, memory_order_seq_cst) == 0)
         return false;
     pthread_mutex_lock(&hub->lock);
-    struct hub_id *id = find_id(hub, job->id);
-    for (struct hub_interest *i = id ? id->first : NULL; i && !wanted; i = i->next)
-        wanted = i->watch->begin_us >= since_us;
-    for (struct hub_watch *w = hub->first; w && !wanted; w = w->next)
+    struct hub_walk walk = {.index = &hub->index, .job = job};
+    for (struct hub_watch *w; !wanted && (w = hub_index_next(&walk));)
         wanted = w->begin_us >= since_us && watch_concerns(w, job);
     pthread_mutex_unlock(&hub->lock);
     return wanted;
@@ -263,11 +159,8 @@ static void publish(struct hub *hub, struct job_snapshot *snapshot, bool is_tran
 {
     pthread_mutex_lock(&hub->lock);
     bool news = since_us > 0 || is_news(hub, &snapshot->job, is_transition);
-    struct hub_id *id = news ? find_id(hub, snapshot->job.id) : NULL;
-    for (struct hub_interest *i = id ? id->first : NULL; i; i = i->next)
-        if (i->watch->begin_us >= since_us)
-            watch_publish(i->watch, snapshot, is_transition);
-    for (struct hub_watch *w = news ? hub->first : NULL; w; w = w->next)
+    struct hub_walk walk = {.index = &hub->index, .job = &snapshot->job};
+    for (struct hub_watch *w; news && (w = hub_index_next(&walk));)
         if (w->begin_us >= since_us)
             watch_publish(w, snapshot, is_transition);
     pthread_mutex_unlock(&hub->lock);
@@ -289,7 +182,7 @@ bool hub_may_want(void *user, int64_t job_id)
     if (atomic_load_explicit(&hub->n_watches, memory_order_seq_cst) == 0)
         return false;
     pthread_mutex_lock(&hub->lock);
-    bool wanted = hub->first || find_id(hub, job_id);
+    bool wanted = hub_index_may_want(&hub->index, job_id);
     pthread_mutex_unlock(&hub->lock);
     return wanted;
 }
@@ -298,10 +191,14 @@ void hub_lost(void *user)
 {
     struct hub *hub = user;
     pthread_mutex_lock(&hub->lock);
-    for (struct hub_id *id = hub->ids; id; id = id->hh.next)
-        for (struct hub_interest *i = id->first; i; i = i->next)
-            watch_cut(i->watch);
-    for (struct hub_watch *w = hub->first; w; w = w->next)
-        watch_cut(w);
+    hub_index_each(&hub->index, watch_cut);
     pthread_mutex_unlock(&hub->lock);
+}
+
+uint64_t hub_looks(struct hub *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+    uint64_t looks = hub->index.looks;
+    pthread_mutex_unlock(&hub->lock);
+    return looks;
 }

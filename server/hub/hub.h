@@ -59,4 +59,8 @@ bool hub_may_want(void *hub, int64_t job_id);
 /* Changes went by untold: cuts off every watch. */
 void hub_lost(void *hub);
 
+/* How many watches the changes so far have been held against, in all: those whose filter's ids, source, batch, owner,
+ * job names or queues the job fitted, and those that name none. For tests. */
+uint64_t hub_looks(struct hub *hub);
+
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "hub/hub.h"
+#include "hub/index.h"
 
 /* uthash must not end the process when memory runs out: an element that was not added has hh.tbl NULL. */
 #define uthash_malloc(size)  mem_alloc(size)
@@ -27,7 +28,9 @@ struct hub_watch {
     struct hub_entry *latest;        /* uthash by job: the last entry of each; not for a watch of one job */
     size_t n_entries, n_transitions; /* in the queue */
     struct hub_shown_job *shown;     /* uthash: matched when last sent, and may cease to */
-    struct hub_watch *prev, *next;   /* of the hub's list, when it is not indexed by ids */
+    struct hub_interest *interests;  /* where the index has it */
+    size_t n_interests;
+    struct hub_interest only_interest; /* the room for one, enough for most */
 };
 
 /* NULL: out of memory. */
