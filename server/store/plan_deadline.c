@@ -38,12 +38,27 @@ void deadline_send(struct writer *w)
     w->batch.n_sent++;
 }
 
+/* Never started, though its time is over, and yet in none of the places where jobs wait: another replica is just moving
+ * or claiming it, and what it does cannot be seen before this batch is over. So it is looked at again. */
+static void look_again(struct writer *w, const struct pg_result *r, int row)
+{
+    enum { AGAIN_US = 1000000 };
+    struct job *j = arena_alloc(&w->batch.arena, sizeof *j);
+
+    if (!j || !row_job(r, row, &w->batch.arena, j))
+        w->batch.failed_memory = true;
+    else if (j->status == JOB_PENDING && j->attempt == 0 && j->run_us + j->start_timeout_us <= w->batch.now_us)
+        put_deadline(w, w->batch.now_us + AGAIN_US, j->id, 0);
+}
+
 static void plan_row(struct writer *w, const struct pg_result *r, int row)
 {
     int64_t token = pg_int(r, row, DEADLINE_TOKEN);
     bool is_taken = pg_int(r, row, DEADLINE_TAKEN) != 0;
     struct lease *lease;
 
+    if (!token && !is_taken)
+        look_again(w, r, row);
     if (token ? pg_int(r, row, ROW_TOKEN) != token : !is_taken)
         return; /* it has ended, or started, in time */
     if (!batch_own(w, pg_int(r, row, ROW_ID))) {

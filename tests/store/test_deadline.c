@@ -191,6 +191,34 @@ static void test_after_a_restart_and_by_another_replica(void **state)
     store_close(b);
 }
 
+/* Another replica promotes the job at that moment: what it puts in line cannot be seen yet. */
+static void test_one_that_is_being_moved_expires_later(void **state)
+{
+    struct store_options o = told();
+    struct store *s = store_fresh(&o);
+    struct job job = a_job("mail"), got;
+
+    (void)state;
+    job.run_us = clock_wall_us() + 1000000;
+    job.start_timeout_us = SOON_US;
+    int64_t id = dispatch_ok(s, job);
+    sql_value("begin");
+    assert_int_equal(
+        sql_int("with gone as (delete from joblog.scheduled returning lane_id, neg_priority, id, has_state),"
+                " put as (insert into joblog.waiting (lane_id, neg_priority, id, has_state)"
+                " select * from gone returning id) select count(*) from put"),
+        1);
+    await_sql("select (count(*) > 0)::int from pg_locks where not granted");
+    sql_value("commit");
+    assert_true(waiter_wait(ended));
+    got = get_ok(s, id);
+    assert_int_equal(got.status, JOB_CANCELLED);
+    assert_true(span_eq(got.transitions[1].reason, SPAN_LIT("expired")));
+    assert_int_equal(sql_int("select count(*) from joblog.deadline"), 0);
+    assert_counters_exact();
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_a_start_is_enough),
         cmocka_unit_test(test_an_attempt_that_takes_too_long_fails),
         cmocka_unit_test(test_after_a_restart_and_by_another_replica),
+        cmocka_unit_test(test_one_that_is_being_moved_expires_later),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

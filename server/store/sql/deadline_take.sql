@@ -1,6 +1,7 @@
 -- Takes deadlines that are due at $1, at most 500, and takes jobs out of waiting and scheduled that have never been started and had
 -- to be by now. Rows: the columns of joblog.job_now before that, the token of the deadline (0: it must have started), whether the
--- job was taken out (0 or 1). Waits for nobody but claims of the same jobs that are under way: who dispatches
+-- job was taken out (0 or 1). Waits for nobody but another replica that is claiming a job or moving it to its next place;
+-- that job is not taken then, and its row still says that it is pending. Who dispatches
 -- from SQL under the unique key of such a job may be changing its payload, and then it is looked at again a second later.
 WITH due AS MATERIALIZED (
     SELECT d.time, d.job_id, d.token FROM joblog.deadline d WHERE d.time <= $1::timestamptz
