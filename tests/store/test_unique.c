@@ -262,6 +262,37 @@ static void test_payload_of_a_scheduled_job(void **state)
     store_close(s);
 }
 
+/* Another replica is just putting the holder in line: it waits before and after. */
+static void test_payload_of_a_job_that_is_being_moved(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct dispatch_item item = keyed("k", UNIQUE_NOT_FINAL, UNIQUE_REJECT, "{\"a\": 1}"),
+                         more = keyed("k", UNIQUE_NOT_FINAL, UNIQUE_MERGE_PAYLOAD, "{\"b\": 2}");
+    struct waiter *w = waiter_new();
+    struct store_dispatch d = {.cmd = {.op = STORE_DISPATCH, .done = &w->tag}, .items = &more, .n_items = 1};
+    struct err err;
+
+    (void)state;
+    item.job.run_us = INT64_C(4000000000000000);
+    item = dispatched(s, item);
+    sql_value("begin");
+    assert_int_equal(
+        sql_int("with gone as (delete from joblog.scheduled returning lane_id, neg_priority, id, has_state),"
+                " put as (insert into joblog.waiting (lane_id, neg_priority, id, has_state)"
+                " select * from gone returning id) select count(*) from put"),
+        1);
+    assert_int_equal(store_submit(s, &d.cmd, &err), 0);
+    await_sql("select (count(*) > 0)::int from pg_locks where not granted");
+    sql_value("commit");
+    assert_true(waiter_wait(w));
+    assert_existing(&more, item.job.id);
+    assert_payload(s, item.job.id, "a", 1);
+    assert_payload(s, item.job.id, "b", 2);
+    assert_counters_exact();
+    waiter_free(w);
+    store_close(s);
+}
+
 static void test_one_key_many_times_in_one_batch(void **state)
 {
     struct store *s = store_fresh(NULL);
@@ -432,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_for_a_period),
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_payload_of_a_scheduled_job),
+        cmocka_unit_test(test_payload_of_a_job_that_is_being_moved),
         cmocka_unit_test(test_one_key_many_times_in_one_batch),
         cmocka_unit_test(test_beside_a_poisoned_item),
         cmocka_unit_test(test_with_request_ids),
