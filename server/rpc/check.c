@@ -10,6 +10,7 @@
 /* Seconds of 0001-01-01 and of the end of 9999: the range of google.protobuf.Timestamp. */
 #define TIME_MIN_S INT64_C(-62135596800)
 #define TIME_MAX_S INT64_C(253402300799)
+#define DAY_US     (INT64_C(24) * 3600 * 1000000)
 
 int check_bad(struct err *ret_err, const char *prefix, const char *name, const char *fmt, ...)
 {
@@ -124,7 +125,9 @@ int check_duration(const Google__Protobuf__Duration *duration, int64_t absent_us
     if (duration->nanos > 999999999)
         return check_bad(ret_err, prefix, name, "is no duration: nanos must be below one second");
     if (duration->seconds > max_us / 1000000 || duration->seconds * 1000000 + duration->nanos / 1000 > max_us)
-        return check_bad(ret_err, prefix, name, "must be at most %lld seconds", (long long)(max_us / 1000000));
+        return max_us % DAY_US == 0
+                   ? check_bad(ret_err, prefix, name, "must be at most %lld days", (long long)(max_us / DAY_US))
+                   : check_bad(ret_err, prefix, name, "must be at most %lld seconds", (long long)(max_us / 1000000));
     *ret_us = duration->seconds * 1000000 + duration->nanos / 1000;
     return 0;
 }

@@ -42,6 +42,15 @@ static int check_bucket(Joblog__V1__StatsBucket bucket, int64_t *ret_us, struct 
     return 0;
 }
 
+/* How finely a range is told. Without parts a short one is, by minutes, as long as every server has them; one that lies
+ * further back is of whole hours, as a long one is. */
+static int64_t step_of(const struct store_stats *stats, int64_t range_us, int64_t now_us)
+{
+    if (stats->bucket_us)
+        return stats->bucket_us;
+    return range_us < FINE_US && stats->to_us - range_us - MINUTE_US >= now_us - MINUTES_KEPT_US ? MINUTE_US : HOUR_US;
+}
+
 /* The range, from a time on up to which counters can be told apart. */
 static int check_range(const Joblog__V1__GetJobStatsRequest *request, struct store_stats *stats, struct err *ret_err)
 {
@@ -56,13 +65,14 @@ static int check_range(const Joblog__V1__GetJobStatsRequest *request, struct sto
         stats->to_us = now_us;
     if (stats->to_us <= range_us)
         return err_field(ret_err, "range_end", "range_end must not lie before 1970 with the whole range");
-    int64_t step_us = stats->bucket_us ? stats->bucket_us : range_us < FINE_US ? MINUTE_US : HOUR_US;
+    int64_t step_us = step_of(stats, range_us, now_us);
     stats->from_us = stats->to_us - range_us;
     stats->from_us -= stats->from_us % step_us;
     if (stats->bucket_us && (stats->to_us - stats->from_us) / stats->bucket_us >= BUCKETS_MAX)
         return err_field(ret_err, "bucket", "range must have at most %d parts of this length", BUCKETS_MAX);
-    if (step_us == MINUTE_US && stats->from_us < now_us - MINUTES_KEPT_US)
-        return err_field(ret_err, "bucket", "a range that begins more than two days ago cannot be told in minutes");
+    if (stats->bucket_us == MINUTE_US && stats->from_us < now_us - MINUTES_KEPT_US)
+        return err_field(ret_err, "bucket",
+                         "a range that begins more than two days ago cannot be told in minutes: ask for hours");
     /* Where minutes are no longer kept the range ends with a whole hour, too. */
     if (step_us > MINUTE_US && stats->to_us < now_us - MINUTES_KEPT_US)
         stats->to_us += (HOUR_US - stats->to_us % HOUR_US) % HOUR_US;

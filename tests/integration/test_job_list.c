@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "support/calls.h"
 #include "support/channel.h"
 #include "support/server_fixture.h"
@@ -380,6 +381,40 @@ static void statistics_come_in_parts(void **state)
     crpc_message_free(&stats->base);
 }
 
+/* An hour of a week ago, of which minutes need not be kept: whole hours, and the answer says which. */
+static void statistics_of_a_short_range_that_lies_back(void **state)
+{
+    (void)state;
+    Joblog__V1__GetJobStatsRequest request = JOBLOG__V1__GET_JOB_STATS_REQUEST__INIT;
+    Google__Protobuf__Duration range = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Protobuf__Timestamp end = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    Joblog__V1__JobStats *stats = NULL;
+    struct err err = ERR_NONE;
+    int64_t now_s = clock_wall_us() / 1000000, hour = 3600, day = 24 * hour;
+    request.range = &range;
+    request.range_end = &end;
+    range.seconds = hour;
+    end.seconds = (now_s - 7 * day) / hour * hour + 1800;
+    assert_int_equal(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err), 0);
+    assert_int_equal(stats->range_start->seconds, end.seconds - 1800 - hour);
+    assert_int_equal(stats->range_end->seconds, end.seconds + 1800);
+    crpc_message_free(&stats->base);
+    /* Of yesterday there are minutes. */
+    end.seconds += 6 * day;
+    assert_int_equal(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err), 0);
+    assert_int_equal(stats->range_start->seconds, end.seconds - hour);
+    assert_int_equal(stats->range_end->seconds, end.seconds);
+    crpc_message_free(&stats->base);
+    end.seconds -= 6 * day;
+    request.bucket = JOBLOG__V1__STATS_BUCKET__STATS_BUCKET_MINUTE;
+    assert_true(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err) < 0);
+    assert_string_equal(err.field, "bucket");
+    assert_non_null(strstr(err.msg, "ask for hours"));
+    range.seconds = 1000 * day + 1;
+    assert_true(joblog_v1_job_log_service_get_job_stats(channel, NULL, &request, &stats, &err) < 0);
+    assert_string_equal(err.msg, "range must be at most 1000 days");
+}
+
 static void statuses_have_labels_in_spanish(void **state)
 {
     (void)state;
@@ -416,6 +451,7 @@ int main(void)
         cmocka_unit_test(a_watch_by_status_tells_when_a_job_leaves),
         cmocka_unit_test(statistics_are_exact),
         cmocka_unit_test(statistics_come_in_parts),
+        cmocka_unit_test(statistics_of_a_short_range_that_lies_back),
         cmocka_unit_test(statuses_have_labels_in_spanish),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
