@@ -130,7 +130,22 @@ static int read_oldest(struct reader *r, const struct stats_table *t, struct err
     return 0;
 }
 
-static int read_marks(struct reader *r, struct store_stats *cmd, struct stats_marks *ret_marks, struct err *ret_err)
+static int read_workers(struct reader *r, struct store_stats *cmd, struct err *ret_err)
+{
+    struct pg_result *rows;
+
+    pg_params_clear(&r->params);
+    add_texts(&r->params, cmd->names, cmd->n_names);
+    add_texts(&r->params, cmd->queues, cmd->n_queues);
+    rows = read_rows(r, SQL_STATS_WORKERS, ret_err);
+    if (!rows)
+        return -(int)ret_err->code;
+    cmd->n_workers = pg_int(rows, 0, 0);
+    pg_free(rows);
+    return 0;
+}
+
+static int read_marks(struct reader *r, struct stats_marks *ret_marks, struct err *ret_err)
 {
     struct pg_result *rows;
 
@@ -138,8 +153,7 @@ static int read_marks(struct reader *r, struct store_stats *cmd, struct stats_ma
     rows = read_rows(r, SQL_STATS_MARKS, ret_err);
     if (!rows)
         return -(int)ret_err->code;
-    cmd->n_workers = pg_int(rows, 0, 0);
-    *ret_marks = (struct stats_marks){pg_time(rows, 0, 1), pg_time(rows, 0, 2)};
+    *ret_marks = (struct stats_marks){pg_time(rows, 0, 0), pg_time(rows, 0, 1)};
     pg_free(rows);
     return 0;
 }
@@ -169,7 +183,9 @@ int read_stats(struct reader *r, struct store_stats *cmd, struct err *ret_err)
     if (rc == 0 && (!make_buckets(cmd) || !index_lanes(&t)))
         rc = read_out_of_memory(ret_err);
     if (rc == 0)
-        rc = read_marks(r, cmd, &marks, ret_err);
+        rc = read_workers(r, cmd, ret_err);
+    if (rc == 0)
+        rc = read_marks(r, &marks, ret_err);
     if (rc == 0)
         rc = read_stats_range(r, cmd, &marks, &t, ret_err);
     if (rc == 0)

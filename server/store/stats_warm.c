@@ -28,8 +28,8 @@ static bool read_marks(struct stats_warm *w, struct pg_conn *pg)
 
     if (!rows)
         return false;
-    w->hours_us = pg_time(rows, 0, 1);
-    w->days_us = pg_time(rows, 0, 2);
+    w->hours_us = pg_time(rows, 0, 0);
+    w->days_us = pg_time(rows, 0, 1);
     pg_free(rows);
     return true;
 }

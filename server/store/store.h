@@ -342,7 +342,7 @@ struct store_stats {
     size_t n_rows;
     struct stats_sums *buckets; /* all rows together, in order from from_us on */
     size_t n_buckets;
-    int64_t n_workers;
+    int64_t n_workers; /* that are alive and may get such jobs; the server's own only when their queue is asked for */
 };
 
 /* Deletes the records of jobs that have ended, oldest first, with all that belongs to them. Ends after some time, or at

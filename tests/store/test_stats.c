@@ -336,6 +336,45 @@ static void test_backlog(void **state)
     store_close(s);
 }
 
+static int64_t workers_of(struct store *s, const char *queue, const char *name)
+{
+    struct span queues = span_str(queue ? queue : ""), names = span_str(name ? name : "");
+    int64_t now = clock_wall_us();
+    struct store_stats st = {.cmd.op = STORE_STATS,
+                             .arena = &arena,
+                             .queues = &queues,
+                             .n_queues = queue != NULL,
+                             .names = &names,
+                             .n_names = name != NULL,
+                             .from_us = now - HOUR_US,
+                             .to_us = now};
+
+    assert_int_equal(run_cmd(s, &st.cmd), 0);
+    return st.n_workers;
+}
+
+/* Who serves what was asked for. The server's own are nobody's, until their queue is asked for. */
+static void test_workers_of_queues_and_names(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    struct worker w = worker_open(s, "w", "q"), other = worker_open(s, "w", "r"), own = worker_open(s, "w", "joblog.x");
+
+    (void)state;
+    assert_int_equal(workers_of(s, NULL, NULL), 2);
+    assert_int_equal(workers_of(s, "q", NULL), 1);
+    assert_int_equal(workers_of(s, "nobody's", NULL), 0);
+    assert_int_equal(workers_of(s, "joblog.x", NULL), 1);
+    assert_int_equal(workers_of(s, "q", "any"), 1);
+    sql_value("update joblog.session set job_names = '[\"mail\", \"report\"]' where queues @> '[\"q\"]'");
+    assert_int_equal(workers_of(s, "q", "any"), 0);
+    assert_int_equal(workers_of(s, "q", "report"), 1);
+    assert_int_equal(workers_of(s, NULL, "any"), 1);
+    worker_close(&own, false);
+    worker_close(&other, false);
+    worker_close(&w, false);
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_the_first_statistics_after_a_start_are_in_memory),
         cmocka_unit_test(test_minutes_are_not_told_for_longer_than_they_are_kept),
         cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_workers_of_queues_and_names),
         cmocka_unit_test(test_memory_is_bounded),
     };
 
