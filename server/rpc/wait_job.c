@@ -24,7 +24,7 @@ struct wait_job {
     struct arena arena; /* of the answer */
     enum job_view view;
     int64_t id, until_ms; /* monotonic */
-    bool over;            /* it is final, or the time is over: the next load is the answer */
+    bool over;            /* the time is: the next load is the answer */
 };
 
 static enum crpc_next wait_job_start(struct crpc_call *call);
@@ -120,8 +120,8 @@ static enum crpc_next wait_job_changed(struct crpc_call *call)
         err_set(&err, ERR_ABORTED, "WATCH_TOO_SLOW", "changes of the job were lost: call again");
         return crpc_finish(call, &err);
     }
-    w->over = is_final || left_ms <= 0;
-    if (w->over)
+    w->over = left_ms <= 0;
+    if (is_final || w->over) /* somebody may put it back before it is loaded: then it is waited for again */
         return wait_job_load(call);
     return crpc_await_signal_for(call, &w->wake, left_ms < CALLER_LOOK_MS ? left_ms : CALLER_LOOK_MS, &CHANGED);
 }
