@@ -33,7 +33,7 @@ struct joblog_filter {
     const char *const *error_types; /* of the last error */
     size_t n_error_types;
     const char *error_text; /* within its message */
-    /* Not for watches. A list looks for them among the jobs that fit the rest, so that pages may be short or empty. */
+    /* A list looks for these among the jobs that fit the rest, so that pages may be short or empty. */
     const struct joblog_payload_match *payload;
     size_t n_payload;
     int64_t start_from_us, start_before_us, end_from_us, end_before_us;
@@ -95,7 +95,7 @@ struct joblog_stats {
     int64_t range_start_us, range_end_us;
     struct joblog_stats_bucket *buckets; /* in order; none when no parts were asked for */
     size_t n_buckets;
-    int64_t workers; /* that are alive */
+    int64_t workers; /* that are alive and serve what was asked for; not the server's own, unless their queue was */
 };
 
 /* range_ms 0: the last 24 hours. filter: only job_names and queues are looked at; NULL: all. Gives the statistics. */
