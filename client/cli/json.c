@@ -346,6 +346,8 @@ json_t *json_of_outcome(const struct joblog_bulk_outcome *outcome, bool dry_run)
         set_int(refusal, "code", outcome->refusals[i].code);
         set_text(refusal, "reason", outcome->refusals[i].reason);
         set_text(refusal, "message", outcome->refusals[i].message);
+        if (outcome->refusals[i].retry_after_ms)
+            set_int(refusal, "retry_after_ms", outcome->refusals[i].retry_after_ms);
         json_array_append_new(refusals, refusal);
     }
     json_object_set_new(object, "refusals", refusals);

@@ -23,7 +23,11 @@ static bool add_refusals(struct joblog_bulk_outcome *outcome, const Joblog__V1__
     for (size_t i = 0; i < m->n_refusals && outcome->n_refusals < REFUSALS_MAX; i++) {
         const Joblog__V1__BulkOutcome__Refusal *from = m->refusals[i];
         struct joblog_refusal *to = &all[outcome->n_refusals++];
-        *to = (struct joblog_refusal){from->id, from->code, keep(outcome, from->message), keep(outcome, from->reason)};
+        *to = (struct joblog_refusal){.id = from->id,
+                                      .code = from->code,
+                                      .message = keep(outcome, from->message),
+                                      .reason = keep(outcome, from->reason),
+                                      .retry_after_ms = retry_ms_of(from->retry_after)};
         if (!to->message || !to->reason)
             return false;
     }

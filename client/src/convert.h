@@ -22,6 +22,7 @@ static inline char *text_for_message(const char *s)
 
 int64_t time_us_of(const Google__Protobuf__Timestamp *t);    /* NULL: 0 */
 int64_t duration_us_of(const Google__Protobuf__Duration *d); /* NULL: 0 */
+int32_t retry_ms_of(const Google__Protobuf__Duration *d);    /* NULL, below zero: 0; more than fits: the most */
 /* Absent (NULL) for 0, else in the arena; NULL when out of memory as well, which sets *failed. */
 Google__Protobuf__Timestamp *timestamp_for(struct arena *a, int64_t us, bool *failed);
 Google__Protobuf__Duration *duration_for(struct arena *a, int64_t ms, bool *failed);

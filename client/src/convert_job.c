@@ -12,6 +12,13 @@ int64_t duration_us_of(const Google__Protobuf__Duration *d)
     return d ? d->seconds * 1000000 + d->nanos / 1000 : 0;
 }
 
+int32_t retry_ms_of(const Google__Protobuf__Duration *d)
+{
+    if (!d || d->seconds < 0 || d->nanos < 0 || d->nanos >= 1000000000)
+        return 0;
+    return d->seconds > INT32_MAX / 1000 - 1 ? INT32_MAX : (int32_t)(d->seconds * 1000 + (d->nanos + 999999) / 1000000);
+}
+
 static const char *outcome_name(Joblog__V1__Attempt__Outcome outcome)
 {
     static const char *const names[] = {"running", "completed", "failed", "cancelled", "lost", "released"};

@@ -129,7 +129,8 @@ static bool keep(struct many *many, const Joblog__V1__DispatchOutcome *from)
                                   .code = from->code,
                                   .message = "",
                                   .reason = "",
-                                  .field = ""};
+                                  .field = "",
+                                  .retry_after_ms = retry_ms_of(from->retry_after)};
     if (from->code) {
         to->message = arena_printf(a, "%s", text_of(from->message));
         to->reason = arena_printf(a, "%s", text_of(from->reason));

@@ -111,6 +111,7 @@ static void on_answer(void *user, const struct joblog_outcome *outcome)
     if (outcome->code != JOBLOG_OK) {
         err_set(&w->err, (enum err_code)outcome->code, outcome->reason, "%s", outcome->message);
         snprintf(w->err.field, sizeof w->err.field, "%s", outcome->field);
+        w->err.retry_after_ms = outcome->retry_after_ms;
     }
     sem_post(&w->answered);
 }

@@ -28,8 +28,11 @@ static size_t tell(struct item *item, const struct joblog_outcome *outcome)
 
 static size_t tell_error(struct item *item, const struct err *e)
 {
-    return tell(item, &(struct joblog_outcome){
-                          .code = (int)e->code, .message = e->msg, .reason = e->reason, .field = e->field});
+    return tell(item, &(struct joblog_outcome){.code = (int)e->code,
+                                               .message = e->msg,
+                                               .reason = e->reason,
+                                               .field = e->field,
+                                               .retry_after_ms = e->retry_after_ms});
 }
 
 /* The first of the message without an outcome; NULL: all have theirs. */
@@ -104,7 +107,8 @@ static struct joblog_outcome outcome_of(const Joblog__V1__DispatchOutcome *o)
                                    .code = o->code,
                                    .message = text_of(o->message),
                                    .reason = text_of(o->reason),
-                                   .field = text_of(o->field)};
+                                   .field = text_of(o->field),
+                                   .retry_after_ms = retry_ms_of(o->retry_after)};
 }
 
 static void on_message(struct crpc_async *stream, const ProtobufCMessage *msg)

@@ -78,6 +78,19 @@ Google__Protobuf__Duration *convert_duration(struct arena *arena, int64_t us)
     return duration_of(&c, us);
 }
 
+bool convert_error(struct arena *arena, const struct err *err, struct error_parts *ret_parts)
+{
+    struct conversion c = {arena, false};
+    *ret_parts = (struct error_parts){
+        .code = (int32_t)err->code,
+        .message = text_of(&c, span_str(err->msg)),
+        .reason = text_of(&c, span_str(err->reason[0] ? err->reason : err_code_name(err->code))),
+        .field = text_of(&c, span_str(err->field)),
+        .retry_after = err->retry_after_ms > 0 ? duration_of(&c, (int64_t)err->retry_after_ms * 1000) : NULL,
+    };
+    return !c.failed;
+}
+
 static void add_labels(struct conversion *c, Joblog__V1__Job *m, const struct job *job)
 {
     if (job->n_labels == 0 || !(m->labels = make_array(c, job->n_labels)))

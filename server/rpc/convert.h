@@ -19,6 +19,15 @@ Joblog__V1__Job *convert_job(struct arena *arena, const struct job *job, enum jo
 Joblog__V1__CancelRequest *convert_cancel_request(struct arena *arena, const struct cancel_request *cancel);
 Google__Protobuf__Timestamp *convert_time(struct arena *arena, int64_t time_us);
 Google__Protobuf__Duration *convert_duration(struct arena *arena, int64_t us);
+/* An error as outcomes of bulk calls tell it: as a call of its own would have ended with it. */
+struct error_parts {
+    int32_t code;
+    char *message, *reason, *field;
+    Google__Protobuf__Duration *retry_after; /* NULL: waiting does not help */
+};
+
+/* False: out of memory. */
+bool convert_error(struct arena *arena, const struct err *err, struct error_parts *ret_parts);
 /* NUL-terminated copy. */
 char *convert_text(struct arena *arena, struct span text);
 

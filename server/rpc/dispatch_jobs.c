@@ -12,6 +12,7 @@
 #include "joblog/v1/job_log.crpc.h"
 #include "rpc/body_hash.h"
 #include "rpc/check.h"
+#include "rpc/convert.h"
 #include "rpc/handlers.h"
 #include "rpc/service.h"
 
@@ -172,11 +173,15 @@ static enum crpc_next dispatch_jobs_write(struct crpc_call *call)
 
 static bool outcome_error(struct arena *arena, const struct err *err, Joblog__V1__DispatchOutcome *outcome)
 {
-    outcome->code = (int32_t)err->code;
-    outcome->message = arena_str(arena, span_str(err->msg));
-    outcome->reason = arena_str(arena, span_str(err->reason));
-    outcome->field = arena_str(arena, span_str(err->field));
-    return outcome->message && outcome->reason && outcome->field;
+    struct error_parts parts;
+    if (!convert_error(arena, err, &parts))
+        return false;
+    outcome->code = parts.code;
+    outcome->message = parts.message;
+    outcome->reason = parts.reason;
+    outcome->field = parts.field;
+    outcome->retry_after = parts.retry_after;
+    return true;
 }
 
 /* What became of the slot's job i; *item is the place of the next one that went to the store. */

@@ -15,6 +15,7 @@
 #include "joblog/v1/job_log.crpc.h"
 #include "rpc/body_hash.h"
 #include "rpc/check.h"
+#include "rpc/convert.h"
 #include "rpc/export_common.h"
 #include "rpc/handlers.h"
 #include "rpc/page_token.h"
@@ -220,6 +221,7 @@ static int64_t item_id(const struct steer_jobs *s, const struct steer_item *item
 static bool note_refusal(struct crpc_call *call, struct steer_jobs *s, const struct steer_item *item)
 {
     struct arena *arena = crpc_call_arena(call);
+    struct error_parts parts;
     Joblog__V1__BulkOutcome__Refusal *r;
     s->outcome.refused++;
     if (s->outcome.n_refusals == REFUSALS_MAX)
@@ -227,15 +229,16 @@ static bool note_refusal(struct crpc_call *call, struct steer_jobs *s, const str
     if (!s->outcome.refusals)
         s->outcome.refusals = arena_alloc(arena, REFUSALS_MAX * sizeof *s->outcome.refusals);
     r = arena_alloc(arena, sizeof *r);
-    if (!s->outcome.refusals || !r)
+    if (!s->outcome.refusals || !r || !convert_error(arena, &item->cmd.err, &parts))
         return false;
     joblog__v1__bulk_outcome__refusal__init(r);
     r->id = item_id(s, item);
-    r->code = (int32_t)item->cmd.err.code;
-    r->message = arena_printf(arena, "%s", item->cmd.err.msg);
-    r->reason = arena_printf(arena, "%s", item->cmd.err.reason);
+    r->code = parts.code;
+    r->message = parts.message;
+    r->reason = parts.reason;
+    r->retry_after = parts.retry_after;
     s->outcome.refusals[s->outcome.n_refusals++] = r;
-    return r->message && r->reason;
+    return true;
 }
 
 /* False: out of memory. */

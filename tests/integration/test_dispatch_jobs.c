@@ -167,6 +167,38 @@ static void outcomes_come_in_order_and_bad_jobs_hurt_only_themselves(void **stat
     mem_free(m);
 }
 
+/* What an outcome says of a job is what DispatchJob says of it. */
+static void an_outcome_says_what_a_call_of_its_own_would(void **state)
+{
+    (void)state;
+    enum { N = 5 };
+    struct message *m = message_new(N, "same", NULL);
+    Joblog__V1__UniqueKey key = JOBLOG__V1__UNIQUE_KEY__INIT;
+    key.key = (char *)"taken";
+    m->specs[0].unique_key = m->specs[1].unique_key = &key;
+    must_dispatch(channel, &m->specs[0]);
+    m->specs[2].job_name = (char *)"";
+    m->specs[3].payload = (char *)"[]";
+    m->specs[4].queue = (char *)"joblog.internal";
+    struct crpc_stream *stream = open_stream();
+    send_message(stream, m);
+    Joblog__V1__DispatchJobsResponse *r = read_outcomes(stream, N);
+    for (int i = 1; i < N; i++) {
+        struct err err = ERR_NONE;
+        assert_null(call_dispatch(channel, &m->specs[i], "", &err));
+        assert_int_equal(r->outcomes[i]->code, err.code);
+        assert_string_equal(r->outcomes[i]->reason, err.reason);
+        assert_string_equal(r->outcomes[i]->field, err.field);
+        assert_string_equal(r->outcomes[i]->message, err.msg);
+        assert_null(r->outcomes[i]->retry_after);
+    }
+    assert_string_equal(r->outcomes[1]->reason, "UNIQUE_KEY_TAKEN");
+    assert_string_equal(r->outcomes[2]->reason, "INVALID_ARGUMENT");
+    crpc_message_free(&r->base);
+    expect_end(stream);
+    mem_free(m);
+}
+
 static void request_ids_are_replayed_and_reuse_is_refused(void **state)
 {
     (void)state;
@@ -332,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outcomes_come_in_order_and_bad_jobs_hurt_only_themselves),
+        cmocka_unit_test(an_outcome_says_what_a_call_of_its_own_would),
         cmocka_unit_test(request_ids_are_replayed_and_reuse_is_refused),
         cmocka_unit_test(a_message_that_is_too_long_ends_the_stream_after_those_before_it),
         cmocka_unit_test(who_does_not_read_is_not_read_from),

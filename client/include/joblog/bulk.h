@@ -23,6 +23,7 @@ struct joblog_refusal {
     int64_t id;
     int code;                     /* a gRPC status code */
     const char *message, *reason; /* for a person; for programs */
+    int32_t retry_after_ms;       /* > 0: worth asking again after this long */
 };
 
 /* What became of them. Matched jobs that are neither changed nor refused needed nothing. */

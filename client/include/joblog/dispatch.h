@@ -16,6 +16,7 @@ struct joblog_outcome {
     bool replayed, existing; /* the job was there before: by the request id, by the unique key */
     int code;                /* a gRPC status code; JOBLOG_OK when the job is durable */
     const char *message, *reason, *field;
+    int32_t retry_after_ms; /* > 0: worth sending it again after this long */
 };
 
 /* Dispatches n jobs over one stream, and returns once all that were taken are durable. A job that is refused hurts only
