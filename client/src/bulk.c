@@ -121,7 +121,7 @@ static int steer(struct joblog_client *client, bool cancels, const struct joblog
         run_calls(client, &request, cancels, bulk->limit > 0 ? bulk->limit : INT64_MAX, outcome, &e);
     }
     arena_done(&arena);
-    if (e.code == ERR_OK && ret_outcome)
+    if (outcome && ret_outcome)
         *ret_outcome = outcome;
     else
         box_free(outcome);

@@ -180,6 +180,38 @@ static void test_a_job_without_tries_times_out_alone(void **state)
     sem_destroy(&second.told);
 }
 
+/* The second call of a bulk gets no answer: what the first has done is told beside the error. */
+static void test_a_bulk_that_breaks_off_tells_what_it_did(void **state)
+{
+    (void)state;
+    enum { N = 600, OF_FIRST_CALL = 500 };
+    static struct joblog_spec specs[N];
+    static const char *const queues[] = {"broken-off"};
+    const struct joblog_filter filter = {.queues = queues, .n_queues = 1};
+    const struct joblog_options options = {.timeout_ms = 5000, .no_retry = true};
+    struct joblog_client *c = client_of(&options);
+    struct joblog_bulk_outcome *outcome = NULL;
+    struct joblog_outcome *outcomes = NULL;
+    char sql[100];
+    size_t n = 0;
+    for (int i = 0; i < N; i++)
+        specs[i] = (struct joblog_spec){.job_name = "bulk", .queue = queues[0]};
+    assert_ok(joblog_dispatch_many(client, specs, N, &outcomes, &n, &error));
+    snprintf(sql, sizeof sql, "UPDATE joblog.waiting SET id = id WHERE id = %lld", (long long)outcomes[0].id);
+    PGconn *conn = PQconnectdb(client_fixture_database());
+    run(conn, "BEGIN");
+    run(conn, sql); /* the oldest, which is cancelled last */
+    assert_int_equal(joblog_cancel_jobs(c, &filter, NULL, &outcome, &error), -JOBLOG_DEADLINE_EXCEEDED);
+    assert_non_null(outcome);
+    assert_int_equal(outcome->matched, OF_FIRST_CALL);
+    assert_int_equal(outcome->changed, OF_FIRST_CALL);
+    joblog_bulk_outcome_free(outcome);
+    run(conn, "ROLLBACK");
+    PQfinish(conn);
+    joblog_outcomes_free(outcomes);
+    joblog_close(c);
+}
+
 static int setup(void **state)
 {
     static const char *const args[] = {"--max-message-bytes=4096", NULL};
@@ -194,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_a_job_that_is_too_large_is_refused_alone),
         cmocka_unit_test(test_many_go_in_messages_as_small_as_the_server_takes),
         cmocka_unit_test(test_a_job_without_tries_times_out_alone),
+        cmocka_unit_test(test_a_bulk_that_breaks_off_tells_what_it_did),
     };
     return cmocka_run_group_tests(tests, setup, client_fixture_teardown);
 }

@@ -36,7 +36,7 @@ struct joblog_bulk_outcome {
 /* Cancels the pending and running jobs that match, newest first: a pending one at once, the worker of a running one is
  * told to stop. filter must restrict something; its statuses, if any, must be PENDING or RUNNING. Goes on in calls of
  * some hundred jobs; one that fails ends it, and what was done is done. Gives the outcome (joblog_bulk_outcome_free)
- * unless ret_outcome is NULL. */
+ * unless ret_outcome is NULL: with an error that of the calls before, unless there was no memory for any. */
 JOBLOG_API int joblog_cancel_jobs(struct joblog_client *client, const struct joblog_filter *filter,
                                   const struct joblog_bulk *bulk, struct joblog_bulk_outcome **ret_outcome,
                                   struct joblog_error *error);
