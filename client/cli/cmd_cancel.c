@@ -6,13 +6,15 @@
 
 struct steer_options {
     struct filter_options filter;
-    const char *reason;
+    const char *reason, *request_id;
     int64_t limit;
     bool dry_run;
 };
 
 static const struct option_row rows[] = {
     {"reason", 'r', OPTION_TEXT, "TEXT", offsetof(struct steer_options, reason), "why, for the record", 0, 0},
+    {"request-id", 0, OPTION_TEXT, "TEXT", offsetof(struct steer_options, request_id),
+     "the same text does it once, however often it is sent", 1, 0},
     {"dry-run", 'N', OPTION_FLAG, NULL, offsetof(struct steer_options, dry_run), "only count the jobs that match", 0,
      0},
     {"limit", 0, OPTION_NUMBER, "N", offsetof(struct steer_options, limit), "at most this many of them (all)", 1,
@@ -21,8 +23,8 @@ static const struct option_row rows[] = {
     OPTION_END,
 };
 
-typedef int steer_call(struct joblog_client *client, int64_t id, const char *reason, struct joblog_job **ret_job,
-                       struct joblog_error *error);
+typedef int steer_call(struct joblog_client *client, int64_t id, const char *reason, const char *request_id,
+                       struct joblog_job **ret_job, struct joblog_error *error);
 
 /* Every id gets its call, whatever the others answered; the exit code is that of the first error. */
 static int steer(struct cli *cli, const struct steer_options *options, const struct operands *operands,
@@ -34,7 +36,7 @@ static int steer(struct cli *cli, const struct steer_options *options, const str
         struct joblog_job *job;
         int64_t id;
         int one = cli_parse_id(cli, operands->values[i], &id);
-        if (!one && call(cli->client, id, options->reason, &job, &error) < 0) {
+        if (!one && call(cli->client, id, options->reason, options->request_id, &job, &error) < 0) {
             one = cli_error(&error);
         } else if (!one) {
             if (cli->json)
@@ -72,23 +74,28 @@ static void print_outcome(const struct joblog_bulk_outcome *o, bool dry_run, con
 
 static int steer_many(struct cli *cli, const struct steer_options *options, bulk_call *call, const char *done)
 {
-    const struct joblog_bulk bulk = {.reason = options->reason, .limit = options->limit, .dry_run = options->dry_run};
+    const struct joblog_bulk bulk = {.reason = options->reason,
+                                     .request_id = options->request_id,
+                                     .limit = options->limit,
+                                     .dry_run = options->dry_run};
     struct joblog_error error = {0};
-    struct joblog_bulk_outcome *outcome;
+    struct joblog_bulk_outcome *outcome = NULL;
     struct filter filter;
     int code = filter_make(cli, &options->filter, &filter);
     if (code)
         return code;
-    if (call(cli->client, &filter.filter, &bulk, &outcome, &error) < 0) {
-        code = cli_error(&error);
-    } else {
+    int rc = call(cli->client, &filter.filter, &bulk, &outcome, &error);
+    /* What was done before something went wrong is done. */
+    if (outcome && (rc == 0 || outcome->matched)) {
         if (cli->json)
             json_print_line(json_of_outcome(outcome, options->dry_run));
         else
             print_outcome(outcome, options->dry_run, done);
         code = outcome->refused ? EXIT_REFUSED : EXIT_OK;
-        joblog_bulk_outcome_free(outcome);
     }
+    if (rc < 0)
+        code = cli_error(&error);
+    joblog_bulk_outcome_free(outcome);
     filter_done(&filter);
     return code;
 }
@@ -97,8 +104,12 @@ static int run(struct cli *cli, const struct steer_options *options, const struc
                bulk_call *many, const char *done)
 {
     bool filtered = !filter_is_empty(&options->filter);
-    if (operands->n && (filtered || options->dry_run || options->limit))
+    if (operands->n && filtered)
         return cli_usage(cli, "%s takes ids or a filter, not both", cli->command->name);
+    if (operands->n && (options->dry_run || options->limit))
+        return cli_usage(cli, "--dry-run and --limit need a filter such as --queue, or --id in place of ids");
+    if (operands->n > 1 && options->request_id)
+        return cli_usage(cli, "--request-id stands for one id, or for a filter such as --queue or --id");
     if (!operands->n && !filtered)
         return cli_usage(cli, "%s needs ids, or a filter such as --queue", cli->command->name);
     return operands->n ? steer(cli, options, operands, one) : steer_many(cli, options, many, done);
@@ -106,12 +117,12 @@ static int run(struct cli *cli, const struct steer_options *options, const struc
 
 static int run_cancel(struct cli *cli, const void *options, const struct operands *operands)
 {
-    return run(cli, options, operands, joblog_cancel, joblog_cancel_jobs, "cancelled");
+    return run(cli, options, operands, joblog_cancel_with_request_id, joblog_cancel_jobs, "cancelled");
 }
 
 static int run_retry(struct cli *cli, const void *options, const struct operands *operands)
 {
-    return run(cli, options, operands, joblog_retry, joblog_retry_jobs, "put back");
+    return run(cli, options, operands, joblog_retry_with_request_id, joblog_retry_jobs, "put back");
 }
 
 const struct command command_cancel = {
@@ -141,7 +152,8 @@ const struct command command_retry = {
         "Without ids: all failed jobs that the filter means; cancelled ones with --status cancelled.",
     .examples = "joblog retry 7402893457234\n"
                 "joblog retry --queue mail --failed --dry-run\n"
-                "joblog retry --queue mail --since 2h --reason 'server is back'",
+                "joblog retry --queue mail --since 2h --reason 'server is back'\n"
+                "joblog retry --failed --ended-after '2026-01-30 10:00' --ended-before '2026-01-30 11:00'",
     .options = rows,
     .options_size = sizeof(struct steer_options),
     .operands_max = 100000,

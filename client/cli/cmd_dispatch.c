@@ -12,7 +12,7 @@
 #include <string.h>
 
 struct dispatch_options {
-    const char *queue, *payload, *source, *owner, *batch, *request_id, *unique, *unique_for, *on_conflict;
+    const char *queue, *payload, *source, *owner, *batch, *request_id, *traceparent, *unique, *unique_for, *on_conflict;
     const char *backoff_kind;
     struct option_texts labels, delays;
     int64_t priority, max_attempts, backoff_us, max_backoff_us, delay_us, at_us, start_timeout_us, run_timeout_us,
@@ -52,7 +52,9 @@ static const struct option_row rows[] = {
      0, 0},
     {"at", 0, OPTION_TIME, "TIME", offsetof(struct dispatch_options, at_us), "not before this time, RFC 3339", 0, 0},
     {"request-id", 0, OPTION_TEXT, "TEXT", offsetof(struct dispatch_options, request_id),
-     "the same text gets the same job, however often it is sent", 0, 0},
+     "the same text gets the same job, however often it is sent", 1, 0},
+    {"traceparent", 0, OPTION_TEXT, "TEXT", offsetof(struct dispatch_options, traceparent),
+     "the trace that it belongs to, as W3C's header has it", 1, 0},
     {"start-timeout", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, start_timeout_us),
      "cancelled if no worker has started it by then", 0, 0},
     {"run-timeout", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, run_timeout_us),
@@ -60,7 +62,7 @@ static const struct option_row rows[] = {
     {"heartbeat-timeout", 0, OPTION_DURATION, "TIME", offsetof(struct dispatch_options, heartbeat_timeout_us),
      "an attempt that its worker says nothing about for longer has failed", 0, 0},
     {"unique", 0, OPTION_TEXT, "KEY", offsetof(struct dispatch_options, unique),
-     "at most one job of this name holds the key", 0, 0},
+     "at most one job of this name holds the key", 1, 0},
     {"unique-for", 0, OPTION_TEXT, "SCOPE", offsetof(struct dispatch_options, unique_for),
      "how long it holds it: not-final, pending, or a time (not-final)", 0, 0},
     {"on-conflict", 0, OPTION_TEXT, "WHAT", offsetof(struct dispatch_options, on_conflict),
@@ -169,6 +171,7 @@ static int run_dispatch(struct cli *cli, const void *values, const struct operan
         .run_time_us = options->delay_us ? units_now_us() + options->delay_us : options->at_us,
         .batch = options->batch,
         .request_id = options->request_id,
+        .traceparent = options->traceparent,
         .start_timeout_ms = milliseconds(options->start_timeout_us),
         .run_timeout_ms = milliseconds(options->run_timeout_us),
         .heartbeat_timeout_ms = milliseconds(options->heartbeat_timeout_us),

@@ -24,6 +24,8 @@ static const struct option_row rows[] = {
      0, 0},
     {"batch", 'b', OPTION_TEXT, "NAME", offsetof(struct many_options, defaults.batch),
      "batch of lines without \"batch\"", 0, 0},
+    {"traceparent", 0, OPTION_TEXT, "TEXT", offsetof(struct many_options, defaults.traceparent),
+     "traceparent of lines without \"traceparent\"", 1, 0},
     OPTION_END,
 };
 
@@ -55,10 +57,12 @@ static void note(struct many *m, int code)
 static void report(struct many *m, long long number, const struct joblog_outcome *o)
 {
     if (m->cli->json) {
-        json_print_line(o->code ? json_pack("{s:I, s:i, s:s, s:s, s:s}", "line", (json_int_t)number, "code", o->code,
-                                            "reason", o->reason, "field", o->field, "message", o->message)
-                                : json_pack("{s:I, s:I, s:b, s:b}", "line", (json_int_t)number, "id", (json_int_t)o->id,
-                                            "replayed", o->replayed, "existing", o->existing));
+        json_print_line(o->code
+                            ? json_pack("{s:I, s:i, s:s, s:s, s:s, s:o*}", "line", (json_int_t)number, "code", o->code,
+                                        "reason", o->reason, "field", o->field, "message", o->message, "retry_after_ms",
+                                        o->retry_after_ms ? json_integer(o->retry_after_ms) : NULL)
+                            : json_pack("{s:I, s:I, s:b, s:b}", "line", (json_int_t)number, "id", (json_int_t)o->id,
+                                        "replayed", o->replayed, "existing", o->existing));
     } else if (!o->code) {
         printf("%lld\n", (long long)o->id);
     }
@@ -71,9 +75,10 @@ static void report_wrong(struct many *m, long long before)
 {
     while (m->wrong && m->wrong->number < before) {
         struct wrong_line *wrong = m->wrong;
-        report(m, wrong->number,
-               &(struct joblog_outcome){
-                   .code = JOBLOG_INVALID_ARGUMENT, .reason = "", .field = "", .message = wrong->problem});
+        report(
+            m, wrong->number,
+            &(struct joblog_outcome){
+                .code = JOBLOG_INVALID_ARGUMENT, .reason = "INVALID_ARGUMENT", .field = "", .message = wrong->problem});
         m->wrong = wrong->next;
         m->n_wrong--;
         free(wrong);
@@ -175,8 +180,8 @@ const struct command command_dispatch_many = {
     .text =
         "From standard input, or FILE. A line is an object with the members job_name, queue, priority, payload, "
         "owner,\n"
-        "batch, labels, source {type, id}, request_id, unique_key, unique_for, on_conflict, run_time, max_attempts,\n"
-        "backoff, initial_backoff_ms, max_backoff_ms, multiplier, jitter, delays_ms, start_timeout_ms,\n"
+        "batch, labels, source {type, id}, request_id, traceparent, unique_key, unique_for, on_conflict, run_time,\n"
+        "max_attempts, backoff, initial_backoff_ms, max_backoff_ms, multiplier, jitter, delays_ms, start_timeout_ms,\n"
         "run_timeout_ms, heartbeat_timeout_ms. Prints the ids in the order of the lines. A line that is wrong or\n"
         "refused hurts no other; then the exit code is 5.",
     .examples = "joblog dispatch-many jobs.jsonl --batch import-2026-01-31\n"

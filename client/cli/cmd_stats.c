@@ -14,12 +14,12 @@ struct stats_options {
 
 static const struct option_row rows[] = {
     {"since", 0, OPTION_DURATION, "TIME", offsetof(struct stats_options, since_us),
-     "how long the range is that ends now (24h)", 0, 0},
-    {"name", 'n', OPTION_TEXTS, "NAME", offsetof(struct stats_options, names), "only this job name (again for more)", 0,
+     "how long the range is that ends now (24h)", 1, 0},
+    {"name", 'n', OPTION_TEXTS, "NAME", offsetof(struct stats_options, names), "only this job name (again for more)", 1,
      0},
-    {"queue", 'q', OPTION_TEXTS, "NAME", offsetof(struct stats_options, queues), "only this queue (again for more)", 0,
+    {"queue", 'q', OPTION_TEXTS, "NAME", offsetof(struct stats_options, queues), "only this queue (again for more)", 1,
      0},
-    {"until", 0, OPTION_TIME, "TIME", offsetof(struct stats_options, until_us), "the range ends then, not now", 0, 0},
+    {"until", 0, OPTION_TIME, "TIME", offsetof(struct stats_options, until_us), "the range ends then, not now", 1, 0},
     {"by", 0, OPTION_TEXT, "PART", offsetof(struct stats_options, by), "the range in parts: minute, hour or day", 0, 0},
     OPTION_END,
 };

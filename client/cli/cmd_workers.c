@@ -15,24 +15,24 @@ struct workers_options {
 };
 
 static const struct option_row list_rows[] = {
-    {"name", 'n', OPTION_TEXT, "NAME", offsetof(struct workers_options, name), "only workers of this name", 0, 0},
-    {"host", 0, OPTION_TEXT, "HOST", offsetof(struct workers_options, host), "only those on this host", 0, 0},
-    {"version", 0, OPTION_TEXT, "TEXT", offsetof(struct workers_options, version), "only those of this version", 0, 0},
-    {"queue", 'q', OPTION_TEXT, "NAME", offsetof(struct workers_options, queue), "only those that serve this queue", 0,
+    {"name", 'n', OPTION_TEXT, "NAME", offsetof(struct workers_options, name), "only workers of this name", 1, 0},
+    {"host", 0, OPTION_TEXT, "HOST", offsetof(struct workers_options, host), "only those on this host", 1, 0},
+    {"version", 0, OPTION_TEXT, "TEXT", offsetof(struct workers_options, version), "only those of this version", 1, 0},
+    {"queue", 'q', OPTION_TEXT, "NAME", offsetof(struct workers_options, queue), "only those that serve this queue", 1,
      0},
     OPTION_END,
 };
 
 static const struct option_row drain_rows[] = {
-    {"host", 0, OPTION_TEXT, "HOST", offsetof(struct workers_options, host), "those on this host", 0, 0},
-    {"version", 0, OPTION_TEXT, "TEXT", offsetof(struct workers_options, version), "those of this version", 0, 0},
+    {"host", 0, OPTION_TEXT, "HOST", offsetof(struct workers_options, host), "those on this host", 1, 0},
+    {"version", 0, OPTION_TEXT, "TEXT", offsetof(struct workers_options, version), "those of this version", 1, 0},
     {"reason", 'r', OPTION_TEXT, "TEXT", offsetof(struct workers_options, reason), "why, for the record", 0, 0},
     OPTION_END,
 };
 
 static const struct option_row resume_rows[] = {
-    {"host", 0, OPTION_TEXT, "HOST", offsetof(struct workers_options, host), "those on this host", 0, 0},
-    {"version", 0, OPTION_TEXT, "TEXT", offsetof(struct workers_options, version), "those of this version", 0, 0},
+    {"host", 0, OPTION_TEXT, "HOST", offsetof(struct workers_options, host), "those on this host", 1, 0},
+    {"version", 0, OPTION_TEXT, "TEXT", offsetof(struct workers_options, version), "those of this version", 1, 0},
     OPTION_END,
 };
 
@@ -194,6 +194,9 @@ static int run_steer(struct cli *cli, enum steering what, const void *values, co
     int code = EXIT_OK, n = 0;
     if (!operands->n && !options->host && !options->version)
         return cli_usage(cli, "it needs names or sessions of workers, --host or --version");
+    for (size_t i = 0; i < operands->n; i++)
+        if (!*operands->values[i])
+            return cli_usage(cli, "the name of a worker must not be empty");
     for (size_t i = 0; !code && i < (operands->n ? operands->n : 1); i++) {
         struct joblog_worker_filter filter = {.host = options->host, .version = options->version};
         int64_t session = 0;

@@ -17,6 +17,18 @@ char *filter_split_source(const char *source, const char **ret_type, const char 
     return copy;
 }
 
+static int filter_add_ids(const struct cli *cli, const struct filter_options *options, struct filter *filter)
+{
+    int64_t *ids = heap_new(options->ids.n + 1, sizeof *ids);
+    filter->ids = ids;
+    filter->filter.ids = ids;
+    filter->filter.n_ids = options->ids.n;
+    int code = 0;
+    for (size_t i = 0; !code && i < options->ids.n; i++)
+        code = cli_parse_id(cli, options->ids.values[i], &ids[i]);
+    return code;
+}
+
 static int filter_add_statuses(const struct cli *cli, const struct filter_options *options, struct filter *filter)
 {
     filter->statuses = heap_new(options->statuses.n + 1, sizeof(*filter->statuses));
@@ -52,18 +64,39 @@ static int filter_add_payload(const struct cli *cli, const struct filter_options
             match->equals = mark + 1;
         else if (kind == '~')
             match->contains = mark + 1;
+        if (kind == '~' && !mark[1])
+            return cli_usage(cli, "--payload \"%s\": there is no text after ~", options->payload.values[i]);
     }
     filter->filter.payload = filter->payload;
     return 0;
 }
 
-static void filter_add_times(const struct filter_options *options, struct joblog_filter *to)
+static int filter_add_times(const struct cli *cli, const struct filter_options *options, struct joblog_filter *to)
 {
+    if (options->since_us && options->after_us)
+        return cli_usage(cli, "--since and --after exclude each other");
+    if (options->started_since_us && options->started_after_us)
+        return cli_usage(cli, "--started-since and --started-after exclude each other");
+    if (options->ended_since_us && options->ended_after_us)
+        return cli_usage(cli, "--ended-since and --ended-after exclude each other");
     int64_t now = units_now_us();
     to->create_from_us = options->since_us ? now - options->since_us : options->after_us;
     to->create_before_us = options->before_us;
-    to->start_from_us = options->started_since_us ? now - options->started_since_us : 0;
-    to->end_from_us = options->ended_since_us ? now - options->ended_since_us : 0;
+    to->start_from_us = options->started_since_us ? now - options->started_since_us : options->started_after_us;
+    to->start_before_us = options->started_before_us;
+    to->end_from_us = options->ended_since_us ? now - options->ended_since_us : options->ended_after_us;
+    to->end_before_us = options->ended_before_us;
+    return 0;
+}
+
+/* "User:" is what a shell makes of "User:$ID" without an ID; without one it means all of them. */
+static int filter_add_source(const struct cli *cli, const struct filter_options *options, struct filter *filter)
+{
+    struct joblog_filter *to = &filter->filter;
+    filter->source = filter_split_source(options->source, &to->source_type, &to->source_id);
+    if (options->source && (!*to->source_type || (to->source_id && !*to->source_id)))
+        return cli_usage(cli, "--source must be TYPE or TYPE:ID, is \"%s\"", options->source);
+    return 0;
 }
 
 int filter_make(const struct cli *cli, const struct filter_options *options, struct filter *filter)
@@ -72,8 +105,12 @@ int filter_make(const struct cli *cli, const struct filter_options *options, str
     int code = filter_add_statuses(cli, options, filter);
     if (!code)
         code = filter_add_payload(cli, options, filter);
-    if (!code && options->since_us && options->after_us)
-        code = cli_usage(cli, "--since and --after exclude each other");
+    if (!code)
+        code = filter_add_ids(cli, options, filter);
+    if (!code)
+        code = filter_add_source(cli, options, filter);
+    if (!code)
+        code = filter_add_times(cli, options, &filter->filter);
     if (!code)
         code = cli_parse_labels(cli, &options->labels, &filter->labels);
     if (code) {
@@ -89,11 +126,9 @@ int filter_make(const struct cli *cli, const struct filter_options *options, str
     to->n_labels = options->labels.n;
     to->owner = options->owner;
     to->batch = options->batch;
-    filter->source = filter_split_source(options->source, &to->source_type, &to->source_id);
     to->error_types = (const char *const *)options->errors.values;
     to->n_error_types = options->errors.n;
     to->error_text = options->error_text;
-    filter_add_times(options, to);
     return 0;
 }
 
@@ -105,13 +140,16 @@ void filter_done(struct filter *filter)
     free(filter->payload);
     free(filter->statuses);
     free(filter->source);
+    free(filter->ids);
     *filter = (struct filter){0};
 }
 
 bool filter_is_empty(const struct filter_options *options)
 {
-    return !options->statuses.n && !options->names.n && !options->queues.n && !options->labels.n && !options->source &&
-           !options->owner && !options->batch && !options->failed && !options->errors.n && !options->error_text &&
-           !options->payload.n && !options->since_us && !options->after_us && !options->before_us &&
-           !options->started_since_us && !options->ended_since_us;
+    return !options->ids.n && !options->statuses.n && !options->names.n && !options->queues.n && !options->labels.n &&
+           !options->source && !options->owner && !options->batch && !options->failed && !options->errors.n &&
+           !options->error_text && !options->payload.n && !options->since_us && !options->after_us &&
+           !options->before_us && !options->started_since_us && !options->started_after_us &&
+           !options->started_before_us && !options->ended_since_us && !options->ended_after_us &&
+           !options->ended_before_us;
 }

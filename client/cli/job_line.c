@@ -121,8 +121,13 @@ static bool read_simple(struct reading *r, const char *key, const json_t *value)
     const struct {
         const char *key;
         const char **text;
-    } texts[] = {{"job_name", &s->job_name}, {"queue", &s->queue},           {"owner", &s->owner},
-                 {"batch", &s->batch},       {"request_id", &s->request_id}, {"unique_key", &s->unique_key}};
+    } texts[] = {{"job_name", &s->job_name},
+                 {"queue", &s->queue},
+                 {"owner", &s->owner},
+                 {"batch", &s->batch},
+                 {"request_id", &s->request_id},
+                 {"unique_key", &s->unique_key},
+                 {"traceparent", &s->traceparent}};
     const struct {
         const char *key;
         int *number;
@@ -245,8 +250,11 @@ bool job_line_read(char *line, size_t len, const struct job_line_defaults *defau
 {
     struct reading r = {ret, ret_spec, problem, problem_size};
     *ret = (struct job_line){.object = NULL};
-    *ret_spec = (struct joblog_spec){
-        .job_name = defaults->job_name, .queue = defaults->queue, .owner = defaults->owner, .batch = defaults->batch};
+    *ret_spec = (struct joblog_spec){.job_name = defaults->job_name,
+                                     .queue = defaults->queue,
+                                     .owner = defaults->owner,
+                                     .batch = defaults->batch,
+                                     .traceparent = defaults->traceparent};
     if (read_line(&r, line, len))
         return true;
     job_line_done(ret);

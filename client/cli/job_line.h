@@ -10,7 +10,7 @@
 
 /* For lines that say nothing of it; NULL: none. */
 struct job_line_defaults {
-    const char *job_name, *queue, *owner, *batch;
+    const char *job_name, *queue, *owner, *batch, *traceparent;
 };
 
 /* What the spec of a line points into. */

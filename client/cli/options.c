@@ -24,16 +24,33 @@ static void texts_add(struct option_texts *texts, const char *value)
     texts->values[texts->n++] = heap_copy(value);
 }
 
-/* False: there is nothing in it. An unset variable of a shell must not turn "only these queues" into "all". */
-static bool texts_add_list(struct option_texts *texts, const char *value)
+/* NULL, or what is wanted instead: a word that is missing is one that somebody meant to be there. */
+static const char *texts_add_list(struct option_texts *texts, const char *value)
 {
     char *copy = heap_copy(value), *rest = copy, *part;
-    size_t before = texts->n;
-    while ((part = strsep(&rest, ",")))
+    bool any = value[strspn(value, ",")] != '\0', all = true;
+    while ((part = strsep(&rest, ","))) {
+        all = all && *part;
         if (*part)
             texts_add(texts, part);
+    }
     free(copy);
-    return texts->n > before;
+    return !any ? "at least one word" : all ? NULL : "words with a comma between two";
+}
+
+/* What is wanted instead of nothing, or NULL. To the server "" and 0 mean "all": an unset variable of a shell must not
+ * turn "only these" into that. */
+static const char *nothing_wanted(const struct option_row *row, const void *slot, const char *value)
+{
+    if (!row->min)
+        return NULL;
+    if (row->kind == OPTION_TEXT || row->kind == OPTION_TEXTS)
+        return *value ? NULL : "a text that is not empty";
+    if (row->kind == OPTION_DURATION)
+        return *(const int64_t *)slot > 0 ? NULL : "a duration of more than 0";
+    if (row->kind == OPTION_TIME)
+        return *(const int64_t *)slot > 0 ? NULL : "a time after 1970-01-01T00:00:00Z";
+    return NULL;
 }
 
 static int real_parse(const char *text, double *ret_value)
@@ -62,7 +79,7 @@ static int option_store(const struct option_row *row, void *values, const char *
         texts_add(slot, value);
         break;
     case OPTION_LIST:
-        wanted = texts_add_list(slot, value) ? NULL : "at least one word";
+        wanted = texts_add_list(slot, value);
         break;
     case OPTION_NUMBER:
         if (units_parse_int(value, slot) < 0)
@@ -83,6 +100,8 @@ static int option_store(const struct option_row *row, void *values, const char *
         wanted = units_parse_time(value, slot) < 0 ? "a time such as 2026-01-31T10:00:00Z" : NULL;
         break;
     }
+    if (!wanted)
+        wanted = nothing_wanted(row, slot, value);
     if (wanted)
         snprintf(error, error_size, "--%s takes %s, not \"%s\"", row->name, wanted, value);
     return wanted ? -1 : 0;

@@ -8,12 +8,12 @@
 #include <stdio.h>
 
 enum option_kind {
-    OPTION_FLAG,     /* bool */
-    OPTION_TEXT,     /* const char * */
-    OPTION_TEXTS,    /* struct option_texts; may be given again and again */
-    OPTION_LIST,     /* struct option_texts; the same, and a value may hold several with commas between */
-    OPTION_NUMBER,   /* int64_t */
-    OPTION_REAL,     /* double */
+    OPTION_FLAG,   /* bool */
+    OPTION_TEXT,   /* const char * */
+    OPTION_TEXTS,  /* struct option_texts; may be given again and again */
+    OPTION_LIST,   /* struct option_texts; the same, and a value may hold several with commas between; none is empty */
+    OPTION_NUMBER, /* int64_t */
+    OPTION_REAL,   /* double */
     OPTION_DURATION, /* int64_t, microseconds */
     OPTION_TIME      /* int64_t, microseconds since 1970 */
 };
@@ -30,7 +30,7 @@ struct option_row {
     const char *value; /* what --help calls the value; NULL for a flag */
     size_t offset;     /* of the member in the command's struct */
     const char *help;
-    int64_t min, max; /* of a NUMBER, when max is not 0 */
+    int64_t min, max; /* of a NUMBER, when max is not 0; of what else has a value, a min of 1: neither "" nor 0 */
 };
 
 /* What is left when the options are gone. Borrowed from argv. */

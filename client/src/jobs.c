@@ -93,12 +93,20 @@ static int steer(struct joblog_client *client, const struct crpc_method *method,
 int joblog_cancel(struct joblog_client *client, int64_t id, const char *reason, struct joblog_job **ret_job,
                   struct joblog_error *error)
 {
-    char request_id[REQUEST_ID_SIZE];
-    request_id_make(request_id);
+    return joblog_cancel_with_request_id(client, id, reason, NULL, ret_job, error);
+}
+
+int joblog_cancel_with_request_id(struct joblog_client *client, int64_t id, const char *reason, const char *request_id,
+                                  struct joblog_job **ret_job, struct joblog_error *error)
+{
+    char made_id[REQUEST_ID_SIZE];
+    if (!request_id)
+        request_id_make(made_id);
+    request_id = request_id ? request_id : made_id;
     Joblog__V1__CancelJobRequest request = JOBLOG__V1__CANCEL_JOB_REQUEST__INIT;
     request.id = id;
     request.reason = text_for_message(reason);
-    request.request_id = request_id;
+    request.request_id = text_for_message(request_id);
     return steer(client, JOB_LOG_METHOD(CANCEL_JOB), &request.base, id, request_id, JOBLOG_STATUS_CANCELLED, ret_job,
                  error);
 }
@@ -106,11 +114,19 @@ int joblog_cancel(struct joblog_client *client, int64_t id, const char *reason, 
 int joblog_retry(struct joblog_client *client, int64_t id, const char *reason, struct joblog_job **ret_job,
                  struct joblog_error *error)
 {
-    char request_id[REQUEST_ID_SIZE];
-    request_id_make(request_id);
+    return joblog_retry_with_request_id(client, id, reason, NULL, ret_job, error);
+}
+
+int joblog_retry_with_request_id(struct joblog_client *client, int64_t id, const char *reason, const char *request_id,
+                                 struct joblog_job **ret_job, struct joblog_error *error)
+{
+    char made_id[REQUEST_ID_SIZE];
+    if (!request_id)
+        request_id_make(made_id);
+    request_id = request_id ? request_id : made_id;
     Joblog__V1__RetryJobRequest request = JOBLOG__V1__RETRY_JOB_REQUEST__INIT;
     request.id = id;
     request.reason = text_for_message(reason);
-    request.request_id = request_id;
+    request.request_id = text_for_message(request_id);
     return steer(client, JOB_LOG_METHOD(RETRY_JOB), &request.base, id, request_id, JOBLOG_PENDING, ret_job, error);
 }

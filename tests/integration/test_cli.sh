@@ -120,6 +120,36 @@ complains "is no id"
 expect 2 joblog show -- -5
 expect 2 joblog list --status finished
 complains '"finished" is no status'
+# An unset variable of a shell is no "all", in any command that chooses.
+for command in list watch cancel retry stats cleanup; do
+    for option in name queue; do
+        expect 2 joblog $command "--$option" ''
+        complains "--$option takes a text that is not empty"
+    done
+done
+for command in list watch cancel retry; do
+    for option in owner batch source error error-text label payload id after ended-before since; do
+        expect 2 joblog $command --queue q "--$option" ''
+        complains "--$option takes"
+    done
+    expect 2 joblog $command --queue q --since 0s
+    complains "--since takes a duration of more than 0"
+    expect 2 joblog $command --queue q --source User:
+    complains "--source must be TYPE or TYPE:ID"
+done
+expect 2 joblog stats --since 0s
+for command in "workers drain" "workers pause" "workers resume"; do
+    # shellcheck disable=SC2086
+    expect 2 joblog $command --host ''
+    # shellcheck disable=SC2086
+    expect 2 joblog $command --host here ''
+    complains "the name of a worker must not be empty"
+done
+expect 2 joblog workers --version ''
+expect 2 joblog dispatch a --delays 1s,,2s
+complains "words with a comma between two"
+expect 2 joblog list --status pending,,running
+expect 2 joblog dispatch a --request-id ''
 expect 2 joblog watch --until-final
 expect 2 joblog watch 1 --queue a
 expect 2 joblog worker
@@ -372,6 +402,9 @@ complains "needs ids, or a filter"
 expect 2 joblog retry 7 --queue mail
 complains "ids or a filter, not both"
 expect 2 joblog cancel 7 --dry-run
+complains "--dry-run and --limit need a filter"
+expect 2 joblog retry 7 8 --request-id once
+complains "--request-id stands for one id, or for a filter"
 expect 5 joblog cancel --failed
 complains "only pending and running jobs can be cancelled"
 for n in 1 2 3; do expect 0 joblog dispatch bulk --queue bulk --label "n=$n"; done
@@ -387,27 +420,53 @@ expect 0 joblog retry --queue bulk --status cancelled --label n=2
 says "1 job put back"
 expect 0 joblog retry --queue bulk
 says "0 jobs put back"
+expect 0 joblog list --queue bulk --status pending --json
+id=$(value id)
+expect 0 joblog cancel --id "$id" --id 123 --status pending --dry-run
+says "1 job would be cancelled"
+expect 0 joblog cancel "$id" --request-id cancel-once --reason "no more" --json
+revision=$(value revision)
+expect 0 joblog cancel "$id" --request-id cancel-once --reason "no more" --json
+json revision "$revision"
+expect 5 joblog cancel "$id" --request-id cancel-once --reason "another"
+complains "request"
+expect 0 joblog retry --id "$id" --status cancelled --request-id retry-once --json
+json changed 1
+expect 0 joblog cancel "$id" --request-id cancel-twice
+expect 0 joblog retry --id "$id" --status cancelled --request-id retry-once --json
+json matched 1
+json changed 0
+expect 0 joblog list --queue bulk --ended-after 2000-01-01 --ended-before 2100-01-01 --all --json
+[ "$(wc -l <<<"$out")" -eq 3 ] || fail "all three have ended"
+expect 0 joblog list --queue bulk --ended-before 2000-01-01
+complains "no jobs"
+expect 0 joblog list --queue bulk --started-after 2000-01-01
+complains "no jobs"
 expect 0 joblog cancel --queue bulk
 expect 3 joblog cancel "$third" 123 "$fourth" --json
 [ "$("$bin/json_get" status <<<"$out" | sort | uniq -c | tr -s ' ')" = " 2 cancelled" ] || fail "the others are cancelled"
 
 # ---- many at once
 
-printf '%s\n' '{"payload":{"n":1},"priority":5,"labels":{"k":"v"},"source":{"type":"User","id":"7"}}' '' \
+printf '%s\n' '{"payload":{"n":1},"priority":5,"labels":{"k":"v"},"source":{"type":"User","id":"7"},"traceparent":"of-the-line"}' '' \
     '{"job_name":"other","payload":{"n":2},"request_id":"line-2","run_time":"2100-01-01T00:00:00Z"}' >"$dir/good.jsonl"
-expect 0 joblog dispatch-many "$dir/good.jsonl" --name many --queue many --batch lines
+expect 0 joblog dispatch-many "$dir/good.jsonl" --name many --queue many --batch lines --traceparent of-all
 [ "$(wc -l <<<"$out")" = 2 ] || fail "an id a line"
 expect 0 joblog list --batch lines --oldest-first --json
 [ "$("$bin/json_get" job_name <<<"$out" | tr '\n' ' ')" = "many other " ] || fail "both jobs"
 expect 0 joblog list --batch lines --label k=v --source User:7 --payload n=1 --json
 json priority 5
+json traceparent of-the-line
+expect 0 joblog list --batch lines --name other --json
+json traceparent of-all
 printf '%s\n' '{"payload":{"n":2},"job_name":"other","request_id":"line-2","run_time":"2100-01-01T00:00:00Z"}' 'no JSON' \
     '{"payload":7}' '{"nonsense":1}' '{"priority":2000}' '{"priority":"high"}' >"$dir/bad.jsonl"
-expect 5 joblog dispatch-many "$dir/bad.jsonl" --name many --queue many --batch lines --json
+expect 5 joblog dispatch-many "$dir/bad.jsonl" --name many --queue many --batch lines --traceparent of-all --json
 all_json
 says '"replayed":true'
 [ "$("$bin/json_get" line <<<"$out" | tr '\n' ' ')" = "1 2 3 4 5 6 " ] || fail "an outcome a line, in order"
 says '"field":"job.priority"'
+! grep -q '"reason":""' <<<"$out" || fail "a line without a reason"
 complains "line 2:"
 complains 'line 3: "payload" must be an object'
 complains 'line 4: "nonsense" is no member of a job'

@@ -187,6 +187,8 @@ static const struct option_row rows[] = {
     {"list", 0, OPTION_LIST, "T", offsetof(struct values, list), "", 0, 0},
     {"number", 0, OPTION_NUMBER, "N", offsetof(struct values, number), "", 1, 9},
     {"duration", 0, OPTION_DURATION, "D", offsetof(struct values, duration), "", 0, 0},
+    {"words", 'w', OPTION_TEXT, "T", offsetof(struct values, text), "", 1, 0},
+    {"some", 0, OPTION_DURATION, "D", offsetof(struct values, duration), "", 1, 0},
     {0},
 };
 
@@ -210,8 +212,8 @@ static void options_follow_their_table(void **state)
     struct values values = {0};
     struct operands operands;
     char error[200] = "";
-    char *words[] = {"one",    "-f",     "--text=a b", "--texts", "x,y", "--texts", "z",
-                     "--list", "p,q,,r", "--number",   "9",       "--",  "--flag",  NULL};
+    char *words[] = {"one",    "-f",    "--text=a b", "--texts", "x,y", "--texts", "z",
+                     "--list", "p,q,r", "--number",   "9",       "--",  "--flag",  NULL};
     assert_int_equal(parse(&values, &operands, error, sizeof(error), words), 0);
     assert_true(values.flag);
     assert_string_equal(values.text, "a b");
@@ -240,6 +242,13 @@ static void bad_options_are_named(void **state)
         {{"--flag=1", NULL}, "--flag=1 takes no value"},
         {{"--list", "", NULL}, "--list takes at least one word, not \"\""},
         {{"--list=,", NULL}, "--list takes at least one word, not \",\""},
+        {{"--list=p,,q", NULL}, "--list takes words with a comma between two, not \"p,,q\""},
+        {{"--list=p,", NULL}, "--list takes words with a comma between two, not \"p,\""},
+        {{"--list=,p", NULL}, "--list takes words with a comma between two, not \",p\""},
+        {{"--words=", NULL}, "--words takes a text that is not empty, not \"\""},
+        {{"-w", "", NULL}, "--words takes a text that is not empty, not \"\""},
+        {{"--some", "0s", NULL}, "--some takes a duration of more than 0, not \"0s\""},
+        {{"--some", "", NULL}, "--some takes a duration such as 500ms, 10m or 24h, not \"\""},
         {{"--number", "10", NULL}, "--number takes a number from 1 to 9, not \"10\""},
         {{"--number", "1x", NULL}, "--number takes a whole number, not \"1x\""},
         {{"--duration", "soon", NULL}, "--duration takes a duration such as 500ms, 10m or 24h, not \"soon\""},
@@ -250,6 +259,7 @@ static void bad_options_are_named(void **state)
         char error[200] = "";
         assert_int_equal(parse(&values, &operands, error, sizeof(error), cases[i].words), -1);
         assert_string_equal(error, cases[i].error);
+        options_done(&(struct option_set){rows, &values});
     }
 }
 

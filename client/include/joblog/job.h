@@ -153,6 +153,14 @@ JOBLOG_API int joblog_cancel(struct joblog_client *client, int64_t id, const cha
 /* Puts a failed or cancelled job back to PENDING; -JOBLOG_FAILED_PRECONDITION otherwise. The rest as above. */
 JOBLOG_API int joblog_retry(struct joblog_client *client, int64_t id, const char *reason, struct joblog_job **ret_job,
                             struct joblog_error *error);
+/* The two under a request id of the caller's own, so that a program that starts again may ask again: the same id gets
+ * the answer that it got, and does nothing. NULL: the library makes one, as the two above do, for its own retries. */
+JOBLOG_API int joblog_cancel_with_request_id(struct joblog_client *client, int64_t id, const char *reason,
+                                             const char *request_id, struct joblog_job **ret_job,
+                                             struct joblog_error *error);
+JOBLOG_API int joblog_retry_with_request_id(struct joblog_client *client, int64_t id, const char *reason,
+                                            const char *request_id, struct joblog_job **ret_job,
+                                            struct joblog_error *error);
 
 JOBLOG_END_DECLS
 
