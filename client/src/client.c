@@ -2,6 +2,7 @@
 #include "joblog/client.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -12,6 +13,11 @@
 
 enum {
     DEFAULT_TIMEOUT_MS = 30000,
+    /* A lease ends 30 s after the last sign of life, of which there is one every 10 s: the worker has 20 s to notice
+     * that the connection is dead and to come back. The first is more than the 5 s that the server asks for between two
+     * pings. The second is more than the 5 s after which core reads a connection that nobody else reads. */
+    KEEPALIVE_MS = 7000,
+    KEEPALIVE_TIMEOUT_MS = 8000,
     /* A job in full with a thousand attempts and their stack traces is the largest answer there is. */
     MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 };
@@ -56,8 +62,14 @@ static int open_tls(const struct credentials *c, struct crpc_channel_credentials
     return c->tls && !*ret ? -(int)ret_err->code : 0;
 }
 
+static int ms_or(int64_t ms, int otherwise)
+{
+    return ms == 0 ? otherwise : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
 /* actor: for the metadata; "" for none. */
-static int open_channel(struct joblog_client *client, const char *actor, struct err *ret_err)
+static int open_channel(struct joblog_client *client, const struct joblog_options *o, const char *actor,
+                        struct err *ret_err)
 {
     struct crpc_metadata metadata = {"joblog-actor", span_str(actor)};
     struct crpc_channel_credentials *tls;
@@ -67,6 +79,8 @@ static int open_channel(struct joblog_client *client, const char *actor, struct 
     struct crpc_channel_options channel = {
         .max_message_bytes = MAX_MESSAGE_BYTES,
         .max_reconnect_ms = 1000,
+        .keepalive_ms = ms_or(o->keepalive_ms, KEEPALIVE_MS),
+        .keepalive_timeout_ms = ms_or(o->keepalive_timeout_ms, KEEPALIVE_TIMEOUT_MS),
         .metadata = &metadata,
         .n_metadata = *actor != '\0',
         .credentials = tls,
@@ -74,6 +88,15 @@ static int open_channel(struct joblog_client *client, const char *actor, struct 
     client->channel = crpc_channel_new(client->credentials.address, &channel, ret_err);
     crpc_channel_credentials_free(tls);
     return client->channel ? 0 : -(int)ret_err->code;
+}
+
+static int check_times(const struct joblog_options *o, struct err *ret_err)
+{
+    const char *bad = o->timeout_ms < 0             ? "timeout_ms"
+                      : o->keepalive_ms < 0         ? "keepalive_ms"
+                      : o->keepalive_timeout_ms < 0 ? "keepalive_timeout_ms"
+                                                    : NULL;
+    return bad ? err_field(ret_err, bad, "%s must not be negative", bad) : 0;
 }
 
 struct joblog_client *joblog_connect(const char *address, const struct joblog_options *options,
@@ -87,10 +110,8 @@ struct joblog_client *joblog_connect(const char *address, const struct joblog_op
         error_no_memory(&e);
         goto fail;
     }
-    if (o->timeout_ms < 0) {
-        err_field(&e, "timeout_ms", "timeout_ms must not be negative");
+    if (check_times(o, &e) < 0)
         goto fail_client;
-    }
     client->timeout_ms = o->timeout_ms ? o->timeout_ms : DEFAULT_TIMEOUT_MS;
     client->retry = !o->no_retry;
     char actor[300];
@@ -99,7 +120,7 @@ struct joblog_client *joblog_connect(const char *address, const struct joblog_op
         goto fail_client;
     /* Whoever brings credentials is known by them; a name besides would be a user on whose behalf it calls. */
     bool is_known = client->credentials.bearer || client->credentials.cert_file;
-    if (open_channel(client, o->actor ? o->actor : is_known ? "" : actor, &e) < 0)
+    if (open_channel(client, o, o->actor ? o->actor : is_known ? "" : actor, &e) < 0)
         goto fail_credentials;
     return client;
 

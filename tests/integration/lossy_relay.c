@@ -14,6 +14,7 @@ enum { PAIRS_MAX = 16, TICK_MS = 10 };
 
 struct pair {
     int client, server;
+    bool held;
 };
 
 struct lossy_relay {
@@ -53,7 +54,7 @@ static void accept_pair(struct lossy_relay *r)
         close(server);
         return;
     }
-    r->pairs[r->n_pairs++] = (struct pair){client, server};
+    r->pairs[r->n_pairs++] = (struct pair){client, server, false};
 }
 
 /* Blocks for no longer than the other side needs to take it. False: the connection is over. */
@@ -78,8 +79,9 @@ static void *relay_run(void *user)
         struct pollfd fds[1 + 2 * PAIRS_MAX] = {{.fd = r->listen_fd, .events = POLLIN}};
         size_t n = r->n_pairs;
         for (size_t i = 0; i < n; i++) {
-            fds[1 + 2 * i] = (struct pollfd){.fd = r->pairs[i].client, .events = POLLIN};
-            fds[2 + 2 * i] = (struct pollfd){.fd = r->pairs[i].server, .events = POLLIN};
+            const struct pair *p = &r->pairs[i];
+            fds[1 + 2 * i] = (struct pollfd){.fd = p->held ? -1 : p->client, .events = POLLIN};
+            fds[2 + 2 * i] = (struct pollfd){.fd = p->held ? -1 : p->server, .events = POLLIN};
         }
         if (poll(fds, (nfds_t)(1 + 2 * n), 0) > 0) {
             for (size_t i = n; i-- > 0;) /* backwards: a closed one is replaced by the last */
@@ -122,6 +124,14 @@ void lossy_relay_swallow(struct lossy_relay *relay)
 {
     pthread_mutex_lock(&relay->lock);
     relay->swallows = true;
+    pthread_mutex_unlock(&relay->lock);
+}
+
+void lossy_relay_hold(struct lossy_relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    for (size_t i = 0; i < relay->n_pairs; i++)
+        relay->pairs[i].held = true;
     pthread_mutex_unlock(&relay->lock);
 }
 

@@ -1,5 +1,5 @@
 /* A TCP relay on a thread of its own that can swallow what a server answers, so that a client loses the answer of a
- * call that was carried out. Not for product code. */
+ * call that was carried out, or hold a connection for good. Not for product code. */
 #ifndef LOSSY_RELAY_H
 #define LOSSY_RELAY_H
 
@@ -14,6 +14,9 @@ struct lossy_relay *lossy_relay_start(const char *target);
 const char *lossy_relay_address(const struct lossy_relay *relay);
 /* From now on nothing that a server says comes through. Any thread. */
 void lossy_relay_swallow(struct lossy_relay *relay);
+/* From now on nothing comes through the connections that there are, in neither direction, and they are not closed, as
+ * by a router that has forgotten them. New ones are whole. Any thread. */
+void lossy_relay_hold(struct lossy_relay *relay);
 /* Cuts all connections; new ones go to target and are whole. Returns once it is done. Any thread. */
 void lossy_relay_cut(struct lossy_relay *relay, const char *target);
 /* Cuts all, frees. Takes NULL. */

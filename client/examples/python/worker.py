@@ -30,8 +30,10 @@ from joblog.v1 import job_pb2, worker_pb2, worker_pb2_grpc
 # The server is away, or has cut the stream off: come again.
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 # A stream that gRPC tries again by itself may hang for ever, and without bounds it may take minutes until gRPC looks again for
-# a server that was away (docs/interop.md).
-OPTIONS = [("grpc.enable_retries", 0), ("grpc.min_reconnect_backoff_ms", 5000), ("grpc.max_reconnect_backoff_ms", 5000)]
+# a server that was away (docs/interop.md). Without the last three a connection that dies without a word is never noticed, and
+# the leases are lost.
+OPTIONS = [("grpc.enable_retries", 0), ("grpc.min_reconnect_backoff_ms", 5000), ("grpc.max_reconnect_backoff_ms", 5000),
+           ("grpc.keepalive_time_ms", 7000), ("grpc.keepalive_timeout_ms", 8000), ("grpc.http2.max_pings_without_data", 0)]
 # Codes of a refused write (docs/worker-protocol.md, "A write that is refused"): the lease is gone; to be sent again.
 GONE, AGAIN = (5, 9), (4, 8, 10, 14)
 

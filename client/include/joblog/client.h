@@ -17,6 +17,12 @@ struct joblog_options {
     const char *actor;
     int64_t timeout_ms; /* of each unary call, retries included; 0: 30000 */
     bool no_retry;      /* do not repeat calls that failed with UNAVAILABLE */
+    /* While calls are under way: a connection on which nothing has come for keepalive_ms is asked whether it lives, and
+     * is lost when nothing comes for keepalive_timeout_ms then. 0: 7000 and 8000, so that a worker is back, and goes on
+     * with its jobs, within a lease time-out of 30 s; with a shorter one half of it in all. The server ends connections
+     * that ask more often than every 5 s and say nothing else. With less than 6000 of keepalive_timeout_ms a connection
+     * is lost, too, when the program reads none of its streams for that long. */
+    int64_t keepalive_ms, keepalive_timeout_ms;
 
     /* Who calls, to the server: a token, or the text of the file token_file, which is read again when it changes. Both
      * NULL: $JOBLOG_TOKEN_FILE, else $JOBLOG_TOKEN, else that of the login for the address (`joblog login`), else, of a
