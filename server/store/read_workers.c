@@ -63,10 +63,29 @@ int read_worker_list(struct reader *r, struct store_worker_list *cmd, struct err
     return failed ? read_out_of_memory(ret_err) : 0;
 }
 
+/* Those of the server's own that a drain has passed over. Where it has met no others somebody means them. */
+static int leave_own(const struct pg_result *rows, struct store_worker_ask *cmd, struct err *ret_err)
+{
+    size_t n_own = 0, n = cmd->n_asked;
+
+    cmd->n_asked = 0;
+    for (size_t i = 0; i < n; i++)
+        if (pg_int(rows, (int)i, 1) != 0)
+            n_own++;
+        else
+            cmd->asked[cmd->n_asked++] = pg_int(rows, (int)i, 0);
+    if (n_own == 0 || cmd->n_asked > 0)
+        return 0;
+    return err_set(ret_err, ERR_FAILED_PRECONDITION, "SERVER_WORKER",
+                   "the server's own workers, which make exports, cannot be drained: they end with their server; pause "
+                   "them instead");
+}
+
 int read_worker_ask(struct reader *r, struct store_worker_ask *cmd, struct err *ret_err)
 {
     struct pg_result *rows;
     struct pg_param *ids;
+    int rc = 0;
 
     pg_params_clear(&r->params);
     if (cmd->n_session_ids) {
@@ -92,6 +111,8 @@ int read_worker_ask(struct reader *r, struct store_worker_ask *cmd, struct err *
     cmd->asked = arena_alloc(cmd->arena, cmd->n_asked * sizeof *cmd->asked);
     for (size_t i = 0; cmd->asked && i < cmd->n_asked; i++)
         cmd->asked[i] = pg_int(rows, (int)i, 0);
+    if (cmd->asked && cmd->cmd.op == STORE_WORKER_DRAIN)
+        rc = leave_own(rows, cmd, ret_err);
     pg_free(rows);
-    return cmd->asked ? 0 : read_out_of_memory(ret_err);
+    return cmd->asked ? rc : read_out_of_memory(ret_err);
 }

@@ -2,6 +2,7 @@
 """How exports run: all rows are of one snapshot, no more run at once than there are workers, files expire; and what an operator
 says of columns is what a spreadsheet shows. test_export_runs.py DIRECTORY-OF-PROGRAMS"""
 import io
+import json
 import os
 import sys
 
@@ -157,6 +158,24 @@ def faults_that_last(fx):
     check("end of what was locked", 0, fx.joblog("export", "watch", export).returncode)
 
 
+def the_servers_own_workers(fx):
+    """Cannot be drained, which they would not obey, but paused."""
+    def workers():
+        return [json.loads(line) for line in fx.joblog("workers", "--json").stdout.splitlines()]
+
+    own = workers()
+    check("workers", 2, len(own))
+    for args in ([own[0]["name"]], ["--host", own[0]["host"]]):
+        done = fx.joblog("workers", "drain", *args)
+        check("drain", (5, b""), (done.returncode, done.stdout))
+        has("its words", "they end with their server; pause them instead", done.stderr.decode())
+    check("who drains", [], [worker for worker in workers() if "drain_request" in worker])
+    check("pause", 0, fx.joblog("workers", "pause", *[worker["name"] for worker in own]).returncode)
+    check("who is paused", 2, len([worker for worker in workers() if "pause_request" in worker]))
+    check("resume", 0, fx.joblog("workers", "resume", *[worker["name"] for worker in own]).returncode)
+    check("they go on", 1, len(rows_of(fx.export("cells"))))
+
+
 def main():
     fx = Fixture(sys.argv[1], "--export-owner-running=0", "--export-workers=2")
     with fx:
@@ -173,6 +192,7 @@ def main():
         what_a_spreadsheet_shows(fx)
         a_connection_that_reads_is_kept(fx)
         files_expire(fx)
+        the_servers_own_workers(fx)
         faults_that_last(fx)
         fx.gate.end()
 
