@@ -50,7 +50,12 @@ int export_load_owned(const struct export_load *load, struct err *ret_err)
 int export_job_granted(struct crpc_call *call, const struct job *job, struct err *ret_err)
 {
     const struct caller *caller = caller_of(call);
-    struct export_request request = export_request_of(crpc_call_arena(call), job);
+    struct export_request request;
+    if (export_request_decode(job->payload, crpc_call_arena(call), &request, NULL) != 0)
+        return caller->scope.bounded
+                   ? err_set(ret_err, ERR_PERMISSION_DENIED, "EXPORT_TYPE_DENIED",
+                             "what was asked of this export cannot be read, nor so whether you may have it")
+                   : 0;
     struct export_types *types = export_types_of(service_of(call)->exports);
     const struct export_type *type = export_types_find(types, request.export_type);
     bool allows = !type || export_type_allows(type, caller->identity->roles);

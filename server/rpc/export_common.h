@@ -50,7 +50,8 @@ enum crpc_next export_load_job(struct crpc_call *call, struct export_load *load,
 int export_load_owned(const struct export_load *load, struct err *ret_err);
 /* May the caller have what is in this export, or run it again? By the rights of now: 0, or PERMISSION_DENIED when it
  * has none of the roles of the type (any more), or when the rows are those of all owners and it is no administrator
- * (any more). A type that is not declared any more denies nothing. job: with its payload. */
+ * (any more), or when its payload is none that this version writes, and it is no administrator. A type that is not
+ * declared any more denies nothing. job: with its payload. */
 int export_job_granted(struct crpc_call *call, const struct job *job, struct err *ret_err);
 /* Asks for the file, if the job is completed, then next; load->files.ask.err tells how it went. */
 enum crpc_next export_load_file(struct crpc_call *call, struct export_load *load, const struct crpc_step *next);

@@ -180,6 +180,19 @@ def rows_of_everybody(fx):
     check("download of one without owners", 30, len(rows_of(download(fx, "ann", whole)[1])))
 
 
+def a_payload_that_cannot_be_read(fx):
+    """Tells neither the type nor whose rows there are: its file is for administrators."""
+    types(fx, PEOPLE, OPEN)
+    export = pending(fx, "ann", "people")
+    ends(fx, export, "completed")
+    check("rows of ann", OF_ANN, rows_of(download(fx, "ann", export)[1]))
+    fx.sql("UPDATE joblog.job SET payload = jsonb_set(payload, '{file_name}', '\"a/b\"') WHERE id = %s;" % export)
+    code, data, words = download(fx, "ann", export)
+    check("download", (5, b""), (code, data))
+    has("its words", "cannot be read", words)
+    check("download by an administrator", OF_ANN, rows_of(download(fx, "ann-admin", export)[1]))
+
+
 def a_repetition(fx):
     """Roles are no part of what was asked: the same request id gives the same export after they have changed."""
     types(fx, PEOPLE, OPEN)
@@ -202,6 +215,7 @@ def main():
         payload_of_before(fx)
         at_a_retry(fx)
         rows_of_everybody(fx)
+        a_payload_that_cannot_be_read(fx)
         a_repetition(fx)
         fx.gate.end()
 
