@@ -119,6 +119,9 @@ static int csv_row(struct export_encoder *encoder, struct span row)
 {
     struct csv *csv = (struct csv *)encoder;
     size_t len = row.len > 0 && row.data[row.len - 1] == '\n' ? row.len - 1 : row.len;
+    if (len == 0 && csv->n_fields == 1 &&
+        csv->request->csv.null_text.len > 0) /* empty lines are passed over by readers */
+        return export_out_str(csv->out, "\"\"\r\n");
     bool look = csv->look && may_hold_formula(row.data, row.data + len, csv->delimiter);
     int rc = look ? add_safely(csv, row.data, row.data + len) : export_out_add(csv->out, row.data, len);
     return rc != 0 ? rc : export_out_add(csv->out, "\r\n", 2);

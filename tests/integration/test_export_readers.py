@@ -253,15 +253,21 @@ def check_xlsx(fx, truth, data):
     check("xlsx booleans", {"b"}, kinds)
 
 
-def the_same_from_a_directory(fx, truth, plain, lines):
-    """Byte for byte, and the workbook cell for cell, as it bears the time at which it was made."""
+def check_one_column(truth, data, null):
+    """A NULL of a single column is an empty line, which readers pass over; with a text for NULL it is a row."""
+    rows = list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))[1:]
+    check("rows of one column", [([null] if null else []) if row["v"] is None else [safe("v", row["v"])] for row in truth], rows)
+
+
+def the_same_from_a_directory(fx, plain, lines, book):
+    """Byte for byte, the workbook too: it does not bear the time at which it was made."""
     place = os.path.join(fx.dir, "files")
     os.mkdir(place)
     fx.end()
     fx.start("--export-directory", place)
     check("csv of a directory", plain, fx.export("nasty"))
     check("lines of a directory", lines, fx.export("nasty", "--format", "jsonl"))
-    check_xlsx(fx, truth, fx.export("nasty", "--format", "xlsx"))
+    check("workbook of a directory", book, fx.export("nasty", "--format", "xlsx"))
     packed = fx.export("nasty", "--compression", "zstd")
     check("zstd of a directory", plain, subprocess.run(["zstd", "-dc"], input=packed, stdout=subprocess.PIPE).stdout)
     check("files in it", 4, len([name for name in os.listdir(place) if name.endswith(".data")]))
@@ -282,16 +288,19 @@ def main():
         check_csv(truth, fx.export("nasty", "--delimiter", ";", "--null", "NULL", "--bom", "--keep-formulas"), ";", "NULL", True,
                   mark=True)
         check_csv(truth, fx.export("nasty", "--delimiter", "tab", "--no-header", "--null", "\\N"), "\t", "\\N", header=False)
+        check_one_column(truth, fx.export("nasty", "--columns", "v"), "")
+        check_one_column(truth, fx.export("nasty", "--columns", "v", "--null", "(none)"), "(none)")
         lines = fx.export("nasty", "--format", "jsonl")
         check_jsonl(truth, as_json, lines)
         check_jq(truth, lines)
-        check_xlsx(fx, truth, fx.export("nasty", "--format", "xlsx"))
+        book = fx.export("nasty", "--format", "xlsx")
+        check_xlsx(fx, truth, book)
         for name, data, args in (("csv", plain, []), ("jsonl", lines, ["--format", "jsonl"])):
             for packer, unpack in (("gzip", ["gzip", "-dc"]), ("zstd", ["zstd", "-dc"])):
                 packed = fx.export("nasty", "--compression", packer, *args)
                 got = subprocess.run(unpack, input=packed, stdout=subprocess.PIPE, check=True).stdout
                 check("%s in %s" % (name, packer), data, got)
-        the_same_from_a_directory(fx, truth, plain, lines)
+        the_same_from_a_directory(fx, plain, lines, book)
     finally:
         code = fx.stop()
     check("exit of joblogd", 0, code)
