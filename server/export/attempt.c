@@ -286,6 +286,8 @@ static int chunk_full(struct export_out *out)
 {
     struct export_attempt *a = (struct export_attempt *)out;
     put_chunk(a);
+    if (export_worker_tick(a->worker) != 0) /* a row may have hundreds of chunks */
+        return -1;
     return take_chunk(a);
 }
 
