@@ -255,6 +255,24 @@ void context_fail(struct joblog_context *context, const char *type, const char *
         text_make_valid(stack_trace, strlen(stack_trace));
 }
 
+bool context_end_refused(struct joblog_context *context, bool completed, const char *why)
+{
+    enum { FEW_WORDS = 500 };
+    bool is_long = context->stack_trace || (context->error_message && strlen(context->error_message) > FEW_WORDS);
+    if (completed) {
+        context_fail(context, "ResultRefused", why, NULL);
+        return true;
+    }
+    if (!context->failed || !is_long)
+        return false;
+    char *words = context_text(context->error_message ? context->error_message : "", FEW_WORDS);
+    mem_free(context->error_message);
+    mem_free(context->stack_trace);
+    context->error_message = words;
+    context->stack_trace = NULL;
+    return true;
+}
+
 static void fail_with(struct joblog_context *context, bool for_good, const char *type, char *stack_trace,
                       const char *fmt, va_list ap)
 {

@@ -85,6 +85,9 @@ bool context_run(struct joblog_context *context, joblog_handler *handler, void *
 char *context_text(const char *text, size_t max);
 /* Sets the error from outside the handler. */
 void context_fail(struct joblog_context *context, const char *type, const char *message, char *stack_trace);
+/* The server does not take the end of the attempt, though the lease is good, and would not take it later: then it has
+ * failed instead of being completed, or has failed with fewer words. False: they are few already. */
+bool context_end_refused(struct joblog_context *context, bool completed, const char *why);
 
 /* Takes what is to be reported, a heartbeat at least: copies the progress, and gives the patch as text in *ret_patch
  * (mem_free; NULL: none). False when nothing has changed. Of a patch of more than patch_max bytes (at most PAYLOAD_MAX)

@@ -18,7 +18,13 @@
 #include "context_log.h"
 #include "convert.h"
 
-enum { DEFAULT_LEASE_MS = 30000, REPORT_INTERVAL_MS = 100, RETRY_INTERVAL_MS = 1000 };
+enum {
+    DEFAULT_LEASE_MS = 30000,
+    REPORT_INTERVAL_MS = 100,
+    RETRY_INTERVAL_MS = 1000,
+    /* A cancel comes with the answers only: somebody who asks for one waits no longer than this for it to be heard. */
+    QUIET_MS = 1500
+};
 
 struct run {
     struct joblog_context context; /* first */
@@ -51,6 +57,12 @@ static void run_changed(struct joblog_context *context)
     pthread_mutex_unlock(&run->lock);
 }
 
+/* The server does not take it, and would not take it later. What is reported is lost then; all else goes on. */
+static bool is_refused(const struct err *e)
+{
+    return e->code == ERR_INVALID_ARGUMENT || message_too_large(e);
+}
+
 /* Sends the lines that wait, write by write. 0, or -code. */
 static int report_log(struct run *run, struct err *ret_err)
 {
@@ -70,7 +82,21 @@ static int report_log(struct run *run, struct err *ret_err)
             context_cancel(&run->context, true);
         if (rc == 0)
             crpc_message_free(response);
+        else if (is_refused(ret_err))
+            *ret_err = ERR_NONE, rc = 0;
     }
+    return rc;
+}
+
+static int send_report(struct run *run, const Joblog__V1__ReportProgressRequest *request, struct err *ret_err)
+{
+    ProtobufCMessage *response = NULL;
+    int rc = call_unary_within(run->client, WORKER_METHOD(REPORT_PROGRESS), &request->base, run->lease_ms, NULL,
+                               &response, ret_err);
+    if (rc == 0 && ((Joblog__V1__ReportProgressResponse *)response)->cancel_request)
+        context_cancel(&run->context, true);
+    if (rc == 0)
+        crpc_message_free(response);
     return rc;
 }
 
@@ -96,19 +122,18 @@ static int report(struct run *run, bool only_if_new, struct err *ret_err)
     request.job_id = run->context.job.id;
     request.lease_token = run->lease_token;
     request.progress = any ? &write : NULL;
-    ProtobufCMessage *response = NULL;
-    int rc = call_unary_within(run->client, WORKER_METHOD(REPORT_PROGRESS), &request.base, run->lease_ms, NULL,
-                               &response, ret_err);
-    mem_free(patch);
-    if (rc == 0 || rc == -ERR_INVALID_ARGUMENT) { /* what is refused once is refused for ever */
+    int rc = send_report(run, &request, ret_err);
+    bool refused = rc < 0 && is_refused(ret_err);
+    if (rc == 0 || refused) {
         mem_free(run->unsent_patch);
         run->unsent_patch = NULL;
     }
-    if (rc == 0) {
-        if (((Joblog__V1__ReportProgressResponse *)response)->cancel_request)
-            context_cancel(&run->context, true);
-        crpc_message_free(response);
+    if (refused) {
+        *ret_err = ERR_NONE;
+        write.payload_patch = text_for_message(NULL); /* which took the progress along */
+        rc = patch && values.is_news ? send_report(run, &request, ret_err) : 0;
     }
+    mem_free(patch);
     return rc;
 }
 
@@ -144,22 +169,32 @@ static void report_again(struct run *run)
 /* Asks about the job without saying that it is alive. Not to be had: 0, a report will tell. */
 static int look(struct run *run, struct err *ret_err)
 {
-    struct joblog_job *job = NULL;
+    Joblog__V1__GetJobRequest request = JOBLOG__V1__GET_JOB_REQUEST__INIT;
+    ProtobufCMessage *response = NULL;
     int rc = 0;
-    if (joblog_get(run->client, run->context.job.id, &job, NULL) < 0)
+    request.id = run->context.job.id;
+    request.view = JOBLOG__V1__JOB_VIEW__JOB_VIEW_BASIC;
+    if (call_unary(run->client, JOB_LOG_METHOD(GET_JOB), &request.base, NULL, &response, NULL) < 0)
         return 0;
-    if (job->status != JOBLOG_RUNNING || job->attempt != run->context.job.attempt)
+    const Joblog__V1__Job *job = (const Joblog__V1__Job *)response;
+    if ((enum joblog_status)job->status != JOBLOG_RUNNING || job->attempt != run->context.job.attempt)
         rc = err_set(ret_err, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the lease was lost");
-    else if (job->cancel_requested)
+    else if (job->cancel_request)
         context_cancel(&run->context, true);
-    joblog_job_free(job);
+    crpc_message_free(response);
     return rc;
+}
+
+/* How long the helper says nothing of its own. */
+static int64_t quiet_ms(const struct run *run)
+{
+    return run->lease_ms / 3 < QUIET_MS ? run->lease_ms / 3 : QUIET_MS;
 }
 
 static void *keep_alive(void *user)
 {
     struct run *run = user;
-    int64_t not_before_ms = 0, due_ms = clock_mono_ms() + run->lease_ms / 3;
+    int64_t not_before_ms = 0, due_ms = clock_mono_ms() + quiet_ms(run);
     bool changed;
     while (wait_for_report(run, not_before_ms, due_ms, &changed)) {
         struct err e = ERR_NONE;
@@ -169,7 +204,7 @@ static void *keep_alive(void *user)
             rc = report(run, false, &e);
         int64_t now = clock_mono_ms();
         not_before_ms = now + (rc < 0 ? RETRY_INTERVAL_MS : REPORT_INTERVAL_MS);
-        due_ms = now + run->lease_ms / 3;
+        due_ms = now + quiet_ms(run);
         if (rc == -ERR_FAILED_PRECONDITION || rc == -ERR_NOT_FOUND) {
             run->lost = true; /* read after the join */
             context_cancel(&run->context, false);
@@ -267,6 +302,25 @@ static int report_last(struct run *run, struct err *ret_err)
     return rc;
 }
 
+/* After what the end is not worth a try: the lease is another's, or the server is away. */
+static bool forbids_end(const struct err *e)
+{
+    return e->code == ERR_FAILED_PRECONDITION || e->code == ERR_NOT_FOUND || e->code == ERR_DEADLINE_EXCEEDED ||
+           call_may_pass(e);
+}
+
+/* An end that is refused, for its size, makes room for one that says so: else the job would run on, to nobody, until
+ * its lease is lost. *ret_err is the refusal's all the same. */
+static struct joblog_job *end_in_any_case(struct run *run, bool completed, struct err *ret_err)
+{
+    struct err ignored = ERR_NONE;
+    *ret_err = ERR_NONE;
+    struct joblog_job *job = end_job(run, completed, ret_err);
+    if (!job && is_refused(ret_err) && context_end_refused(&run->context, completed, ret_err->msg))
+        joblog_job_free(end_job(run, false, &ignored));
+    return job;
+}
+
 /* Runs the callback with the helper beside it; then the last report and the end. */
 static int run_and_end(struct run *run, joblog_handler *callback, void *user, struct joblog_job **ret_job,
                        struct err *ret_err)
@@ -290,8 +344,8 @@ static int run_and_end(struct run *run, joblog_handler *callback, void *user, st
     struct joblog_job *job = NULL;
     if (run->lost)
         err_set(&e, ERR_FAILED_PRECONDITION, "LEASE_LOST", "the lease was lost while the callback ran");
-    else if (report_last(run, &e) == 0)
-        job = end_job(run, completed, &e);
+    else if (report_last(run, &e) == 0 || !forbids_end(&e))
+        job = end_in_any_case(run, completed, &e);
     if (e.code != ERR_OK)
         *ret_err = e;
     if (job && ret_job && ret_err->code == ERR_OK) {

@@ -8,7 +8,7 @@
 #include "convert.h"
 #include "worker_priv.h"
 
-enum { DEFAULT_LEASE_MS = 30000, DEFAULT_HEARTBEAT_MS = 5000, FEW_WORDS = 500 };
+enum { DEFAULT_LEASE_MS = 30000, DEFAULT_HEARTBEAT_MS = 5000 };
 
 static void take_welcome(struct joblog_worker *worker, const Joblog__V1__WorkerWelcome *welcome)
 {
@@ -36,24 +36,14 @@ static void lose(struct worker_job *job)
     loop_job_cancelled(job, TELL_LOST);
 }
 
-/* The lease is still this worker's, but the server does not take this end, and would not take it later: then the
- * attempt has failed, or has failed with fewer words. False: they are few already. */
-static bool end_otherwise(struct worker_job *job, const Joblog__V1__WriteResult *result)
+/* Is there another end for an attempt whose end is refused for good, while its lease is not lost? */
+static bool ends_otherwise(struct worker_job *job, const Joblog__V1__WriteResult *result)
 {
-    struct joblog_context *context = &job->context;
-    if (job->end == END_COMPLETE) {
-        job->end = END_FAIL;
-        context_fail(context, "ResultRefused", result->message, NULL);
-        return true;
-    }
-    bool is_long = context->stack_trace || (context->error_message && strlen(context->error_message) > FEW_WORDS);
-    if (job->end != END_FAIL || !context->failed || !is_long)
+    if (result->code == ERR_FAILED_PRECONDITION || result->code == ERR_NOT_FOUND ||
+        (job->end != END_COMPLETE && job->end != END_FAIL) ||
+        !context_end_refused(&job->context, job->end == END_COMPLETE, result->message))
         return false;
-    char *words = context_text(context->error_message ? context->error_message : "", FEW_WORDS);
-    mem_free(context->error_message);
-    mem_free(context->stack_trace);
-    context->error_message = words;
-    context->stack_trace = NULL;
+    job->end = END_FAIL;
     return true;
 }
 
@@ -62,8 +52,7 @@ static bool take_end_result(struct joblog_worker *worker, struct worker_job *job
 {
     if (!result->accepted && is_transient(result->code))
         return true;
-    if (!result->accepted && result->code != ERR_FAILED_PRECONDITION && result->code != ERR_NOT_FOUND &&
-        end_otherwise(job, result))
+    if (!result->accepted && ends_otherwise(job, result))
         return true;
     if (!result->accepted)
         job->lost = true;

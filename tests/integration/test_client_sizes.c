@@ -227,6 +227,30 @@ static void test_patches_and_lines_go_in_pieces(void **state)
     finish(worker);
 }
 
+static int return_much(struct joblog_context *context, void *user)
+{
+    assert_ok(joblog_job_set_result(context, json_of(TOO_LONG), &error));
+    joblog_job_set_progress(context, 1, 1, "result");
+    *(int64_t *)user = joblog_job_info(context)->id;
+    return 0;
+}
+
+/* The caller hears of it, and so does whoever looks at the job, at once. */
+static void test_a_logged_run_with_a_result_that_is_too_long(void **state)
+{
+    (void)state;
+    struct joblog_spec spec = {.job_name = "big"};
+    struct joblog_job *job = NULL;
+    int64_t id = 0;
+    assert_int_equal(joblog_run_logged(client, &spec, return_much, &id, &job, &error), -JOBLOG_RESOURCE_EXHAUSTED);
+    assert_null(job);
+    assert_ok(joblog_get(client, id, &job, &error));
+    assert_int_equal(job->status, JOBLOG_FAILED);
+    assert_string_equal(job->error_type, "ResultRefused");
+    assert_int_equal(job->done, 1);
+    joblog_job_free(job);
+}
+
 static void test_a_hello_that_is_too_long_is_told(void **state)
 {
     (void)state;
@@ -260,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_ends_of_a_cut_go_in_small_messages),
         cmocka_unit_test(test_an_end_that_is_too_long_fails_alone),
         cmocka_unit_test(test_patches_and_lines_go_in_pieces),
+        cmocka_unit_test(test_a_logged_run_with_a_result_that_is_too_long),
         cmocka_unit_test(test_a_hello_that_is_too_long_is_told),
     };
     return cmocka_run_group_tests(tests, setup, client_fixture_teardown);

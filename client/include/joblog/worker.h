@@ -148,7 +148,9 @@ JOBLOG_API void joblog_worker_free(struct joblog_worker *worker);
  * (with spec->heartbeat_timeout_ms only as long as the callback reports something, or calls joblog_job_heartbeat),
  * completes it with the result that the callback set, or marks it failed with the error and a backtrace. Returns what
  * the callback returned (0 or more: completed); or -code and *error when the record could not be made (the callback has
- * then not run) or its end could not be recorded. *error is left with code JOBLOG_OK when everything was recorded.
+ * then not run) or its end could not be recorded. *error is left with code JOBLOG_OK when everything was recorded; a
+ * patch that the server refuses is no error here either. A result that it refuses for its size is one, and the job has
+ * failed with "ResultRefused". A callback that reports nothing hears of a cancel within two seconds.
  * Gives the job as it ended, FULL view, unless ret_job is NULL or *error is set (but see below). spec->run_time_us must
  * be 0.
  * With a spec->request_id the callback runs once, whoever comes with it, in this process or another: the run that made
