@@ -197,12 +197,23 @@ struct live *live_new(const struct term *term, const struct statuses *statuses, 
     return NULL;
 }
 
-static bool belongs(const struct live *live, enum joblog_status status)
+static bool in_range(int64_t us, int64_t from_us, int64_t before_us)
 {
-    bool in = live->filter->n_statuses == 0;
-    for (size_t i = 0; i < live->filter->n_statuses; i++)
-        in |= live->filter->statuses[i] == status;
-    return in;
+    return (!from_us && !before_us) || (us && us >= from_us && (!before_us || us < before_us));
+}
+
+/* Does it still match, as far as the job tells? */
+static bool belongs(const struct joblog_filter *filter, const struct joblog_job *job)
+{
+    bool fits = filter->n_statuses == 0, has_error = filter->n_error_types == 0;
+    for (size_t i = 0; i < filter->n_statuses; i++)
+        fits |= filter->statuses[i] == job->status;
+    for (size_t i = 0; i < filter->n_error_types; i++)
+        has_error |= strcmp(filter->error_types[i], job->error_type) == 0;
+    if (filter->error_text && !strstr(job->error_message, filter->error_text))
+        has_error = false;
+    return fits && has_error && in_range(job->start_us, filter->start_from_us, filter->start_before_us) &&
+           in_range(job->end_us, filter->end_from_us, filter->end_before_us);
 }
 
 /* With the mutex. A place for the job; NULL: what is known is newer. */
@@ -228,7 +239,7 @@ void live_update(struct live *live, const struct joblog_job *job)
     struct row *row = place_for(live, job);
     if (row)
         row_set(row, job);
-    if (row && !belongs(live, job->status)) {
+    if (row && !belongs(live->filter, job)) {
         row_done(row);
         *row = live->rows[--live->n_rows];
     }

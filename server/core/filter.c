@@ -57,6 +57,11 @@ bool job_filter_matches_now(const struct job_filter *f, const struct job *job)
     return any_span(f->error_types, f->n_error_types, job->error.type) && contains(job->error.message, f->error_text);
 }
 
+bool job_filter_lets_go(const struct job_filter *f, const struct job *job)
+{
+    return job->retried_from && (!f->status_mask || f->status_mask & 1u << job->retried_from);
+}
+
 bool job_filter_is_empty(const struct job_filter *f)
 {
     return !f->n_ids && !f->n_names && !f->n_queues && !f->status_mask && !f->source_type.len && !f->source_id.len &&

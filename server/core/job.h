@@ -97,6 +97,7 @@ struct job {
     int64_t id;
     struct span name, queue;
     enum job_status status;
+    enum job_status retried_from; /* in the change that RetryJob makes: the status that it left; else 0 */
     int32_t priority;
     struct span source_type, source_id, owner, creator, batch, traceparent, request_id;
     const struct label *labels;
@@ -212,6 +213,9 @@ bool job_filter_is_empty(const struct job_filter *filter);
 bool job_filter_matches(const struct job_filter *filter, const struct job *job);
 /* The parts that a job may cease to fit: status, last error, last start and end. Its payload is looked at elsewhere. */
 bool job_filter_matches_now(const struct job_filter *filter, const struct job *job);
+/* Of a job that does not match now: did it, as far as its status tells, until the retry that this change is? Its last
+ * error and its end are gone then, and count as fitting. */
+bool job_filter_lets_go(const struct job_filter *filter, const struct job *job);
 /* Does it have such parts? */
 static inline bool job_filter_is_fickle(const struct job_filter *filter)
 {

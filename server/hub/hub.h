@@ -29,8 +29,8 @@ struct hub *hub_new(void);      /* NULL: out of memory */
 void hub_free(struct hub *hub); /* no watches left; takes NULL */
 
 /* Starts a watch: every change published from now on of a job that the filter matches, or that a snapshot of before
- * matched (a job that ceases to match is sent once more). Copies filter. keeps wake: posted when there is something to
- * take and there was nothing; until hub_unwatch returns.
+ * matched (a job that ceases to match is sent once more), and every retry of a job that its status may have made match.
+ * Copies filter. keeps wake: posted when there is something to take and there was nothing; until hub_unwatch returns.
  * With statuses in the filter it takes two more steps, since what matched before the watch began is in the store only:
  * the watcher reads it there, tells it by hub_shown, and then calls hub_settle; only after that it takes. */
 int hub_watch(struct hub *hub, const struct job_filter *filter, struct tag *wake, struct hub_watch **ret_watch,

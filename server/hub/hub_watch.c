@@ -178,7 +178,8 @@ static bool watch_wants(struct hub_watch *w, const struct job *job)
             watch_remember(w, job->id);
         return true;
     }
-    return watch_forget(w, job->id);
+    /* What had failed or was cancelled before the watch began nobody has shown to it here. */
+    return watch_forget(w, job->id) || job_filter_lets_go(w->now, job);
 }
 
 void watch_publish(struct hub_watch *w, struct job_snapshot *snapshot, bool is_transition)

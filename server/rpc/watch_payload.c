@@ -75,8 +75,9 @@ void payload_look_sent(struct payload_look *look, const struct job *job)
 
 static bool is_wanted(struct payload_look *look, const struct job *job)
 {
-    bool matched = seen_revision(&look->matching, job->id) != 0;
-    if (job_filter_matches_now(look->filter, job) && payload_look_fits(look, job->id)) {
+    bool fits = payload_look_fits(look, job->id);
+    bool matched = seen_revision(&look->matching, job->id) != 0 || (fits && job_filter_lets_go(look->filter, job));
+    if (fits && job_filter_matches_now(look->filter, job)) {
         payload_look_sent(look, job);
         return true;
     }

@@ -13,7 +13,8 @@ void change_put(struct buf *buf, const struct change *c)
     buf_add_be32(buf, (uint32_t)c->attempt);
     buf_add_char(buf, (char)c->status);
     buf_add_char(buf, (char)(c->is_transition ? FLAG_TRANSITION : 0));
-    buf_add_be16(buf, 0);
+    buf_add_char(buf, (char)c->retried_from);
+    buf_add_char(buf, 0);
 }
 
 static uint64_t get_be(const char *data, int n)
@@ -37,7 +38,8 @@ struct change change_at(struct span entries, size_t i)
                            .time_us = (int64_t)get_be(at + 16, 8),
                            .attempt = (int32_t)get_be(at + 24, 4),
                            .status = (enum job_status)at[28],
-                           .is_transition = at[29] & FLAG_TRANSITION};
+                           .is_transition = at[29] & FLAG_TRANSITION,
+                           .retried_from = (enum job_status)at[30]};
 }
 
 int change_compare(const void *pa, const void *pb)

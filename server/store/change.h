@@ -15,7 +15,8 @@ struct change {
     int64_t job_id, revision, time_us;
     int32_t attempt;
     enum job_status status;
-    bool is_transition; /* false: progress */
+    enum job_status retried_from; /* as in struct job; 0 where an older joblogd wrote it */
+    bool is_transition;           /* false: progress */
 };
 
 enum {

@@ -146,6 +146,7 @@ bool changes_job(const struct changes *c, size_t i, struct job *ret_job, bool *r
     if (!now || is_covered(c, i))
         return false;
     *ret_job = *now;
+    ret_job->retried_from = change->retried_from;
     *ret_is_transition = is_transition_covered(c, i);
     if (change_is_present(change, now))
         return true;

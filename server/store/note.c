@@ -13,6 +13,7 @@ static void note_change(struct writer *w, const struct job *job, bool is_transit
                             .time_us = w->batch.now_us,
                             .attempt = job->attempt,
                             .status = job->status,
+                            .retried_from = job->retried_from,
                             .is_transition = is_transition};
 
     change_put(&w->changes, &change);

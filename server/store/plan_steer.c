@@ -166,6 +166,7 @@ void retry_plan(struct writer *w, struct unit *u)
     if (!e)
         return;
     j->status = JOB_PENDING;
+    j->retried_from = (enum job_status)from;
     j->revision = job_revision_transition(j->revision);
     j->attempts_left = j->retry.max_attempts;
     j->run_us = w->batch.now_us;

@@ -1030,6 +1030,20 @@ now=$(joblog dispatch bad --queue work) || fail "no job"
 shows "$now"
 line=$(tr -d '\r' <"$dir/table" | grep -a -m 1 "$now")
 [[ $line == *Failed*bad*work*1/1*ExitCode* ]] || fail "the line says $line"
+expect 0 joblog queue pause work
+expect 0 joblog retry "$before"
+gone() { # from the last picture
+    local all
+    for ((i = 0; i < 600; i++)); do
+        all=$(tr -d '\r' <"$dir/table")
+        [[ ${all##*$'\e[?7l'} == *DETAILS*"$now"*jobs* && ${all##*$'\e[?7l'} != *"$1"* ]] && return
+        sleep 0.1
+    done
+    cat "$dir/table" >&2
+    fail "the table goes on showing $1"
+}
+gone "$before"
+expect 0 joblog queue resume work
 pkill -INT -P $table joblog || fail "the watch does not run"
 wait $table
 

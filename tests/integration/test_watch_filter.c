@@ -18,6 +18,7 @@
 #define RUNNING   JOBLOG__V1__JOB_STATUS__JOB_STATUS_RUNNING
 #define COMPLETED JOBLOG__V1__JOB_STATUS__JOB_STATUS_COMPLETED
 #define FAILED    JOBLOG__V1__JOB_STATUS__JOB_STATUS_FAILED
+#define CANCELLED JOBLOG__V1__JOB_STATUS__JOB_STATUS_CANCELLED
 
 static struct replicas replicas;
 static struct crpc_channel *b;
@@ -330,6 +331,78 @@ static void times_are_followed(void **state)
     follow_times(replicas.channels[1]);
 }
 
+static int64_t failed_job(struct test_worker *worker, const struct asked *q, const char *who)
+{
+    int64_t id = send_to(q, who);
+    worker_credit(worker, 1);
+    struct test_lease lease = worker_lease(worker);
+    assert_int_equal(lease.job_id, id);
+    assert_int_equal(worker_answer(worker, worker_fail(worker, lease, "E", "no", "", true), NULL), 0);
+    return id;
+}
+
+static void put_back(int64_t id)
+{
+    struct err err = ERR_NONE;
+    Joblog__V1__Job *job = call_retry(b, id, "", &err);
+    assert_non_null(job);
+    job_free(job);
+}
+
+/* A watch by final statuses begins without what has ended, which its watcher has from a list, or from before a cut. */
+static void follow_retries(struct crpc_channel *channel, const char *payload)
+{
+    struct asked q;
+    char point[200];
+    int64_t ids[3];
+    Joblog__V1__JobStatus failed = FAILED;
+    ask(&q, payload);
+    struct crpc_stream *all = watch(channel, &q);
+    expect_snapshot_end(all);
+    struct test_worker *worker = worker_open(b, "w", q.queue, 0);
+    for (int i = 0; i < 3; i++) {
+        ids[i] = failed_job(worker, &q, "ana");
+        expect_until(all, ids[i], FAILED);
+    }
+    struct err err = ERR_NONE;
+    int64_t cancelled = send_to(&q, "ana");
+    job_free(call_cancel(b, cancelled, "", &err));
+    expect_until(all, cancelled, CANCELLED);
+    end(all);
+    /* All of it is known here, and over. */
+    q.filter.statuses = &failed;
+    q.filter.n_statuses = 1;
+    struct crpc_stream *w = watch(channel, &q);
+    expect_snapshot_end(w);
+    put_back(cancelled); /* it never matched */
+    put_back(ids[0]);
+    expect(w, ids[0], PENDING);
+    take_point(w, point);
+    end(w);
+    put_back(ids[1]);
+    q.request.resume_point = point;
+    w = watch(channel, &q);
+    /* What changed shortly before the mark may come once more. */
+    int64_t got = 0;
+    Joblog__V1__JobStatus status = 0;
+    while (got != ids[1] || status != PENDING)
+        assert_int_not_equal(next_event(w, &got, &status, NULL), 0);
+    expect_snapshot_end(w);
+    put_back(ids[2]);
+    expect(w, ids[2], PENDING);
+    end(w);
+    worker_end(worker, true, NULL);
+}
+
+static void retries_are_followed(void **state)
+{
+    (void)state;
+    follow_retries(replicas.channels[0], NULL);
+    follow_retries(replicas.channels[1], NULL);
+    follow_retries(replicas.channels[0], "ana");
+    follow_retries(replicas.channels[1], "ana");
+}
+
 /* A time of dispatch is like any other part that a job has for good. */
 static void the_time_of_dispatch_restricts(void **state)
 {
@@ -356,9 +429,13 @@ static void the_time_of_dispatch_restricts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(payloads_are_followed),      cmocka_unit_test(many_changes_are_looked_through),
-        cmocka_unit_test(a_watch_by_payload_goes_on), cmocka_unit_test(until_final_ends_with_those_that_matched),
-        cmocka_unit_test(times_are_followed),         cmocka_unit_test(the_time_of_dispatch_restricts),
+        cmocka_unit_test(payloads_are_followed),
+        cmocka_unit_test(many_changes_are_looked_through),
+        cmocka_unit_test(a_watch_by_payload_goes_on),
+        cmocka_unit_test(until_final_ends_with_those_that_matched),
+        cmocka_unit_test(times_are_followed),
+        cmocka_unit_test(retries_are_followed),
+        cmocka_unit_test(the_time_of_dispatch_restricts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

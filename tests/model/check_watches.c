@@ -93,7 +93,8 @@ static size_t place_of(const struct watcher *w, int64_t id)
 }
 
 /* Changes of status between two that were seen, which the watcher had to be told of. ceases: also of the first when the
- * filter holds no more after it, since this stream has shown the job before. */
+ * filter holds no more after it, since this stream has shown the job before, or it
+ * had ended. */
 static void check_between(const struct watcher *w, const Joblog__V1__Job *job, int64_t from, int64_t to, bool ceases)
 {
     for (int64_t k = from + 1; k < to; k++)
@@ -120,7 +121,7 @@ static void check_event(const struct watcher *w, const struct event_fact *e, int
     if (live && known->stream == stream && e->revision <= known->revision - (e->revision != k << 20))
         model_complain(w->model, "%s: job %lld: revision %lld after %lld", w->actor->name, (long long)e->id,
                        (long long)e->revision, (long long)known->revision);
-    bool ceases = known->stream == stream && last > 0 && matches(w, job, last);
+    bool ceases = (known->stream == stream || is_final(status_at(job, last))) && last > 0 && matches(w, job, last);
     known->stream = stream;
     if (e->revision <= known->revision)
         return; /* once more, after a cut */
@@ -157,8 +158,10 @@ static void check_rest(const struct watcher *w)
             continue;
         if (known->fresh && known->first != 1)
             check_between(w, job, 0, known->first > 0 ? known->first : n + 1, false);
-        if (known->first > 0)
-            check_between(w, job, known->revision >> 20, n + 1, false);
+        if (known->first > 0) {
+            int64_t last = known->revision >> 20;
+            check_between(w, job, last, n + 1, is_final(status_at(job, last)) && matches(w, job, last));
+        }
     }
 }
 

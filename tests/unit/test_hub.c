@@ -223,6 +223,53 @@ static void a_job_that_ceases_to_match_is_sent_once_more(void **state)
     stop(&f);
 }
 
+static void put_back(struct hub *hub, int64_t id, enum job_status from)
+{
+    struct job job = {.id = id, .status = JOB_PENDING, .retried_from = from, .revision = rev(4, 0)};
+    assert_true(hub_wanted(hub, &job));
+    struct job_snapshot *snapshot = job_snapshot_new(&job);
+    hub_changed(hub, snapshot, true);
+    job_snapshot_unref(snapshot);
+}
+
+/* No watch has shown it, as it had ended before, and nobody but the change itself knows what it was. */
+static void a_retry_is_told_to_who_asks_for_what_it_was(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct span error = SPAN_LIT("Timeout");
+    struct waker waker;
+    struct hub_watch *running, *by_error;
+    start(&f, &(struct job_filter){.status_mask = 1u << JOB_FAILED});
+    waker_init(&waker);
+    assert_int_equal(
+        hub_watch(f.hub, &(struct job_filter){.status_mask = 1u << JOB_RUNNING}, &waker.tag, &running, NULL), 0);
+    assert_int_equal(
+        hub_watch(f.hub, &(struct job_filter){.error_types = &error, .n_error_types = 1}, &waker.tag, &by_error, NULL),
+        0);
+    put_back(f.hub, 1, JOB_FAILED); /* while the store is read */
+    put_back(f.hub, 2, JOB_CANCELLED);
+    struct hub_watch *watches[] = {f.watch, running, by_error};
+    for (size_t i = 0; i < 3; i++)
+        hub_settle(f.hub, watches[i]);
+    put_back(f.hub, 3, JOB_FAILED);
+    put_back(f.hub, 4, JOB_CANCELLED);
+    publish(f.hub, 5, "a", JOB_PENDING, rev(3, 0)); /* an attempt failed, and another follows */
+    publish(f.hub, 3, "a", JOB_RUNNING, rev(5, 0));
+    expect(f.hub, f.watch, 1, rev(4, 0));
+    expect(f.hub, f.watch, 3, rev(4, 0));
+    expect_nothing(f.hub, f.watch);
+    expect(f.hub, running, 3, rev(5, 0));
+    expect_nothing(f.hub, running);
+    /* Which error it was is gone with it. */
+    for (int64_t id = 1; id <= 4; id++)
+        expect(f.hub, by_error, id, rev(4, 0));
+    expect_nothing(f.hub, by_error);
+    hub_unwatch(f.hub, running);
+    hub_unwatch(f.hub, by_error);
+    stop(&f);
+}
+
 static void progress_is_repeated_for_who_came_after_it(void **state)
 {
     (void)state;
@@ -389,6 +436,7 @@ int main(void)
         cmocka_unit_test(wanted_only_by_those_who_watch),
         cmocka_unit_test(many_jobs_are_conflated_each_for_itself),
         cmocka_unit_test(a_job_that_ceases_to_match_is_sent_once_more),
+        cmocka_unit_test(a_retry_is_told_to_who_asks_for_what_it_was),
         cmocka_unit_test(progress_is_repeated_for_who_came_after_it),
         cmocka_unit_test(a_slow_watcher_is_cut_off),
         cmocka_unit_test(threads_lose_no_transition),
