@@ -29,8 +29,8 @@ struct joblog_filter {
     const char *source_type, *source_id, *owner, *batch;
     const struct joblog_label *labels;
     size_t n_labels;
-    int64_t create_from_us, create_before_us;
-    const char *const *error_types; /* of the last error */
+    int64_t create_from_us, create_before_us; /* cut to milliseconds, as create_time_us of a job is */
+    const char *const *error_types;           /* of the last error */
     size_t n_error_types;
     const char *error_text; /* within its message */
     /* A list looks for these among the jobs that fit the rest, so that pages may be short or empty. */
