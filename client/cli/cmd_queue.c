@@ -1,7 +1,10 @@
 /* joblog queue list, pause, resume: what queues hold; whether workers get their jobs. Main thread. */
+#include <string.h>
+
 #include "commands.h"
 #include "json.h"
 #include "table.h"
+#include "text.h"
 #include "units.h"
 
 struct queue_options {
@@ -33,12 +36,30 @@ static void add_row(struct table *table, const struct joblog_queue *queue, int64
         table_cell(table, "", NULL);
 }
 
+/* A slip of the pen, most likely. */
+static int no_queue(const char *name)
+{
+    fputs("joblog: there is no queue ", stderr);
+    text_print(stderr, name, 0);
+    fputs(": it never had a job, and is not paused\n", stderr);
+    return EXIT_NOT_FOUND;
+}
+
+static bool is_among(const char *name, const struct joblog_queue *queues, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(queues[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static int run_list(struct cli *cli, const void *options, const struct operands *operands)
 {
     struct joblog_error error = {0};
     struct joblog_queue *queues;
     int64_t now = units_now_us();
     size_t n;
+    int code = EXIT_OK;
     (void)options;
     if (joblog_list_queues(cli->client, (const char *const *)operands->values, operands->n, &queues, &n, &error) < 0)
         return cli_error(&error);
@@ -51,11 +72,26 @@ static int run_list(struct cli *cli, const void *options, const struct operands 
     }
     if (table && n)
         table_print(table, &cli->term);
-    else if (table)
+    else if (table && operands->n == 0)
         fputs("no queues\n", stderr);
+    for (size_t i = 0; i < operands->n; i++)
+        if (!is_among(operands->values[i], queues, n))
+            code = no_queue(operands->values[i]);
     table_free(table);
     joblog_queues_free(queues);
-    return EXIT_OK;
+    return code;
+}
+
+/* ResumeQueue takes any name, so that it may be repeated. Who may resume a queue but not list it is not told. */
+static bool is_known(struct cli *cli, const char *name)
+{
+    struct joblog_error error = {0};
+    struct joblog_queue *queues;
+    size_t n;
+    if (joblog_list_queues(cli->client, &name, 1, &queues, &n, &error) < 0)
+        return true;
+    joblog_queues_free(queues);
+    return n > 0;
 }
 
 /* Every queue gets its call; the exit code is that of the first error. */
@@ -66,6 +102,11 @@ static int steer(struct cli *cli, const struct operands *operands, bool pauses, 
     for (size_t i = 0; i < operands->n; i++) {
         struct joblog_queue *queue;
         const char *name = operands->values[i];
+        if (!pauses && !is_known(cli, name)) {
+            int one = no_queue(name);
+            code = code ? code : one;
+            continue;
+        }
         int rc = pauses ? joblog_pause_queue(cli->client, name, reason, &queue, &error)
                         : joblog_resume_queue(cli->client, name, &queue, &error);
         if (rc < 0) {

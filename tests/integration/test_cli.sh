@@ -545,6 +545,17 @@ json paused true
 json waiting 1
 expect 0 joblog queue resume paused --json
 json paused false
+expect 0 joblog queue resume paused
+says "paused goes on, 1 waiting, 0 running"
+# A slip of the pen; the others are dealt with all the same.
+expect 3 joblog queue resume pausd paused
+says "paused goes on, 1 waiting, 0 running"
+complains "there is no queue pausd: it never had a job, and is not paused"
+expect 3 joblog queue list pausd paused
+says "PAUSED"
+complains "there is no queue pausd"
+expect 0 joblog queue pause before-its-first-job
+expect 0 joblog queue resume before-its-first-job
 expect 5 joblog queue pause "$(printf 'x%.0s' {1..201})"
 
 # ---- filters
