@@ -1,6 +1,7 @@
 /* The worker's connection: opens it, reads it on a thread of its own, opens it again when it breaks. The reader touches
  * the worker's shared state only, under its lock, and wakes the run thread for the rest. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -28,6 +29,13 @@ static bool is_transient(int code)
            code == ERR_DEADLINE_EXCEEDED;
 }
 
+/* Does a refusal say that the lease is gone? Older servers give no reason. */
+static bool says_lost(const Joblog__V1__WriteResult *result)
+{
+    return result->code == ERR_NOT_FOUND ||
+           (result->code == ERR_FAILED_PRECONDITION && (!*result->reason || strcmp(result->reason, "LEASE_LOST") == 0));
+}
+
 /* With the worker's lock. The lease belongs to someone else now, or to nobody. */
 static void lose(struct worker_job *job)
 {
@@ -39,8 +47,7 @@ static void lose(struct worker_job *job)
 /* Is there another end for an attempt whose end is refused for good, while its lease is not lost? */
 static bool ends_otherwise(struct worker_job *job, const Joblog__V1__WriteResult *result)
 {
-    if (result->code == ERR_FAILED_PRECONDITION || result->code == ERR_NOT_FOUND ||
-        (job->end != END_COMPLETE && job->end != END_FAIL) ||
+    if (says_lost(result) || (job->end != END_COMPLETE && job->end != END_FAIL) ||
         !context_end_refused(&job->context, job->end == END_COMPLETE, result->message))
         return false;
     job->end = END_FAIL;
@@ -65,7 +72,7 @@ static bool take_end_result(struct joblog_worker *worker, struct worker_job *job
 static void take_progress_result(struct joblog_worker *worker, struct worker_job *job,
                                  const Joblog__V1__WriteResult *result)
 {
-    if (!result->accepted && (result->code == ERR_FAILED_PRECONDITION || result->code == ERR_NOT_FOUND)) {
+    if (!result->accepted && says_lost(result)) {
         lose(job);
     } else if (!result->accepted && is_transient(result->code)) {
         context_put_back(&job->context, &job->unsent_patch);
@@ -88,7 +95,7 @@ static void take_log_result(struct worker_job *job, const Joblog__V1__WriteResul
     bool again = !result->accepted && is_transient(result->code);
     if (!log_answered(&job->context, result->write_id, again))
         return;
-    if (!result->accepted && (result->code == ERR_FAILED_PRECONDITION || result->code == ERR_NOT_FOUND))
+    if (!result->accepted && says_lost(result))
         lose(job);
     else if (again && job->state != JOB_ENDING)
         job->context.changed(&job->context);
@@ -104,7 +111,7 @@ static void take_anonymous_result(struct joblog_worker *worker, const Joblog__V1
             (!oldest || job->lease_token < oldest->lease_token))
             oldest = job;
     }
-    if (oldest && !result->accepted && result->code == ERR_FAILED_PRECONDITION)
+    if (oldest && !result->accepted && says_lost(result))
         lose(oldest);
 }
 

@@ -56,6 +56,14 @@ static void pack_welcome(struct work_call *w, struct pack *p)
     w->welcomed = true;
 }
 
+static void pack_refusal(struct pack *p, Joblog__V1__WriteResult *m, const struct err *err)
+{
+    m->message = convert_text(p->arena, span_str(err->msg));
+    m->reason = convert_text(p->arena, span_str(err->reason[0] ? err->reason : err_code_name(err->code)));
+    p->failed = p->failed || !m->message || !m->reason;
+    p->bytes += strlen(err->msg) + sizeof err->reason;
+}
+
 static void pack_answers(struct work_call *w, struct pack *p)
 {
     if (!w->answers)
@@ -73,9 +81,9 @@ static void pack_answers(struct work_call *w, struct pack *p)
         m->code = (int32_t)write->cmd.err.code;
         if (m->accepted && write->cmd.op == STORE_FINISH)
             m->status = (Joblog__V1__JobStatus)write->finish.status;
-        m->message = convert_text(p->arena, span_str(write->cmd.err.msg));
-        p->failed = p->failed || !m->message;
-        p->bytes += 32 + strlen(write->cmd.err.msg);
+        if (!m->accepted)
+            pack_refusal(p, m, &write->cmd.err);
+        p->bytes += 32;
         p->message.results[p->message.n_results++] = m;
         w->answers = write->next;
         if (!w->answers)

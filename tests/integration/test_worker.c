@@ -162,7 +162,7 @@ static void a_running_job_is_cancelled_by_its_worker(void **state)
     struct test_worker *w = worker_open(channel, "w", "stop", 1);
     struct test_lease lease = worker_lease(w);
     /* Nobody asked: refused. */
-    assert_int_equal(worker_answer(w, worker_followed_cancel(w, lease), NULL), ERR_FAILED_PRECONDITION);
+    assert_string_equal(worker_refusal(w, worker_followed_cancel(w, lease)), "CANCEL_NOT_REQUESTED");
     assert_int_equal(must_status(channel, id), RUNNING);
     Joblog__V1__Job *job = call_cancel(channel, id, "too late", &err);
     assert_non_null(job);
@@ -228,9 +228,9 @@ static void a_silent_worker_loses_its_lease(void **state)
     assert_int_equal(lost.job_id, id);
     assert_int_equal(lost.lease_token, lease.token);
     assert_null(lost.cancel_request);
-    const char *why = NULL;
-    assert_int_equal(worker_answer(w, worker_complete(w, lease, ""), &why), ERR_FAILED_PRECONDITION);
-    assert_true(why[0] != 0);
+    uint64_t late = worker_complete(w, lease, "");
+    assert_int_equal(worker_answer(w, late, NULL), ERR_FAILED_PRECONDITION);
+    assert_string_equal(worker_refusal(w, late), "LEASE_LOST");
     worker_end(w, true, NULL);
     Joblog__V1__Job *job = call_get(channel, id, true, NULL);
     assert_int_equal(job->status, FAILED);
@@ -281,7 +281,7 @@ static void a_wrong_write_is_refused_and_the_stream_lives(void **state)
     const char *why = NULL;
     assert_int_equal(worker_answer(w, worker_complete(w, lease, "{\"a\":"), &why), ERR_INVALID_ARGUMENT);
     assert_true(why[0] != 0);
-    assert_int_equal(worker_answer(w, worker_progress(w, lease, 1, 2, "", "[1]"), NULL), ERR_INVALID_ARGUMENT);
+    assert_string_equal(worker_refusal(w, worker_progress(w, lease, 1, 2, "", "[1]")), "INVALID_ARGUMENT");
     assert_int_equal(worker_answer(w, worker_progress(w, lease, -1, 2, "", ""), NULL), ERR_INVALID_ARGUMENT);
     assert_int_equal(must_status(channel, id), RUNNING);
     assert_int_equal(worker_answer(w, worker_complete(w, lease, "{}"), NULL), 0);

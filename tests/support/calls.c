@@ -297,18 +297,32 @@ void worker_paused(struct test_worker *w, bool paused)
         must_read(w);
 }
 
-int worker_answer(struct test_worker *w, uint64_t write_id, const char **ret_message)
+static const Joblog__V1__WriteResult *result_of(struct test_worker *w, uint64_t write_id)
 {
     for (size_t i = 0;; i++) {
         while (i == w->n_results)
             must_read(w);
-        if (w->results[i]->write_id != write_id)
+        const Joblog__V1__WriteResult *result = w->results[i];
+        if (result->write_id != write_id)
             continue;
-        if (ret_message)
-            *ret_message = w->results[i]->message;
-        assert_true(w->results[i]->accepted == (w->results[i]->code == 0));
-        return w->results[i]->code;
+        assert_true(result->accepted == (result->code == 0));
+        assert_true(result->accepted == (*result->message == 0));
+        assert_true(result->accepted == (*result->reason == 0));
+        return result;
     }
+}
+
+int worker_answer(struct test_worker *w, uint64_t write_id, const char **ret_message)
+{
+    const Joblog__V1__WriteResult *result = result_of(w, write_id);
+    if (ret_message)
+        *ret_message = result->message;
+    return result->code;
+}
+
+const char *worker_refusal(struct test_worker *w, uint64_t write_id)
+{
+    return result_of(w, write_id)->reason;
 }
 
 size_t worker_leases_read(const struct test_worker *w)

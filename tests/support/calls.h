@@ -51,6 +51,8 @@ void worker_drain(struct test_worker *w);
 void worker_paused(struct test_worker *w, bool paused);
 /* Code of the answer; *ret_message (may be NULL) is the worker's. */
 int worker_answer(struct test_worker *w, uint64_t write_id, const char **ret_message);
+/* Reason of a refusal; the worker's. */
+const char *worker_refusal(struct test_worker *w, uint64_t write_id);
 /* Leases read and not yet taken by worker_lease. */
 size_t worker_leases_read(const struct test_worker *w);
 
