@@ -74,9 +74,13 @@ class Cluster:
     def kill_backend(self):
         """As when the out-of-memory killer takes one: PostgreSQL ends all others and recovers by itself."""
         rows = self.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-                        " ORDER BY random() LIMIT 1")
+                        " ORDER BY random()")
         for (pid,) in rows:
-            os.kill(int(pid), signal.SIGKILL)
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+                return
+            except ProcessLookupError:  # it has ended meanwhile, as those of an export do
+                pass
 
 
 class Process:
