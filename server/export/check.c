@@ -212,7 +212,7 @@ static int try_order(struct checker *c, const struct export_type *type, struct e
     return 0;
 }
 
-static int try_queries(struct checker *c, const struct export_type *type)
+static int try_queries(struct checker *c, struct export_type *type)
 {
     int rc = try_query(c, type, &(struct export_request){.rows_of = SPAN_LIT("x")});
     if (rc != 0 && !export_check_is_temporary(rc))
@@ -225,7 +225,7 @@ static int try_queries(struct checker *c, const struct export_type *type)
     return rc;
 }
 
-static int check_type(struct checker *c, const struct export_type *type)
+static int check_type(struct checker *c, struct export_type *type)
 {
     struct pg_result *r = ask(c, EXPORT_SQL_RELATION_CHECK, type, NULL);
     if (!r)
@@ -250,7 +250,7 @@ static int check_type(struct checker *c, const struct export_type *type)
     }
     if (rc == 0 && type->owner_column.name) {
         rc = check_column(c, type, type->owner_column.name, &facts);
-        ((struct export_type *)type)->owner_column.is_text = facts.is_text; /* not shared with anybody yet */
+        type->owner_column.is_text = facts.is_text;
     }
     return rc == 0 ? try_queries(c, type) : rc;
 }
@@ -334,7 +334,7 @@ int export_types_check(struct export_types *types, const struct export_check *ch
     size_t n_unchecked = 0;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < export_types_count(types); i++) {
-        const struct export_type *type = export_types_at(types, i);
+        struct export_type *type = export_types_unshared(types, i);
         rc = connect_for(&c, type);
         if (rc == 0)
             rc = check_type(&c, type);

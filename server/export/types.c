@@ -1,6 +1,7 @@
 /* The set of export types: names of things, finding, counting references, and where the texts come from. Any thread. */
 #include "export/types.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -169,6 +170,12 @@ size_t export_types_count(const struct export_types *types)
 
 const struct export_type *export_types_at(const struct export_types *types, size_t i)
 {
+    return &types->types[i];
+}
+
+struct export_type *export_types_unshared(struct export_types *types, size_t i)
+{
+    assert(atomic_load(&types->refs) == 1);
     return &types->types[i];
 }
 

@@ -122,6 +122,8 @@ const struct export_type *export_types_find(const struct export_types *types, st
 /* All, in the order of their names. */
 size_t export_types_count(const struct export_types *types);
 const struct export_type *export_types_at(const struct export_types *types, size_t i);
+/* The same, to write down what the database says of it: while nobody else has the types. */
+struct export_type *export_types_unshared(struct export_types *types, size_t i);
 /* By name; NULL when the type has no such column. */
 const struct export_column *export_type_column(const struct export_type *type, struct span name);
 
