@@ -21,5 +21,7 @@ ssize_t chunk_dir_read(int fd, void *data, size_t len, off_t at);
 bool chunk_dir_sync(const char *dir);
 /* Is it one of our files? A directory of such a name is somebody else's, and no reason to sweep no further. */
 bool chunk_dir_is_ours(DIR *dir, const struct dirent *entry, struct chunk_owner *ret);
+/* Removes it if it is what a start has left that was killed while it put its mark. */
+void chunk_dir_sweep_mark(DIR *dir, const struct dirent *entry);
 
 #endif

@@ -9,10 +9,15 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "export/chunk_book.h"
 #include "export/chunk_dir.h"
 
-enum { IDENTITY_BYTES = 64, ASKED_AT_ONCE = 1000 };
+enum {
+    IDENTITY_BYTES = 64,
+    ASKED_AT_ONCE = 1000,
+    TRACE_S = 3600 /* no start takes so long to put its mark, whatever the clock of the file's server says */
+};
 static const char MARK[] = "joblog-database";
 
 /* The file appears as a whole, and is the first one's. */
@@ -27,6 +32,16 @@ static int put_mark(const char *mark, const char *dir, struct span id)
     close(fd);
     unlink(path);
     return ok && chunk_dir_sync(dir) ? 0 : -1;
+}
+
+void chunk_dir_sweep_mark(DIR *dir, const struct dirent *entry)
+{
+    struct stat st;
+    size_t len = strlen(MARK);
+    if (strncmp(entry->d_name, MARK, len) == 0 && entry->d_name[len] == '-' && strlen(entry->d_name) == len + 7 &&
+        fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+        st.st_mtime < clock_wall_us() / 1000000 - TRACE_S)
+        unlinkat(dirfd(dir), entry->d_name, 0); /* what goes wrong shows with the files of exports */
 }
 
 /* Some of the files of exports in a directory. */

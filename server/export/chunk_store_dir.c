@@ -348,6 +348,8 @@ static int sweep(const struct chunk_store *store, struct pg_conn *pg, struct err
         struct chunk_owner owner;
         if (chunk_dir_is_ours(dir, entry, &owner))
             rc = sweep_file(store, pg, &owner, ret_err);
+        else
+            chunk_dir_sweep_mark(dir, entry);
     }
     closedir(dir);
     return rc;

@@ -127,6 +127,28 @@ static void files_of_ours_are_known(void **state)
     run_sql("DROP TABLE joblog.job_state_seven");
 }
 
+/* A start that was killed while it put its mark has left a file, which is swept; one that puts it now is left alone. */
+static void what_a_start_has_left_is_swept(void **state)
+{
+    static const char *const names[] = {"joblog-database-aB3dEf", "joblog-database-notes.txt", "joblog-database"};
+    const struct timespec long_ago[] = {{.tv_sec = time(NULL) - 7200}, {.tv_sec = time(NULL) - 7200}};
+    char path[300];
+    int64_t n = 0;
+    struct err err = ERR_NONE;
+    (void)state;
+    expect_claimed();
+    put(names[0]);
+    put(names[1]);
+    put("joblog-database-zZ3dEf");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        path_of(path, names[i]);
+        assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+    }
+    assert_int_equal(export_sweep(stores, uri, clock_wall_us(), NULL, &n, &err), 0);
+    assert_false(is_there(names[0]));
+    assert_true(is_there(names[1]) && is_there(names[2]) && is_there("joblog-database-zZ3dEf"));
+}
+
 /* ---- the end of a sweep ---- */
 
 struct sweeper {
@@ -187,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(an_empty_directory_is_claimed, use_directory),
+        cmocka_unit_test_setup(what_a_start_has_left_is_swept, use_directory),
         cmocka_unit_test_setup(what_is_no_file_of_an_export_does_not_count, use_directory),
         cmocka_unit_test_setup(files_that_nobody_knows_are_left_alone, use_directory),
         cmocka_unit_test_setup(files_of_ours_are_known, use_directory),
