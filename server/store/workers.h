@@ -31,7 +31,8 @@ struct store_worker_list {
 
 /* Asks sessions to drain (STORE_WORKER_DRAIN), pauses workers (STORE_WORKER_PAUSE) or lets them go on
  * (STORE_WORKER_RESUME); their streams are told within a second. Empty parts do not restrict. A drain passes over the
- * server's own workers: -FAILED_PRECONDITION, reason SERVER_WORKER, where no others are meant. */
+ * server's own workers: -FAILED_PRECONDITION, reason SERVER_WORKER, where no others are meant. A pause means them only
+ * where their sessions or names are given. */
 struct store_worker_ask {
     struct store_cmd cmd;
     const int64_t *session_ids;

@@ -236,6 +236,64 @@ static void a_worker_is_paused_and_goes_on(void **state)
     pause_by_name("nobody", "", 0);
 }
 
+static void own_workers_are(bool paused)
+{
+    Joblog__V1__ListWorkersResponse *l = list_queue("joblog.exports");
+    assert_true(l->n_workers >= 2);
+    for (size_t i = 0; i < l->n_workers; i++) {
+        assert_null(l->workers[i]->drain_request);
+        assert_true(paused == (l->workers[i]->pause_request != NULL));
+    }
+    crpc_message_free(&l->base);
+}
+
+static void pause_workers(Joblog__V1__PauseWorkersRequest request, size_t n)
+{
+    Joblog__V1__PauseWorkersResponse *response = NULL;
+    assert_int_equal(joblog_v1_worker_service_pause_workers(a, NULL, &request, &response, NULL), 0);
+    assert_int_equal(response->n_session_ids, n);
+    crpc_message_free(&response->base);
+}
+
+/* Who means the workers of a host does not mean joblogd, which makes exports there. */
+static void the_servers_own_workers_are_not_those_of_a_host(void **state)
+{
+    (void)state;
+    struct err err = ERR_NONE;
+    size_t n = 0;
+    int64_t sessions[64];
+    const char *queue = "own";
+    Joblog__V1__ListWorkersResponse *l = list_queue("joblog.exports");
+    Joblog__V1__WorkerHello hello = JOBLOG__V1__WORKER_HELLO__INIT;
+    Joblog__V1__PauseWorkersRequest by_host = JOBLOG__V1__PAUSE_WORKERS_REQUEST__INIT, by_session = by_host;
+    Joblog__V1__DrainWorkersRequest drain_host = JOBLOG__V1__DRAIN_WORKERS_REQUEST__INIT;
+    assert_in_range(l->n_workers, 2, 64);
+    hello.name = (char *)"own";
+    hello.queues = (char **)&queue;
+    hello.n_queues = 1;
+    hello.host = by_host.host = drain_host.host = l->workers[0]->host;
+    struct test_worker *w = worker_open_as(b, &hello, 0);
+    worker_keep_alive(w);
+    pause_workers(by_host, 1);
+    worker_paused(w, true);
+    own_workers_are(false);
+    assert_int_equal(drain(&drain_host, &n, &err), 0);
+    assert_int_equal(n, 1);
+    worker_drain(w);
+    assert_int_equal(worker_end(w, true, NULL), ERR_OK);
+    own_workers_are(false);
+    for (n = 0; n < l->n_workers; n++)
+        sessions[n] = l->workers[n]->session_id;
+    by_session.session_ids = sessions;
+    by_session.n_session_ids = n;
+    pause_workers(by_session, n);
+    own_workers_are(true);
+    for (size_t i = 0; i < n; i++)
+        resume_session(sessions[i], 1);
+    own_workers_are(false);
+    crpc_message_free(&l->base);
+}
+
 static void bad_requests_are_refused(void **state)
 {
     (void)state;
@@ -411,6 +469,7 @@ int main(void)
         cmocka_unit_test(workers_of_all_replicas_are_listed),
         cmocka_unit_test(a_worker_is_drained_from_afar),
         cmocka_unit_test(a_worker_is_paused_and_goes_on),
+        cmocka_unit_test(the_servers_own_workers_are_not_those_of_a_host),
         cmocka_unit_test(bad_requests_are_refused),
         cmocka_unit_test(a_deaf_worker_gets_its_credit_and_loses_it),
         cmocka_unit_test(a_deaf_worker_with_a_heartbeat_loses_its_leases),

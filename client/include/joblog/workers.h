@@ -56,7 +56,8 @@ JOBLOG_API void joblog_worker_list_free(struct joblog_worker_list *list); /* tak
 JOBLOG_API int joblog_drain_workers(struct joblog_client *client, const struct joblog_worker_filter *filter,
                                     const char *reason, int64_t *ret_sessions, size_t max, struct joblog_error *error);
 /* Workers get no more jobs until they are resumed, and finish what runs; connecting again changes nothing in that. The
- * rest as above; joblog_resume_workers returns how many of those that are connected were paused. For administrators. */
+ * rest as above; the server's own workers, which make exports, are left out where neither a name nor sessions are
+ * given. joblog_resume_workers returns how many of those that are connected were paused. For administrators. */
 JOBLOG_API int joblog_pause_workers(struct joblog_client *client, const struct joblog_worker_filter *filter,
                                     const char *reason, int64_t *ret_sessions, size_t max, struct joblog_error *error);
 JOBLOG_API int joblog_resume_workers(struct joblog_client *client, const struct joblog_worker_filter *filter,
