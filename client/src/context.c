@@ -150,9 +150,12 @@ void joblog_job_set_progress(struct joblog_context *context, int64_t done, int64
 {
     struct context_progress *p = &context->progress;
     pthread_mutex_lock(&context->lock);
-    bool changed = field_set(p->unit, UNIT_SIZE, unit ? unit : "") || p->done != done || p->total != total;
-    p->done = done < 0 ? 0 : done;
-    p->total = total < 0 ? 0 : total;
+    done = done < 0 ? 0 : done;
+    total = total < 0 ? 0 : total;
+    bool changed =
+        field_set(p->unit, UNIT_SIZE, unit ? unit : "") || p->done != done || p->total != total || p->percent > 0;
+    p->done = done;
+    p->total = total;
     p->percent = 0;
     context->dirty |= changed;
     pthread_mutex_unlock(&context->lock);
@@ -251,8 +254,10 @@ void context_fail(struct joblog_context *context, const char *type, const char *
     context->error_type = context_text(type && *type ? type : "Error", ERROR_TYPE_MAX);
     context->error_message = context_text(message, ERROR_MESSAGE_MAX);
     context->stack_trace = stack_trace; /* names of files are not always UTF-8 */
-    if (stack_trace)
+    if (stack_trace) {
+        stack_trace[text_fit(stack_trace, STACK_TRACE_MAX)] = '\0';
         text_make_valid(stack_trace, strlen(stack_trace));
+    }
 }
 
 bool context_end_refused(struct joblog_context *context, bool completed, const char *why)

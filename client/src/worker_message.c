@@ -75,7 +75,7 @@ static size_t put_progress(struct joblog_worker *worker, struct worker_job *job,
     p->step = values->step;
     bool heartbeat = !values->is_news && !patch && !touch;
     bool any = p->done || p->total || p->percent > 0 || *p->unit || *p->step;
-    w->progress->progress = any && !heartbeat ? p : NULL;
+    w->progress->progress = values->is_news || (any && !heartbeat) ? p : NULL; /* emptied is news, too */
     if (patch || touch) {
         w->write_id = next_id(worker, job);
         pthread_mutex_lock(&job->context.lock);

@@ -414,6 +414,34 @@ static void test_heartbeats_keep_a_job(void **state)
     finish(worker);
 }
 
+/* What was said and is taken back is not what the record ends with. */
+static void test_what_is_emptied_is_reported(void **state)
+{
+    (void)state;
+    struct joblog_worker *worker = start("loop.empty", 1, NULL);
+    int64_t id = dispatch("loop.empty");
+    struct joblog_context *context = next(worker, JOBLOG_EVENT_JOB).context;
+    struct joblog_watch *watch = joblog_watch_job(client, id, 0, &error);
+    const struct joblog_job *seen = NULL;
+    struct joblog_job *job = NULL;
+    assert_non_null(watch);
+    joblog_job_set_step(context, "stirring");
+    joblog_job_set_percent(context, 50);
+    do {
+        assert_int_equal(joblog_watch_next(watch, &seen, &error), 1);
+    } while (strcmp(seen->step, "stirring") != 0 || seen->percent < 50);
+    joblog_watch_free(watch);
+    joblog_job_set_step(context, "");
+    joblog_job_set_progress(context, -1, 0, NULL);
+    joblog_job_end(context, 0);
+    assert_int_equal(ended(id, 1), JOBLOG_COMPLETED);
+    assert_ok(joblog_get(client, id, &job, &error));
+    assert_string_equal(job->step, "");
+    assert_true(job->percent == 0);
+    joblog_job_free(job);
+    finish(worker);
+}
+
 static int handle(struct joblog_context *context, void *user)
 {
     (void)context;
@@ -454,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_is_paused_and_goes_on),
         cmocka_unit_test(test_job_outlives_its_worker),
         cmocka_unit_test(test_heartbeats_keep_a_job),
+        cmocka_unit_test(test_what_is_emptied_is_reported),
         cmocka_unit_test(test_wrong_use_is_refused),
     };
     return cmocka_run_group_tests(tests, client_fixture_setup, client_fixture_teardown);
