@@ -4,7 +4,6 @@
  *   reader thread   one a connection: takes leases, answers and cancels (worker_stream.c)
  *   pool threads    run the handlers (worker_pool.c)
  *
- *
  * With joblog_worker_start (worker_loop.c) the run thread is the library's, there are no pool threads, and the caller
  * takes events and ends jobs.
  *
@@ -18,8 +17,7 @@
 
 #include <uthash.h>
 
-#include "base/mpsc.h"
-#include "context_log.h"
+#include "worker_job.h"
 
 enum {
     CONCURRENCY_MAX = 1000,
@@ -35,71 +33,12 @@ enum {
     MESSAGE_BYTES_MAX = 1024 * 1024
 };
 
-enum job_state { JOB_FREE, JOB_QUEUED, JOB_RUNNING, JOB_ENDING };
-enum job_list { LIST_NONE, LIST_NOW, LIST_LATER };
-enum job_end { END_COMPLETE, END_FAIL, END_RELEASE, END_SNOOZE };
-
-/* A message with leases, shared by the jobs that were in it. */
-struct lease_batch {
-    atomic_int refs;
-    Joblog__V1__WorkResponse *message;
-};
-
-struct worker_job;
-
-struct work_item {
-    struct mpsc_node node; /* first */
-    struct worker_job *job;
-    bool is_end;
-};
-
-struct worker_job {
-    struct joblog_context context; /* first */
-    struct joblog_worker *worker;
-    unsigned place; /* in worker->jobs */
-    int64_t lease_token;
-    unsigned connection; /* that it came over */
-    struct lease_batch *batch;
-    struct arena arena;      /* labels of the job */
-    struct worker_job *next; /* in the queue or in the list of free ones */
-
-    enum job_state state;      /* worker->lock */
-    bool lost;                 /* worker->lock: the lease is gone */
-    bool answered;             /* context.lock: for a pool thread that waits to call the hook */
-    enum joblog_status status; /* what has become of it; set before answered */
-
-    /* worker->lock; in the caller's own loop only. */
-    int64_t begun_us;
-    unsigned due, told; /* bits of enum loop_tell: events to come, and those that have been */
-    struct worker_job *prev_due, *next_due;
-
-    /* Set by the pool before the job is ENDING. */
-    enum job_end end;
-    bool cancelled;
-
-    atomic_bool progress_queued; /* it will be looked at */
-    atomic_bool progress_pushed; /* progress_item is in the queue, where it must not be twice */
-    struct work_item progress_item, end_item;
-
-    /* The run thread's own. */
-    bool end_ready, end_sent, touch;
-    enum job_list in_list;
-    struct worker_job *prev_listed, *next_listed;
-    int64_t last_report_us;
-
-    /* context.lock: shared by the run thread and the reader. */
-    uint64_t end_id, progress_id; /* of the last writes sent; 0: none */
-    char *unsent_patch;
-};
-
 struct worker_handler {
     char *job_name; /* key; NULL: any */
     joblog_handler *handler;
     void *user;
     UT_hash_handle hh;
 };
-
-enum loop_tell { TELL_CANCEL = 1, TELL_LOST = 2 };
 
 /* What the caller's own loop has yet to take; the worker's lock. */
 struct worker_loop {

@@ -138,7 +138,8 @@ bool lease_is_within(const struct lease *lease, const struct job_scope *scope)
     return !scope || job_scope_holds(scope, lease->lane->queue, lease->lane->name, lease->base->job.owner);
 }
 
-/* Tokens are hard to guess, but no secret: who may not see the job has no lease on it. */
+/* Tokens are no secret: they are ids of the moment at which the attempt began, which anybody may know. Who may not see
+ * the job has no lease on it, whatever token he brings. */
 struct lease *lease_of(struct writer *w, int64_t job_id, int64_t token, const struct job_scope *scope, struct err *err)
 {
     struct lease *lease = leases_find(w, job_id);
