@@ -22,8 +22,9 @@ enum {
 }; /* about 20 MB of snapshots at the worst; a reader that far behind will not catch up */
 enum { HUB_WATCHES_MAX = 200000 }; /* more: RESOURCE_EXHAUSTED */
 enum {
-    HUB_SHOWN_MAX = 100000
-}; /* jobs that a watch with statuses remembers to have shown, 64 bytes each; those past it are not sent once more */
+    HUB_SHOWN_MAX = 390000
+}; /* jobs that a watch with statuses remembers to have shown, in 8 MiB (core/seen.h); those past it are not sent once
+      more */
 
 struct hub *hub_new(void);      /* NULL: out of memory */
 void hub_free(struct hub *hub); /* no watches left; takes NULL */

@@ -10,11 +10,6 @@ struct hub_entry {
     UT_hash_handle hh;
 };
 
-struct hub_shown_job {
-    int64_t job_id;
-    UT_hash_handle hh;
-};
-
 struct hub_watch *watch_new(const struct job_filter *filter, struct tag *wake)
 {
     struct hub_watch *w = mem_zalloc(sizeof *w);
@@ -54,13 +49,8 @@ static void watch_clear(struct hub_watch *w)
 
 void watch_free(struct hub_watch *w)
 {
-    struct hub_shown_job *shown, *next;
     watch_clear(w);
-    HASH_ITER(hh, w->shown, shown, next)
-    {
-        HASH_DEL(w->shown, shown);
-        mem_free(shown);
-    }
+    seen_done(&w->shown);
     arena_done(&w->arena);
     mem_free(w);
 }
@@ -139,34 +129,17 @@ static void watch_queue(struct hub_watch *w, struct job_snapshot *snapshot, bool
         tag_post(w->wake, true);
 }
 
-static struct hub_shown_job *find_shown(struct hub_watch *w, int64_t job_id)
-{
-    struct hub_shown_job *shown;
-    HASH_FIND(hh, w->shown, &job_id, sizeof job_id, shown);
-    return shown;
-}
-
 void watch_remember(struct hub_watch *w, int64_t job_id)
 {
-    if (!w->now || HASH_COUNT(w->shown) >= HUB_SHOWN_MAX || find_shown(w, job_id))
-        return;
-    struct hub_shown_job *shown = mem_zalloc(sizeof *shown);
-    if (!shown)
-        return;
-    shown->job_id = job_id;
-    HASH_ADD(hh, w->shown, job_id, sizeof shown->job_id, shown);
-    if (!shown->hh.tbl)
-        mem_free(shown);
+    if (w->now && w->shown.n_jobs < HUB_SHOWN_MAX)
+        (void)seen_put(&w->shown, job_id, 0, true);
 }
 
 bool watch_forget(struct hub_watch *w, int64_t job_id)
 {
-    struct hub_shown_job *shown = find_shown(w, job_id);
-    if (!shown)
-        return false;
-    HASH_DEL(w->shown, shown);
-    mem_free(shown);
-    return true;
+    size_t before = w->shown.n_jobs;
+    seen_remove(&w->shown, job_id);
+    return w->shown.n_jobs < before;
 }
 
 /* Keeps the set of shown jobs; is this change to be sent? */

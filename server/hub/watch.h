@@ -3,6 +3,7 @@
 #define HUB_WATCH_H
 
 #include "base/alloc.h"
+#include "core/seen.h"
 #include "hub/hub.h"
 #include "hub/index.h"
 
@@ -13,7 +14,6 @@
 #include <uthash.h>
 
 struct hub_entry;
-struct hub_shown_job;
 
 struct hub_watch {
     struct arena arena;       /* of the filter */
@@ -27,7 +27,7 @@ struct hub_watch {
     struct hub_entry *first, *last;  /* the queue, oldest first */
     struct hub_entry *latest;        /* uthash by job: the last entry of each; not for a watch of one job */
     size_t n_entries, n_transitions; /* in the queue */
-    struct hub_shown_job *shown;     /* uthash: matched when last sent, and may cease to */
+    struct seen shown;               /* matched when last sent, and may cease to; without revisions */
     struct hub_interest *interests;  /* where the index has it */
     size_t n_interests;
     struct hub_interest only_interest; /* the room for one, enough for most */

@@ -23,6 +23,8 @@ struct service {
     struct drain drain;
     /* How long a message of a download may stand still while others wait for its memory; 0: 30 s. */
     int64_t download_stall_ms;
+    /* Jobs that a snapshot of WatchJobs may have; 0: HUB_SHOWN_MAX, less only in tests. */
+    size_t snapshot_max;
 };
 
 static inline struct service *service_of(const struct crpc_call *call)

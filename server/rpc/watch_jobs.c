@@ -19,16 +19,16 @@
  * ends right after the snapshot. */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "core/seen.h"
 #include "joblog/v1/job_log.crpc.h"
 #include "rpc/check.h"
 #include "rpc/handlers.h"
-#include "rpc/seen.h"
 #include "rpc/service.h"
 #include "rpc/watch_payload.h"
 
 enum {
-    SNAPSHOT_PAGE = 200,   /* jobs a query: about 100 KB of memory */
-    SNAPSHOT_MAX = 100000, /* jobs in a snapshot, each remembered in 80 bytes; more: RESOURCE_EXHAUSTED */
+    SNAPSHOT_PAGE = 200,          /* jobs a query: about 100 KB of memory */
+    SNAPSHOT_MAX = HUB_SHOWN_MAX, /* jobs in a snapshot, each remembered; more: RESOURCE_EXHAUSTED */
     STATUSES_OPEN = 1 << JOB_PENDING | 1 << JOB_RUNNING,
     MARK_MS = 1000,           /* a resume point this long after a change at the earliest */
     MARK_IDLE_MS = 240 * 1000 /* and when nothing happens: a point holds for 600 s */
@@ -251,9 +251,12 @@ static enum crpc_next watch_jobs_loaded(struct crpc_call *call)
     struct err err = ERR_NONE;
     if (w->reading->list.cmd.err.code != ERR_OK)
         return crpc_finish(call, &w->reading->list.cmd.err);
-    if (seen_count(&w->seen) + w->reading->list.n_jobs > SNAPSHOT_MAX) {
-        err_set(&err, ERR_RESOURCE_EXHAUSTED, "WATCH_TOO_WIDE", "more than %d jobs match: narrow the filter",
-                SNAPSHOT_MAX);
+    size_t most = service_of(call)->snapshot_max ? service_of(call)->snapshot_max : SNAPSHOT_MAX;
+    if (w->seen.n_jobs + w->reading->list.n_jobs > most) {
+        err_set(&err, ERR_RESOURCE_EXHAUSTED, "WATCH_TOO_WIDE",
+                "more than %zu jobs match now, too many to begin a watch with: narrow the filter by status (RUNNING "
+                "leaves out what waits), batch, owner or time of dispatch",
+                most);
         return crpc_finish(call, &err);
     }
     w->reading->row = 0;

@@ -69,7 +69,7 @@ void payload_look_sent(struct payload_look *look, const struct job *job)
     /* A completed job stays what it is but for its payload, which nobody patches any more. */
     if (job->status == JOB_COMPLETED)
         seen_remove(&look->matching, job->id);
-    else if (seen_count(&look->matching) < HUB_SHOWN_MAX || seen_revision(&look->matching, job->id))
+    else if (look->matching.n_jobs < HUB_SHOWN_MAX || seen_revision(&look->matching, job->id))
         (void)seen_put(&look->matching, job->id, job->revision, true);
 }
 

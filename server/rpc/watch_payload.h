@@ -6,8 +6,8 @@
 #ifndef RPC_WATCH_PAYLOAD_H
 #define RPC_WATCH_PAYLOAD_H
 
+#include "core/seen.h"
 #include "hub/hub.h"
-#include "rpc/seen.h"
 #include "store/store.h"
 
 enum { PAYLOAD_LOOK_MAX = 100 };

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -21,6 +22,7 @@ static int reset(void **state)
 {
     (void)state;
     service.hub = hub_new();
+    service.snapshot_max = 0;
     drain_init(&service.drain);
     joblog__v1__job_filter__init(&filter);
     joblog__v1__watch_jobs_request__init(&request);
@@ -104,6 +106,35 @@ static void expect_end(struct crpc_call *call, enum err_code code)
     assert_int_equal(call->status.code, code);
     fake_call_free(call);
     assert_false(publish(1, JOB_RUNNING, 9));
+}
+
+/* As many as may be are sent; one more, and the answer says what helps. */
+static void more_jobs_than_a_watch_begins_with(void **state)
+{
+    (void)state;
+    struct job most[] = {job_at(3, JOB_PENDING, 1), job_at(2, JOB_PENDING, 1)}, last = job_at(1, JOB_PENDING, 1);
+    service.snapshot_max = 2;
+    for (int more = 0; more < 2; more++) {
+        struct crpc_call *call = start();
+        load(most, 2, more);
+        expect_job(call, 1, 3, JOB_PENDING);
+        fake_send_done(call, true);
+        expect_job(call, 2, 2, JOB_PENDING);
+        fake_send_done(call, true);
+        if (more) {
+            load(&last, 1, false);
+            assert_int_equal(call->n_sent, 2);
+            assert_string_equal(call->status.reason, "WATCH_TOO_WIDE");
+            assert_non_null(strstr(call->status.msg, "more than 2 jobs match"));
+            assert_non_null(strstr(call->status.msg, "by status"));
+            expect_end(call, ERR_RESOURCE_EXHAUSTED);
+        } else {
+            expect_mark(call, 3);
+            fake_cancel(call);
+            fake_send_done(call, true);
+            expect_end(call, ERR_OK);
+        }
+    }
 }
 
 static void a_snapshot_of_two_pages_then_changes(void **state)
@@ -345,6 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_snapshot_of_two_pages_then_changes, reset, clean),
+        cmocka_unit_test_setup_teardown(more_jobs_than_a_watch_begins_with, reset, clean),
         cmocka_unit_test_setup_teardown(with_a_resume_point_only_changes_are_sent, reset, clean),
         cmocka_unit_test_setup_teardown(with_a_resume_point_and_statuses_what_matches_is_noted, reset, clean),
         cmocka_unit_test_setup_teardown(it_ends_when_all_is_final, reset, clean),

@@ -17,7 +17,8 @@ JOBLOG_API struct joblog_watch *joblog_watch_job(struct joblog_client *client, i
 /* The same for an export of the caller's own, as the role exporter may. */
 JOBLOG_API struct joblog_watch *joblog_watch_export(struct joblog_client *client, int64_t id, int64_t after_revision,
                                                     struct joblog_error *error);
-/* Watches every job that matches. until_final: ends when all that matched are final (needs ids or batch). */
+/* Watches every job that matches. until_final: ends when all that matched are final (needs ids or batch). With more
+ * than 390 000 jobs to begin with joblog_watch_next fails: JOBLOG_RESOURCE_EXHAUSTED, reason WATCH_TOO_WIDE. */
 JOBLOG_API struct joblog_watch *joblog_watch_jobs(struct joblog_client *client, const struct joblog_filter *filter,
                                                   bool until_final, struct joblog_error *error);
 /* Blocks for the next change. 1: *ret_job is the job now, valid until the next call on this watch. 0: the watch has
