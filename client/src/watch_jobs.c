@@ -3,7 +3,8 @@
  * After a cut the watch goes on from the last resume point: the server tells everything since. When that point is too
  * old it begins anew, with a snapshot. The revision of each job seen is kept, so that the snapshot gives only what is
  * new. It does not tell of jobs that became final during the gap (unless until_final), so they are asked for: those
- * known to be alive that are not in it by their ids, those dispatched and ended meanwhile by a list from the time of
+ * known to be alive that are not in it by their ids, as are those that failed or were cancelled shortly before the gap,
+ * since they may have been retried; those dispatched and ended meanwhile by a list from the time of
  * the cut on. */
 #include <string.h>
 #include <uthash.h>
@@ -26,6 +27,7 @@ struct seen {
     int64_t id; /* key */
     int64_t revision;
     int64_t ended_ms; /* when its final state was given (monotonic); 0: not yet */
+    bool may_return;  /* failed or cancelled: a retry puts it back */
     unsigned epoch;   /* of the connection that told of it last */
     UT_hash_handle hh;
 };
@@ -128,6 +130,7 @@ static int seen_note(struct watch_many *many, const Joblog__V1__Job *job)
     }
     s->revision = job->revision;
     s->ended_ms = final ? clock_mono_ms() : 0;
+    s->may_return = final && job->status != JOBLOG__V1__JOB_STATUS__JOB_STATUS_COMPLETED;
     if (final)
         HASH_ADD(hh, many->ended, id, sizeof s->id, s);
     else
@@ -151,24 +154,32 @@ static enum watch_take many_give(struct watch_many *many, ProtobufCMessage *mess
     return many->watch.job ? WATCH_GIVE : WATCH_FAIL;
 }
 
-/* The snapshot after a cut is complete: what did it not tell of? */
-static bool gap_begin(struct watch_many *many)
+/* Those of a table whose state is not known any more; into missing, if there is that. How many. */
+static size_t gap_count(struct watch_many *many, struct seen *table)
 {
     struct seen *s, *next;
     size_t n = 0;
-    HASH_ITER(hh, many->live, s, next)
+    HASH_ITER(hh, table, s, next)
     {
-        n += s->epoch != many->epoch;
+        if (s->epoch == many->epoch || (s->ended_ms && !s->may_return))
+            continue;
+        n++;
+        if (many->missing)
+            many->missing[many->n_missing++] = s->id;
     }
+    return n;
+}
+
+/* The snapshot after a cut is complete: what did it not tell of? */
+static bool gap_begin(struct watch_many *many)
+{
+    size_t n = gap_count(many, many->live) + gap_count(many, many->ended);
     if (n > 0) {
         many->missing = mem_alloc(n * sizeof *many->missing);
         if (!many->missing)
             return false;
-    }
-    HASH_ITER(hh, many->live, s, next)
-    {
-        if (s->epoch != many->epoch)
-            many->missing[many->n_missing++] = s->id;
+        (void)gap_count(many, many->live);
+        (void)gap_count(many, many->ended);
     }
     many->listing = !many->until_final && many->filter->n_ids == 0;
     many->filling = true;
