@@ -114,6 +114,8 @@ static void set_objects(json_t *object, const struct joblog_job *job)
         set_text(cancel, "actor", job->cancel_actor);
         set_text(cancel, "reason", job->cancel_reason);
         json_object_set_new(object, "cancel_request", cancel);
+    } else {
+        set_text(object, "cancel_reason", job->cancel_reason);
     }
 }
 

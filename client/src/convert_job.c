@@ -126,7 +126,7 @@ static void convert_parts(const Joblog__V1__Job *m, struct joblog_job *job)
     const Joblog__V1__CancelRequest *c = m->cancel_request;
     job->cancel_requested = c != NULL;
     job->cancel_actor = text_of(c ? c->actor : NULL);
-    job->cancel_reason = text_of(c ? c->reason : NULL);
+    job->cancel_reason = text_of(c ? c->reason : m->cancel_reason);
     job->source_type = text_of(m->source ? m->source->type : NULL);
     job->source_id = text_of(m->source ? m->source->id : NULL);
 }

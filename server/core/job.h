@@ -115,7 +115,7 @@ struct job {
     int64_t run_us, start_us, end_us;
     struct span worker;
     int64_t revision;
-    struct cancel_request cancel;
+    struct cancel_request cancel; /* of a cancelled job only its reason */
     /* Filled for the FULL view only. */
     const struct attempt *attempts;
     size_t n_attempts;

@@ -319,6 +319,8 @@ Joblog__V1__Job *convert_job(struct arena *arena, const struct job *job, enum jo
     m->request_id = text_of(c, job->request_id);
     m->revision = job->revision;
     m->cancel_request = cancel_of(c, &job->cancel);
+    if (job->status == JOB_CANCELLED)
+        m->cancel_reason = text_of(c, job->cancel.reason);
     m->batch = text_of(c, job->batch);
     m->traceparent = text_of(c, job->traceparent);
     m->creator = text_of(c, job->creator);

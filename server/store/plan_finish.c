@@ -173,9 +173,9 @@ const struct job_error heartbeat_timeout = {
     .message = SPAN_LIT("the worker said nothing about the job within its heartbeat time-out"),
 };
 
-/* The change of status. Who asked for a cancel is who made it, if it came to that; if the job was completed all the
- * same, the record says that somebody had asked. Completion needs no record else. */
-static void put_end(struct writer *w, const struct job *j, struct span actor, struct span reason)
+/* The change of status. Who asked for a cancel is who made it, if it came to that, and the job keeps why; if it was
+ * completed all the same, the record says that somebody had asked. Completion needs no record else. */
+static void put_end(struct writer *w, struct job *j, struct span actor, struct span reason)
 {
     const struct cancel_request *cancel = &j->cancel;
 
@@ -189,6 +189,7 @@ static void put_end(struct writer *w, const struct job *j, struct span actor, st
     }
     if (cancel->time_us || j->status != JOB_COMPLETED)
         put_transition(w, j, JOB_RUNNING, actor, reason, (struct span){NULL, 0});
+    j->cancel = (struct cancel_request){.reason = j->status == JOB_CANCELLED ? reason : (struct span){NULL, 0}};
 }
 
 /* The one place where an attempt ends. error: of this attempt. */
@@ -234,7 +235,6 @@ static enum job_status end_attempt(struct writer *w, struct lease *lease, const 
         j->run_us = run_us;
         put_pending(w, j, lease->lane, true);
     }
-    j->cancel = (struct cancel_request){0};
     put_state(w, j, lease->lane, lease->has_state ? JOB_PENDING : 0, lease->token);
     e->job = j;
     e->lease = lease;

@@ -70,6 +70,7 @@ static void cancel_waiting(struct writer *w, const struct store_cancel *c, struc
     j->end_us = w->batch.now_us;
     put_state(w, j, lane, has_state ? JOB_PENDING : 0, 0);
     put_transition(w, j, JOB_PENDING, c->actor, c->reason, c->request_id);
+    j->cancel = (struct cancel_request){.reason = c->reason};
     count_change(w, lane, JOB_PENDING, JOB_CANCELLED);
     unique_release(w, j);
     e->job = j;
@@ -172,6 +173,7 @@ void retry_plan(struct writer *w, struct unit *u)
     j->run_us = w->batch.now_us;
     j->end_us = 0;
     j->error = (struct job_error){0};
+    j->cancel = (struct cancel_request){0};
     j->result = (struct span){NULL, 0};
     j->progress = (struct job_progress){0};
     put_state(w, j, lane, from, 0);

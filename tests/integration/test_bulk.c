@@ -147,6 +147,79 @@ static void pending_and_running_jobs_are_cancelled_with_their_record(void **stat
     }
 }
 
+/* To the end of the watch, whose last job must say why. */
+static void expect_last_why(struct crpc_stream *watch, const char *why)
+{
+    struct err err = ERR_NONE;
+    Joblog__V1__WatchJobResponse *m, *last = NULL;
+    while ((m = watch_next(watch, &err)) != NULL) {
+        if (last)
+            crpc_message_free(&last->base);
+        last = m;
+        assert_string_equal(m->job->cancel_reason, m->job->status == CANCELLED ? why : "");
+    }
+    assert_int_equal(err.code, ERR_OK);
+    assert_non_null(last);
+    assert_int_equal(last->job->status, CANCELLED);
+    assert_null(last->job->cancel_request);
+    crpc_message_free(&last->base);
+    crpc_stream_free(watch);
+}
+
+/* GetJob and ListJobs, in the BASIC view, at both replicas. */
+static void expect_why(int64_t id, Joblog__V1__JobStatus status, const char *why)
+{
+    struct crpc_channel *channels[] = {a, b};
+    struct err err = ERR_NONE;
+    for (int i = 0; i < 2; i++) {
+        Joblog__V1__JobFilter filter = JOBLOG__V1__JOB_FILTER__INIT;
+        Joblog__V1__ListJobsRequest request = JOBLOG__V1__LIST_JOBS_REQUEST__INIT;
+        Joblog__V1__ListJobsResponse *page = NULL;
+        filter.ids = &id;
+        filter.n_ids = 1;
+        request.filter = &filter;
+        Joblog__V1__Job *job = call_get(channels[i], id, false, &err);
+        assert_int_equal(job->status, status);
+        assert_string_equal(job->cancel_reason, why);
+        job_free(job);
+        assert_int_equal(joblog_v1_job_log_service_list_jobs(channels[i], NULL, &request, &page, NULL), 0);
+        assert_int_equal(page->n_jobs, 1);
+        assert_string_equal(page->jobs[0]->cancel_reason, why);
+        crpc_message_free(&page->base);
+    }
+}
+
+static void why_a_job_was_cancelled_stays_with_it(void **state)
+{
+    (void)state;
+    struct err err = ERR_NONE;
+    Joblog__V1__JobSpec spec = spec_of("bulk", "why");
+    struct test_worker *worker = worker_open(b, "w", "why", 1);
+    int64_t runs = must_dispatch(a, &spec), waits;
+    struct test_lease lease = worker_lease(worker);
+    assert_int_equal(lease.job_id, runs);
+    waits = must_dispatch(a, &spec);
+    struct crpc_stream *watches[] = {must_watch(a, waits, 0, false), must_watch(b, waits, 0, false),
+                                     must_watch(a, runs, 0, false), must_watch(b, runs, 0, false)};
+    job_free(call_cancel(a, waits, "wrong list", &err));
+    job_free(call_cancel(a, runs, "wrong file", &err));
+    worker_cancel(worker);
+    assert_int_equal(worker_answer(worker, worker_followed_cancel(worker, lease), NULL), 0);
+    for (int i = 0; i < 4; i++)
+        expect_last_why(watches[i], i < 2 ? "wrong list" : "wrong file");
+    expect_why(waits, CANCELLED, "wrong list");
+    expect_why(runs, CANCELLED, "wrong file");
+    /* Until it is put back. */
+    Joblog__V1__Job *job = call_retry(b, waits, "the right one now", &err);
+    assert_non_null(job);
+    assert_string_equal(job->cancel_reason, "");
+    job_free(job);
+    expect_why(waits, PENDING, "");
+    job_free(call_cancel(b, waits, "", &err));
+    expect_why(waits, CANCELLED, "");
+    worker_end(worker, true, NULL);
+}
+
 static void a_limit_leaves_the_rest_for_the_next_call(void **state)
 {
     (void)state;
@@ -323,6 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pending_and_running_jobs_are_cancelled_with_their_record),
+        cmocka_unit_test(why_a_job_was_cancelled_stays_with_it),
         cmocka_unit_test(a_limit_leaves_the_rest_for_the_next_call),
         cmocka_unit_test(failed_jobs_are_retried_and_cancelled_ones_when_asked_for),
         cmocka_unit_test(a_retry_that_is_sent_again_is_done_once),

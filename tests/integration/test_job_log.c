@@ -325,7 +325,9 @@ static void time_outs_end_what_does_not_end_by_itself(void **state)
     int64_t id = must_dispatch(channel, &spec);
     struct crpc_stream *watch = must_watch(channel, id, 0, false);
     for (Joblog__V1__WatchJobResponse *r; (r = watch_next(watch, &err)) != NULL; crpc_message_free(&r->base))
-        assert_int_equal(r->job->start_timeout->nanos, soon.nanos);
+        if (r->job->start_timeout->nanos != soon.nanos ||
+            strcmp(r->job->cancel_reason, r->job->status == CANCELLED ? "expired" : "") != 0)
+            fail_msg("status %d: \"%s\"", (int)r->job->status, r->job->cancel_reason);
     assert_int_equal(err.code, ERR_OK);
     crpc_stream_free(watch);
     Joblog__V1__Job *job = call_get(channel, id, true, NULL);
@@ -333,6 +335,7 @@ static void time_outs_end_what_does_not_end_by_itself(void **state)
     assert_int_equal(job->run_timeout->seconds, later.seconds);
     assert_int_equal(job->heartbeat_timeout->seconds, later.seconds);
     assert_string_equal(job->transitions[job->n_transitions - 1]->reason, "expired");
+    assert_string_equal(job->cancel_reason, "expired");
     job_free(job);
     spec.start_timeout = NULL;
     spec.run_timeout = &soon;
