@@ -11,21 +11,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <uthash.h>
+#include <utlist.h>
 
 enum {
     DRAW_NS = 100000000, /* ten pictures a second look smooth and cost nothing */
     IDLE_TICKS = 5,      /* without a change, one in five: only the times move */
     NAME_MAX_WIDTH = 34,
-    BARS_MAX =
-        1000 /* a watch without end must not grow without end: beyond this the oldest final ones are only counted */
+    BARS_MAX = 1000 /* a watch without end must not grow without end: beyond this those that ended first are counted */
+};
+
+struct entry {
+    struct bar bar;
+    bool shown;                /* in the picture that is being drawn */
+    bool ended;                /* is in the list of those */
+    struct entry *prev, *next; /* of that list */
+    UT_hash_handle hh;
 };
 
 struct bars {
     struct term term;
     const struct statuses *statuses;
-    struct bar *bars;
-    size_t n_bars, size;
-    size_t gone[JOBLOG_STATUS_CANCELLED + 1]; /* by status: bars that BARS_MAX has put out */
+    struct entry *by_id;                        /* in the order of their arrival */
+    struct entry *ended;                        /* whose jobs are final, in the order of their ends */
+    size_t n_all;                               /* with those that BARS_MAX has put out */
+    size_t counts[JOBLOG_STATUS_CANCELLED + 1]; /* by status, of all */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_t thread;
@@ -50,35 +60,42 @@ void bar_draw(FILE *out, const struct term *term, double fraction, int width, co
 /* "12 jobs: 3 pending, 9 completed", without a line feed. */
 static void bars_print_sum(FILE *out, const struct bars *bars)
 {
-    size_t counts[JOBLOG_STATUS_CANCELLED + 1], sum = bars->n_bars;
-    memcpy(counts, bars->gone, sizeof(counts));
-    for (size_t i = 0; i < bars->n_bars; i++)
-        if (bars->bars[i].known && bars->bars[i].status <= JOBLOG_STATUS_CANCELLED)
-            counts[bars->bars[i].status]++;
-    for (size_t i = 0; i <= JOBLOG_STATUS_CANCELLED; i++)
-        sum += bars->gone[i];
-    fprintf(out, "%zu jobs", sum);
+    fprintf(out, "%zu jobs", bars->n_all);
     const char *separator = ": ";
     for (enum joblog_status status = JOBLOG_PENDING; status <= JOBLOG_STATUS_CANCELLED; status++) {
-        if (!counts[status])
+        if (!bars->counts[status])
             continue;
-        fprintf(out, "%s%zu ", separator, counts[status]);
+        fprintf(out, "%s%zu ", separator, bars->counts[status]);
         text_print(out, statuses_label(bars->statuses, status), 20);
         separator = ", ";
     }
 }
 
-/* Whether bar i is drawn when only room lines are there: jobs that are not final first, in the order of their arrival.
- */
-static void bars_choose(const struct bars *bars, size_t room, bool *ret_shown)
+/* Marks those that are drawn when only room lines are there: jobs that are not final first, in the order of their
+ * arrival. Gives how many. Looks no further than it must: there may be a hundred thousand. */
+static size_t bars_choose(struct bars *bars, size_t room)
 {
-    size_t left = room;
+    size_t n = 0;
     for (int final = 0; final <= 1; final++)
-        for (size_t i = 0; i < bars->n_bars; i++)
-            if (bars->bars[i].known && joblog_status_is_final(bars->bars[i].status) == final && left) {
-                ret_shown[i] = true;
-                left--;
+        for (struct entry *e = bars->by_id; e && n < room; e = e->hh.next)
+            if (e->bar.known && e->ended == final) {
+                e->shown = true;
+                n++;
             }
+    return n;
+}
+
+static int bars_name_width(const struct bars *bars, size_t n_shown)
+{
+    int width = 8, most = bars->term.width / 3 < NAME_MAX_WIDTH ? bars->term.width / 3 : NAME_MAX_WIDTH;
+    for (struct entry *e = bars->by_id; n_shown; e = e->hh.next) {
+        if (!e->shown)
+            continue;
+        int of_one = e->bar.title ? text_width(e->bar.title) : 0;
+        width = of_one > width ? of_one : width;
+        n_shown--;
+    }
+    return width > most ? most : width;
 }
 
 /* One picture, over the last one, in one write. */
@@ -91,28 +108,21 @@ static void bars_draw(struct bars *bars)
         return;
     term_resize(&bars->term);
     int64_t now = units_now_us();
-    size_t room = bars->term.height > 3 ? (size_t)bars->term.height - 2 : 1;
-    bool *shown = heap_new(bars->n_bars, sizeof(*shown));
-    bars_choose(bars, room, shown);
-    int name_width = 8, lines = 0;
-    for (size_t i = 0; i < bars->n_bars; i++) {
-        int width = bars->bars[i].title ? text_width(bars->bars[i].title) : 0;
-        name_width = width > name_width ? width : name_width;
-    }
-    int most = bars->term.width / 3 < NAME_MAX_WIDTH ? bars->term.width / 3 : NAME_MAX_WIDTH;
-    name_width = name_width > most ? most : name_width;
+    size_t n_shown = bars_choose(bars, bars->term.height > 3 ? (size_t)bars->term.height - 2 : 1);
+    int name_width = bars_name_width(bars, n_shown), lines = (int)n_shown;
     /* Without wrapping a line stays one line on the narrowest terminal; the next picture counts on it. */
     fputs("\033[?25l\033[?7l\r", out);
     if (bars->drawn)
         fprintf(out, "\033[%dA", bars->drawn);
-    for (size_t i = 0; i < bars->n_bars; i++) {
-        if (!shown[i])
+    for (struct entry *e = bars->by_id; n_shown; e = e->hh.next) {
+        if (!e->shown)
             continue;
-        bar_print_live(out, &bars->bars[i], &bars->term, bars->statuses, name_width, now);
+        bar_print_live(out, &e->bar, &bars->term, bars->statuses, name_width, now);
         fputs("\033[K\n", out);
-        lines++;
+        e->shown = false;
+        n_shown--;
     }
-    if (bars->n_bars > 1) {
+    if (bars->n_all > 1) {
         bars_print_sum(out, bars);
         fputs("\033[K\n", out);
         lines++;
@@ -123,7 +133,6 @@ static void bars_draw(struct bars *bars)
     fwrite(picture, 1, len, bars->term.out);
     fflush(bars->term.out);
     free(picture);
-    free(shown);
 }
 
 static void *bars_run(void *user)
@@ -139,7 +148,7 @@ static void *bars_run(void *user)
         until.tv_nsec %= 1000000000;
         while (!bars->stopping && pthread_cond_timedwait(&bars->wake, &bars->mutex, &until) == 0)
             ;
-        if (bars->n_bars && (bars->dirty || ++idle >= IDLE_TICKS)) {
+        if (bars->by_id && (bars->dirty || ++idle >= IDLE_TICKS)) {
             bars->dirty = false;
             idle = 0;
             bars_draw(bars);
@@ -166,40 +175,49 @@ struct bars *bars_new(const struct term *term, const struct statuses *statuses)
     return bars;
 }
 
-static void bars_put_out_one(struct bars *bars)
+static void bars_remove(struct bars *bars, struct entry *e)
 {
-    for (size_t i = 0; i < bars->n_bars; i++) {
-        struct bar *bar = &bars->bars[i];
-        if (!bar->known || !joblog_status_is_final(bar->status) || bar->status > JOBLOG_STATUS_CANCELLED)
-            continue;
-        bars->gone[bar->status]++;
-        bar_done(bar);
-        memmove(bar, bar + 1, (bars->n_bars - i - 1) * sizeof(*bar));
-        bars->n_bars--;
-        return;
-    }
+    if (e->ended)
+        DL_DELETE(bars->ended, e);
+    HASH_DEL(bars->by_id, e);
+    bar_done(&e->bar);
+    free(e);
 }
 
-static struct bar *bars_find(struct bars *bars, int64_t id)
+static struct entry *bars_find(struct bars *bars, int64_t id)
 {
-    for (size_t i = bars->n_bars; i-- > 0;)
-        if (bars->bars[i].id == id)
-            return &bars->bars[i];
-    if (bars->n_bars >= BARS_MAX)
-        bars_put_out_one(bars);
-    if (bars->n_bars == bars->size) {
-        bars->size = bars->size ? 2 * bars->size : 16;
-        bars->bars = heap_resize(bars->bars, bars->size, sizeof(*bars->bars));
-    }
-    struct bar *bar = &bars->bars[bars->n_bars++];
-    *bar = (struct bar){.id = id};
-    return bar;
+    struct entry *e;
+    HASH_FIND(hh, bars->by_id, &id, sizeof id, e);
+    if (e)
+        return e;
+    if (HASH_COUNT(bars->by_id) >= BARS_MAX && bars->ended)
+        bars_remove(bars, bars->ended);
+    e = heap_new(1, sizeof *e);
+    e->bar.id = id;
+    HASH_ADD(hh, bars->by_id, bar.id, sizeof e->bar.id, e);
+    bars->n_all++;
+    return e;
+}
+
+/* Before the bar takes over what the job says. */
+static void bars_count(struct bars *bars, struct entry *e, const struct joblog_job *job)
+{
+    bool ends = joblog_status_is_final(job->status);
+    if (e->bar.known && e->bar.status <= JOBLOG_STATUS_CANCELLED)
+        bars->counts[e->bar.status]--;
+    if (job->status <= JOBLOG_STATUS_CANCELLED)
+        bars->counts[job->status]++;
+    if (ends && !e->ended)
+        DL_APPEND(bars->ended, e);
+    else if (!ends && e->ended)
+        DL_DELETE(bars->ended, e);
+    e->ended = ends;
 }
 
 void bars_set_title(struct bars *bars, int64_t id, const char *title)
 {
     pthread_mutex_lock(&bars->mutex);
-    struct bar *bar = bars_find(bars, id);
+    struct bar *bar = &bars_find(bars, id)->bar;
     free(bar->title);
     bar->title = heap_copy(title);
     pthread_mutex_unlock(&bars->mutex);
@@ -208,8 +226,10 @@ void bars_set_title(struct bars *bars, int64_t id, const char *title)
 void bars_update(struct bars *bars, const struct joblog_job *job)
 {
     pthread_mutex_lock(&bars->mutex);
-    struct bar *bar = bars_find(bars, job->id);
+    struct entry *e = bars_find(bars, job->id);
+    struct bar *bar = &e->bar;
     bool line = !bars->threaded && bar_worth_a_line(bar, job);
+    bars_count(bars, e, job);
     bar_set(bar, job);
     bars->dirty = true;
     if (line) {
@@ -229,12 +249,14 @@ void bars_finish(struct bars *bars)
         pthread_cond_signal(&bars->wake);
         pthread_mutex_unlock(&bars->mutex);
         pthread_join(bars->thread, NULL);
-        if (bars->n_bars)
+        if (bars->by_id)
             bars_draw(bars);
     }
-    for (size_t i = 0; i < bars->n_bars; i++)
-        bar_done(&bars->bars[i]);
-    free(bars->bars);
+    struct entry *e, *next;
+    HASH_ITER(hh, bars->by_id, e, next)
+    {
+        bars_remove(bars, e);
+    }
     pthread_cond_destroy(&bars->wake);
     pthread_mutex_destroy(&bars->mutex);
     free(bars);

@@ -39,8 +39,9 @@ void bar_set(struct bar *bar, const struct joblog_job *job)
         bar->title = heap_copy(job->job_name);
     bar_set_text(&bar->unit, job->unit);
     bar_set_text(&bar->step, job->step);
-    char *error =
-        *job->error_type ? heap_format("%s: %s", job->error_type, job->error_message) : heap_copy(job->error_message);
+    char *error = job->status == JOBLOG_STATUS_CANCELLED ? heap_copy(job->cancel_reason)
+                  : *job->error_type                     ? heap_format("%s: %s", job->error_type, job->error_message)
+                                                         : heap_copy(job->error_message);
     free(bar->error);
     bar->error = error;
     bar->known = true;
@@ -127,6 +128,8 @@ void bar_describe(char *buf, size_t size, const struct bar *bar, int64_t now_us)
         break;
     case JOBLOG_COMPLETED:
     case JOBLOG_STATUS_CANCELLED:
+        if (bar->status == JOBLOG_STATUS_CANCELLED && *bar->error)
+            add(buf, size, "%.300s", bar->error);
         add_amount(buf, size, bar);
         if (bar->has_execution)
             add(buf, size, "%s%s", bar->status == JOBLOG_COMPLETED ? "in " : "after ",

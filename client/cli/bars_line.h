@@ -12,7 +12,7 @@ struct bar {
     enum joblog_status status;
     double percent;
     int64_t done, total;
-    char *unit, *step, *error;
+    char *unit, *step, *error; /* error: of a cancelled job why it was */
     int attempt, counted_attempts, max_attempts;
     int64_t run_us, start_us, eta_us, execution_us;
     bool has_execution, cancel_requested;

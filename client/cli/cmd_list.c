@@ -46,6 +46,8 @@ static void add_row(struct cli *cli, struct table *table, const struct joblog_jo
     const char *note = joblog_status_is_final(job->status) ? job->error_message : job->step;
     if (job->status == JOBLOG_COMPLETED)
         note = job->step;
+    if (job->status == JOBLOG_STATUS_CANCELLED && *job->cancel_reason)
+        note = job->cancel_reason;
     table_cell(table, note, NULL);
 }
 

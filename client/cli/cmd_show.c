@@ -171,6 +171,8 @@ static void print_transitions(const struct cli *cli, const struct joblog_job *jo
             text_printf(stdout, "%s -> ", statuses_label(&cli->statuses, change->from));
         print_status(cli, change->to);
         text_printf(stdout, " by %s%s%s", change->actor, *change->reason ? ": " : "", change->reason);
+        if (*change->request_id)
+            text_printf(stdout, "  (request %s)", change->request_id);
         putchar('\n');
     }
 }

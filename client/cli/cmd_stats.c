@@ -25,10 +25,11 @@ static const struct option_row rows[] = {
 };
 
 static const struct table_column columns[] = {
-    {"NAME", false, true},      {"QUEUE", false, true},      {"PENDING", true, false},   {"RUNNING", true, false},
-    {"COMPLETED", true, false}, {"FAILED", true, false},     {"CANCELLED", true, false}, {"| DISPATCHED", true, false},
-    {"COMPLETED", true, false}, {"FAILED", true, false},     {"RETRIED", true, false},   {"TOOK P50", true, false},
-    {"P95", true, false},       {"WAITED P50", true, false}, {"P95", true, false},       {"OLDEST WAITS", true, false},
+    {"NAME", false, true},         {"QUEUE", false, true},  {"PENDING", true, false},    {"RUNNING", true, false},
+    {"COMPLETED", true, false},    {"FAILED", true, false}, {"CANCELLED", true, false},  {"| DISPATCHED", true, false},
+    {"COMPLETED", true, false},    {"FAILED", true, false}, {"CANCELLED", true, false},  {"RETRIED", true, false},
+    {"TOOK P50", true, false},     {"P95", true, false},    {"WAITED P50", true, false}, {"P95", true, false},
+    {"OLDEST WAITS", true, false},
 };
 enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
@@ -59,6 +60,7 @@ static void add_row(struct table *table, const struct joblog_stats_row *row, con
     add_count(table, row->dispatched);
     add_count(table, row->completed);
     add_count(table, row->failed);
+    add_count(table, row->cancelled);
     add_count(table, row->retried);
     add_durations(table, &row->execution);
     add_durations(table, &row->wait);
@@ -70,8 +72,8 @@ static void add_row(struct table *table, const struct joblog_stats_row *row, con
 }
 
 static const struct table_column part_columns[] = {
-    {"FROM", false, false}, {"DISPATCHED", true, false}, {"COMPLETED", true, false},  {"FAILED", true, false},
-    {"P95", true, false},   {"WAITED P95", true, false}, {"DISPATCHED", false, false}};
+    {"FROM", false, false},     {"DISPATCHED", true, false}, {"COMPLETED", true, false},  {"FAILED", true, false},
+    {"CANCELLED", true, false}, {"P95", true, false},        {"WAITED P95", true, false}, {"DISPATCHED", false, false}};
 enum { N_PART_COLUMNS = sizeof(part_columns) / sizeof(part_columns[0]), BAR_CELLS = 30 };
 
 /* How much of the largest. */
@@ -104,6 +106,7 @@ static void print_parts(struct cli *cli, const struct joblog_stats *stats)
         add_count(table, bucket->dispatched);
         add_count(table, bucket->completed);
         add_count(table, bucket->failed);
+        add_count(table, bucket->cancelled);
         add_part_time(table, &bucket->execution);
         add_part_time(table, &bucket->wait);
         add_bar(table, bucket->dispatched, max);

@@ -16,7 +16,7 @@ struct watch_options {
 static const struct option_row rows[] = {
     FILTER_ROWS(struct watch_options, filter),
     {"until-final", 'u', OPTION_FLAG, NULL, offsetof(struct watch_options, until_final),
-     "end when all that matched have ended (with --batch; ids always do)", 0, 0},
+     "end when all that matched have ended (with --batch or --id; ids alone always do)", 0, 0},
     OPTION_END,
 };
 
@@ -101,8 +101,8 @@ static int run_watch(struct cli *cli, const void *values, const struct operands 
     struct filter filter;
     if (operands->n && !filter_is_empty(&options->filter))
         return cli_usage(cli, "watch takes ids or a filter, not both");
-    if (options->until_final && !operands->n && !options->filter.batch)
-        return cli_usage(cli, "--until-final needs --batch or ids: without them there is no end");
+    if (options->until_final && !operands->n && !options->filter.batch && !options->filter.ids.n)
+        return cli_usage(cli, "--until-final needs --batch, --id or ids: without them there is no end");
     int code = filter_make(cli, &options->filter, &filter);
     if (code)
         return code;

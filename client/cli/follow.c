@@ -7,25 +7,40 @@
 #include "text.h"
 
 #include <stdlib.h>
+#include <uthash.h>
 
-/* Jobs whose last known state is final and not COMPLETED. */
-struct bad_jobs {
-    int64_t *ids;
-    size_t n;
+/* A job whose last known state is final and not COMPLETED. */
+struct bad_job {
+    int64_t id;
+    UT_hash_handle hh;
 };
 
-static void bad_jobs_note(struct bad_jobs *bad, const struct joblog_job *job)
+static void bad_jobs_note(struct bad_job **bad, const struct joblog_job *job)
 {
     bool is_bad = joblog_status_is_final(job->status) && job->status != JOBLOG_COMPLETED;
-    size_t i = 0;
-    while (i < bad->n && bad->ids[i] != job->id)
-        i++;
-    if (i == bad->n && is_bad) {
-        bad->ids = heap_resize(bad->ids, bad->n + 1, sizeof(*bad->ids));
-        bad->ids[bad->n++] = job->id;
-    } else if (i < bad->n && !is_bad) {
-        bad->ids[i] = bad->ids[--bad->n];
+    struct bad_job *one;
+    HASH_FIND(hh, *bad, &job->id, sizeof job->id, one);
+    if (!one && is_bad) {
+        one = heap_new(1, sizeof *one);
+        one->id = job->id;
+        HASH_ADD(hh, *bad, id, sizeof one->id, one);
+    } else if (one && !is_bad) {
+        HASH_DEL(*bad, one);
+        free(one);
     }
+}
+
+/* How many there were. */
+static size_t bad_jobs_done(struct bad_job **bad)
+{
+    size_t n = HASH_COUNT(*bad);
+    struct bad_job *one, *next;
+    HASH_ITER(hh, *bad, one, next)
+    {
+        HASH_DEL(*bad, one);
+        free(one);
+    }
+    return n;
 }
 
 static void cancel_watch(void *user)
@@ -37,7 +52,7 @@ int follow_watch(struct cli *cli, struct joblog_watch *watch, enum follow_mode m
                  const struct joblog_error *error)
 {
     struct joblog_error trouble = {0};
-    struct bad_jobs bad = {0};
+    struct bad_job *bad = NULL;
     struct bars *bars = NULL;
     const struct joblog_job *job;
     int next;
@@ -58,8 +73,7 @@ int follow_watch(struct cli *cli, struct joblog_watch *watch, enum follow_mode m
     interrupt_clear();
     bars_finish(bars);
     joblog_watch_free(watch);
-    int code = bad.n ? EXIT_JOB_FAILED : EXIT_OK;
-    free(bad.ids);
+    int code = bad_jobs_done(&bad) ? EXIT_JOB_FAILED : EXIT_OK;
     if (interrupt_seen())
         return EXIT_INTERRUPTED;
     return next < 0 ? cli_error(&trouble) : code;

@@ -45,13 +45,14 @@ static const struct table_column columns[] = {
 };
 enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
-/* What it died of, or does. */
+/* What it died of, why it was cancelled, or what it does. */
 static char *details_of(const struct joblog_job *job)
 {
     bool has_error = *job->error_type || *job->error_message;
+    if (job->status == JOBLOG_STATUS_CANCELLED && *job->cancel_reason)
+        return heap_copy(job->cancel_reason);
     if (job->status == JOBLOG_COMPLETED || (job->status == JOBLOG_RUNNING && *job->step) || !has_error)
-        return heap_copy(job->status == JOBLOG_STATUS_CANCELLED && *job->cancel_reason ? job->cancel_reason
-                                                                                       : job->step);
+        return heap_copy(job->step);
     return *job->error_type ? heap_format("%s: %s", job->error_type, job->error_message)
                             : heap_copy(job->error_message);
 }
@@ -216,7 +217,8 @@ static bool belongs(const struct joblog_filter *filter, const struct joblog_job 
            in_range(job->end_us, filter->end_from_us, filter->end_before_us);
 }
 
-/* With the mutex. A place for the job; NULL: what is known is newer. */
+/* With the mutex. A place for the job; NULL: what is known is newer, or it has none and needs none, for which no other
+ * has to go. */
 static struct row *place_for(struct live *live, const struct joblog_job *job)
 {
     for (size_t i = 0; i < live->n_rows; i++)
@@ -226,6 +228,8 @@ static struct row *place_for(struct live *live, const struct joblog_job *job)
             row_done(&live->rows[i]);
             return &live->rows[i];
         }
+    if (!belongs(live->filter, job))
+        return NULL;
     if (live->n_rows == ROWS_MAX) {
         qsort(live->rows, live->n_rows, sizeof *live->rows, row_compare);
         row_done(&live->rows[--live->n_rows]);

@@ -428,8 +428,13 @@ expect 0 joblog cancel "$id" --request-id cancel-once --reason "no more" --json
 revision=$(value revision)
 expect 0 joblog cancel "$id" --request-id cancel-once --reason "no more" --json
 json revision "$revision"
+json cancel_reason "no more"
 expect 5 joblog cancel "$id" --request-id cancel-once --reason "another"
 complains "request"
+expect 0 joblog list --id "$id"
+says "no more"
+expect 0 joblog show "$id"
+says "no more  (request cancel-once)"
 expect 0 joblog retry --id "$id" --status cancelled --request-id retry-once --json
 json changed 1
 expect 0 joblog cancel "$id" --request-id cancel-twice
@@ -803,6 +808,7 @@ id=$("$bin/json_get" id <<<"$line")
 expect 0 joblog stats
 says "good"
 says "all"
+[ "$(grep -o CANCELLED <<<"$out" | wc -l)" -eq 2 ] || fail "cancelled now, and in the range"
 expect 0 joblog stats --since 1h --name good --queue work --json
 all_json
 json rows.0.job_name good
