@@ -5,6 +5,7 @@
 #include "heap.h"
 #include "interrupt.h"
 #include "live.h"
+#include "live_check.h"
 
 #include <stdlib.h>
 
@@ -82,11 +83,13 @@ static int watch_table(struct cli *cli, const struct joblog_filter *filter)
     struct live *live = live_new(&cli->term, &cli->statuses, filter);
     if (!live) /* then lines, one by one */
         return follow_watch(cli, watch, FOLLOW_BARS, &cli->term, &error);
+    struct live_check *check = live_check_start(cli, live, filter);
     interrupt_set(cancel_watch, NULL, watch);
     int code = list_into(cli, live, filter), next = 0;
     while (!code && (next = joblog_watch_next(watch, &job, &error)) > 0)
         live_update(live, job);
     interrupt_clear();
+    live_check_stop(check);
     live_finish(live);
     joblog_watch_free(watch);
     if (interrupt_seen())

@@ -251,6 +251,32 @@ void live_update(struct live *live, const struct joblog_job *job)
     pthread_mutex_unlock(&live->mutex);
 }
 
+size_t live_ended(struct live *live, int64_t *ids, size_t max)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&live->mutex);
+    qsort(live->rows, live->n_rows, sizeof *live->rows, row_compare);
+    for (size_t i = 0; i < live->n_rows && i < max; i++)
+        if (joblog_status_is_final(live->rows[i].status))
+            ids[n++] = live->rows[i].id;
+    pthread_mutex_unlock(&live->mutex);
+    return n;
+}
+
+void live_forget(struct live *live, int64_t id)
+{
+    pthread_mutex_lock(&live->mutex);
+    for (size_t i = 0; i < live->n_rows; i++) {
+        if (live->rows[i].id != id || !joblog_status_is_final(live->rows[i].status))
+            continue;
+        row_done(&live->rows[i]);
+        live->rows[i] = live->rows[--live->n_rows];
+        live->dirty = true;
+        break;
+    }
+    pthread_mutex_unlock(&live->mutex);
+}
+
 void live_finish(struct live *live)
 {
     if (!live)

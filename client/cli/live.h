@@ -14,6 +14,10 @@ struct live;
 struct live *live_new(const struct term *term, const struct statuses *statuses, const struct joblog_filter *filter);
 /* The job as it is now, or was: what is older than what is known is passed over. Borrowed. */
 void live_update(struct live *live, const struct joblog_job *job);
+/* The jobs that have ended among the newest max of the table, into ids. How many. */
+size_t live_ended(struct live *live, int64_t *ids, size_t max);
+/* The job's record is gone: so is its row, if it has ended. */
+void live_forget(struct live *live, int64_t id);
 /* Draws a last time, leaves the table on the screen and frees it. Takes NULL. */
 void live_finish(struct live *live);
 

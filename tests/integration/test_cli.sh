@@ -1049,17 +1049,20 @@ line=$(tr -d '\r' <"$dir/table" | grep -a -m 1 "$now")
 [[ $line == *Failed*bad*work*1/1*ExitCode* ]] || fail "the line says $line"
 expect 0 joblog queue pause work
 expect 0 joblog retry "$before"
-gone() { # from the last picture
+gone() { # from the last picture, which has $2
     local all
     for ((i = 0; i < 600; i++)); do
         all=$(tr -d '\r' <"$dir/table")
-        [[ ${all##*$'\e[?7l'} == *DETAILS*"$now"*jobs* && ${all##*$'\e[?7l'} != *"$1"* ]] && return
+        [[ ${all##*$'\e[?7l'} == *DETAILS*"$2"*jobs* && ${all##*$'\e[?7l'} != *"$1"* ]] && return
         sleep 0.1
     done
     cat "$dir/table" >&2
     fail "the table goes on showing $1"
 }
-gone "$before"
+gone "$before" "$now"
+# A record that is deleted leaves it.
+expect 0 joblog cleanup --older-than 0s --name bad --queue work
+gone "$now" ""
 expect 0 joblog queue resume work
 pkill -INT -P $table joblog || fail "the watch does not run"
 wait $table

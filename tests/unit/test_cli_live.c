@@ -185,12 +185,38 @@ static void a_job_that_leaves_puts_nobody_out(void **state)
     free(text);
 }
 
+static void what_is_gone_leaves_the_table(void **state)
+{
+    (void)state;
+    static const struct joblog_filter all;
+    char *text = NULL;
+    size_t len;
+    int64_t ids[3];
+    struct term term = term_of(&text, &len);
+    struct live *live = live_new(&term, &statuses, &all);
+    assert_non_null(live);
+    for (int i = 1; i <= 4; i++) {
+        struct joblog_job job = job_of(i, i == 3 ? JOBLOG_RUNNING : JOBLOG_COMPLETED);
+        live_update(live, &job);
+    }
+    assert_int_equal(live_ended(live, ids, 3), 2); /* of the newest three */
+    assert_int_equal(ids[0], 4);
+    assert_int_equal(ids[1], 2);
+    live_forget(live, 2);
+    live_forget(live, 3); /* runs again, it seems */
+    live_forget(live, 5);
+    live_finish(live);
+    fclose(term.out);
+    assert_non_null(strstr(last_picture(text), "3 jobs"));
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bars_count_those_that_are_put_out),  cmocka_unit_test(bars_of_open_jobs_stay),
         cmocka_unit_test(a_bar_says_why_a_job_was_cancelled), cmocka_unit_test(a_row_says_why_a_job_was_cancelled),
-        cmocka_unit_test(a_job_that_leaves_puts_nobody_out),
+        cmocka_unit_test(a_job_that_leaves_puts_nobody_out),  cmocka_unit_test(what_is_gone_leaves_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
