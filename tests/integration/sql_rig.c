@@ -90,3 +90,25 @@ void assert_counters_exact(void)
     assert_int_equal(ask(db, "select (select sum(dispatched) from joblog.minute) - (select count(*) from joblog.job)"),
                      0);
 }
+
+void expect_same_outcome(const Joblog__V1__JobSpec *spec, const struct err *err)
+{
+    static const struct crpc_call_options options = {.timeout_ms = CALL_TIMEOUT_MS};
+    Joblog__V1__DispatchJobRequest job = JOBLOG__V1__DISPATCH_JOB_REQUEST__INIT, *jobs[] = {&job};
+    Joblog__V1__DispatchJobsRequest request = JOBLOG__V1__DISPATCH_JOBS_REQUEST__INIT;
+    Joblog__V1__DispatchJobsResponse *r = NULL;
+    job.job = (Joblog__V1__JobSpec *)spec;
+    request.jobs = jobs;
+    request.n_jobs = 1;
+    struct crpc_stream *stream = joblog_v1_job_log_service_dispatch_jobs_open(channel, &options, NULL);
+    assert_int_equal(joblog_v1_job_log_service_dispatch_jobs_write(stream, &request, NULL), 0);
+    assert_int_equal(joblog_v1_job_log_service_dispatch_jobs_read(stream, &r, NULL), 1);
+    const Joblog__V1__DispatchOutcome *o = r->outcomes[0];
+    assert_int_equal(o->code, err->code);
+    assert_string_equal(o->reason, err->reason);
+    assert_true(err->retry_after_ms > 0);
+    assert_non_null(o->retry_after);
+    assert_int_equal(o->retry_after->seconds * 1000 + o->retry_after->nanos / 1000000, err->retry_after_ms);
+    crpc_message_free(&r->base);
+    crpc_stream_free(stream);
+}

@@ -34,5 +34,7 @@ void expect_refused(PGconn *c, const char *sql, const char *state, const char *f
 void await_sql(const char *sql);
 /* All that was dispatched has been taken up, and the counters say what the tables say. */
 void assert_counters_exact(void);
+/* DispatchJobs refuses the job as DispatchJob did, which says how long to wait. */
+void expect_same_outcome(const Joblog__V1__JobSpec *spec, const struct err *err);
 
 #endif

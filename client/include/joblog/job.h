@@ -129,9 +129,8 @@ struct joblog_job {
     bool has_wait, has_execution; /* whether these two are known: not while the job waits, nor if it never ran */
     int64_t revision;
     bool cancel_requested;
-    const char *cancel_actor,
-        *cancel_reason;                    /* of a job that is cancelled only the reason; the rest is in transitions */
-    const struct joblog_attempt *attempts; /* FULL view */
+    const char *cancel_actor, *cancel_reason; /* a cancelled job has only the reason; its transitions have the rest */
+    const struct joblog_attempt *attempts;    /* FULL view */
     size_t n_attempts;
     const struct joblog_transition *transitions; /* FULL view */
     size_t n_transitions;
