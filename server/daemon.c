@@ -59,6 +59,7 @@ static int start_store(struct daemon *d, struct err *ret_err)
                                     .minute_days = cfg->minute_counter_days,
                                     .batch_max = (unsigned)cfg->batch_max,
                                     .lease_timeout_ms = cfg->lease_timeout_ms,
+                                    .held_bytes = ((int64_t)cfg->memory_mb << 20) / 16,
                                     .log_bytes = cfg->job_log_kilobytes * 1024,
                                     .request_ttl_ms = cfg->request_id_ttl_hours * HOUR_MS};
     d->service.store = store_open(&options, ret_err);

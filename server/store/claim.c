@@ -5,12 +5,31 @@
 
 #include "store/engine.h"
 
-/* Larger claims would keep the other commands of the batch waiting. */
-enum { CLAIM_MAX = 500 };
+enum {
+    CLAIM_MAX = 500, /* larger claims would keep the other commands of the batch waiting */
+    ROW_BYTES_UNKNOWN = 64 * 1024,
+    HELD_PARTS = 4 /* a session that is just short of its bound goes over it by one claim */
+};
 
 bool claim_wanted(const struct lane *lane)
 {
     return lane->backlog && !lane->paused && lane->n_sessions > 0 && !lane->dry;
+}
+
+int64_t claim_bytes_max(const struct writer *w)
+{
+    return w->options->held_bytes / HELD_PARTS;
+}
+
+int64_t claim_row_bytes(const struct lane *lane)
+{
+    return lane->row_bytes ? lane->row_bytes : ROW_BYTES_UNKNOWN;
+}
+
+void claim_note_bytes(struct lane *lane, int64_t bytes)
+{
+    if (bytes > lane->row_bytes)
+        lane->row_bytes = bytes;
 }
 
 static int64_t all_credit(const struct writer *w)
@@ -85,11 +104,16 @@ bool claim_of(struct writer *w, struct lane *lane, struct store_session *const *
 }
 
 /* One lane has jobs: its sessions take places in turn. */
-static void claim_from(struct writer *w, struct lane *lane, int32_t max)
+static void claim_from(struct writer *w, struct lane *lane, int64_t credit)
 {
-    struct claim *c = claim_new(w, lane, max);
+    int64_t room = claim_bytes_max(w) / claim_row_bytes(lane) + 1;
+    int32_t max = (int32_t)(credit < CLAIM_MAX ? credit : CLAIM_MAX);
+    struct claim *c;
     struct store_session *s;
 
+    if (room < max)
+        max = (int32_t)room;
+    c = claim_new(w, lane, max);
     while (c && c->n < max && (s = match_take(lane)) != NULL)
         add_place(w, c, s);
 }
@@ -133,7 +157,7 @@ void claim_settle(struct writer *w)
     if (n > 1)
         order_claims(w, n);
     else if (one)
-        claim_from(w, one, credit > CLAIM_MAX ? CLAIM_MAX : (int32_t)credit);
+        claim_from(w, one, credit);
 }
 
 void claim_send(struct writer *w)
@@ -192,6 +216,7 @@ static void plan_row(struct writer *w, const struct claim *c, const struct pg_re
         match_credit(c->sessions[place], 1);
         return;
     }
+    claim_note_bytes(c->lane, lease_bytes(lease));
     lease->has_state = pg_int(r, row, ROW_HAS_STATE) != 0;
     lease->session = c->sessions[place];
     lease->session_id = lease->session->id;
@@ -266,6 +291,7 @@ static void read_claim(struct writer *w, struct claim *c, const struct pg_result
     int32_t taken = 0;
 
     c->read = true;
+    c->lane->row_bytes -= c->lane->row_bytes / 8; /* large ones are forgotten in time */
     if (!row_of)
         w->batch.failed_memory = true;
     for (int32_t place = 0; place < c->n; place++) {

@@ -79,6 +79,8 @@ void lease_job(const struct lease *lease, struct job *ret_job);
 /* Forgets some of the leases that are not there any more because another replica ended them; goes through all of them,
  * a part at each call. */
 void leases_check(struct writer *w, int64_t now_us);
+/* What it takes of the memory, about. */
+int64_t lease_bytes(const struct lease *lease);
 /* Puts it into the hands of another session; session NULL: of one that is not here, by its id. */
 void lease_move(struct lease *lease, int64_t session_id, struct store_session *session);
 /* Is its job within the scope of who writes to it? scope NULL: yes. */
@@ -113,6 +115,7 @@ struct store_session {
     struct mpsc_node *taken;
     /* The writer's. */
     int32_t credit;
+    int64_t held, held_max; /* bytes of its leases; no more are given from held_max on. 0: no bound */
     bool draining, closing, expired;
     bool pause_seen; /* at the present look */
     int64_t expire_written_us, start_us, pid;
@@ -141,12 +144,15 @@ void match_credit(struct store_session *session, int32_t add);
 /* It gives signs of life again. */
 void match_revive(struct store_session *session);
 void match_pause(struct store_session *session, bool paused);
+/* Its leases have become so many bytes more (or fewer). */
+void match_held(struct store_session *session, int64_t add);
 /* What it may be given now. */
 static inline int32_t session_credit(const struct store_session *s)
 {
     bool paused = atomic_load_explicit(&s->paused, memory_order_relaxed);
+    bool full = s->held_max > 0 && s->held >= s->held_max;
 
-    return s->draining || s->closing || s->expired || paused ? 0 : s->credit;
+    return s->draining || s->closing || s->expired || paused || full ? 0 : s->credit;
 }
 /* A session of the lane with credit, in turn, and takes one credit. NULL: none. */
 struct store_session *match_take(struct lane *lane);
@@ -417,6 +423,10 @@ void claim_drop(struct writer *w);
 void claim_from_start(struct lane *lane);
 /* A job was put there: claims must not look behind it only. */
 void claim_note_put(struct lane *lane, struct queue_place place);
+/* How large a lease on a job of the lane may be, by the latest; the lane learns of another. What a batch may claim. */
+int64_t claim_row_bytes(const struct lane *lane);
+void claim_note_bytes(struct lane *lane, int64_t bytes);
+int64_t claim_bytes_max(const struct writer *w);
 /* Time-outs (plan_deadline.c): notes when to look at a job that waits, at an attempt that begins. */
 void deadline_of_start(struct writer *w, const struct job *job);
 void deadline_of_run(struct writer *w, const struct job *job, int64_t token);

@@ -34,9 +34,10 @@ struct lane {
     /* Sessions that serve it, and the one to ask first. */
     struct store_session **sessions;
     size_t n_sessions, cap_sessions, next_session;
-    bool backlog; /* jobs may be waiting in the database */
-    bool paused;  /* its queue is (pause.h) */
-    bool dry;     /* no session here has credit, as far as is known */
+    bool backlog;      /* jobs may be waiting in the database */
+    bool paused;       /* its queue is (pause.h) */
+    bool dry;          /* no session here has credit, as far as is known */
+    int64_t row_bytes; /* claim_row_bytes; 0: not known */
     /* Nothing waits up to here, in the order of claims, as far as this replica knows; forgotten at each tick. */
     struct queue_place after;
     struct queue_place least_put; /* foremost job that was put in since the last claim */

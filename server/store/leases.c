@@ -5,7 +5,7 @@
 #include <assert.h>
 
 /* A lease carries the payload: with all else it must fit into the 4 MiB that a client of gRPC takes by default. */
-enum { PAYLOAD_MAX_BYTES = 1024 * 1024 };
+enum { PAYLOAD_MAX_BYTES = 1024 * 1024, OTHER_BYTES = 1024 };
 
 struct lease *lease_new(const struct job *job, int64_t token, struct lane *lane)
 {
@@ -47,6 +47,11 @@ struct lease *leases_find(struct writer *w, int64_t job_id)
     return l;
 }
 
+int64_t lease_bytes(const struct lease *l)
+{
+    return OTHER_BYTES + (int64_t)(l->base->job.payload.len + l->payload.len);
+}
+
 static void unlink_session(struct lease *l)
 {
     if (!l->session)
@@ -59,6 +64,7 @@ static void unlink_session(struct lease *l)
         l->next->prev = l->prev;
     l->prev = l->next = NULL;
     atomic_fetch_sub_explicit(&l->session->n_leases, 1, memory_order_relaxed);
+    match_held(l->session, -lease_bytes(l));
     l->session = NULL;
 }
 
@@ -72,6 +78,7 @@ static void link_session(struct lease *l)
         l->next->prev = l;
     l->session->leases = l;
     atomic_fetch_add_explicit(&l->session->n_leases, 1, memory_order_relaxed);
+    match_held(l->session, lease_bytes(l));
 }
 
 void lease_move(struct lease *l, int64_t session_id, struct store_session *session)
@@ -228,6 +235,8 @@ static int merge_payload(struct lease *l, struct span patch, struct err *ret_err
         return err_field(ret_err, "progress.payload_patch", "the payload would become longer than %d bytes",
                          PAYLOAD_MAX_BYTES);
     }
+    if (l->session)
+        match_held(l->session, (int64_t)merged.len - (int64_t)l->payload.len);
     buf_done(&l->payload);
     l->payload = merged;
     buf_add(&l->patches, patch.data, patch.len);

@@ -101,6 +101,15 @@ void match_pause(struct store_session *session, bool paused)
     tag_post(session->wake, true);
 }
 
+void match_held(struct store_session *session, int64_t add)
+{
+    bool had = session_credit(session) > 0;
+
+    session->held += add;
+    if (!had && session_credit(session) > 0)
+        wake_lanes(session);
+}
+
 struct store_session *match_take(struct lane *lane)
 {
     if (lane->dry)

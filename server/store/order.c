@@ -55,6 +55,7 @@ struct look {
     size_t n_queues;
     struct chooser *choosers;
     size_t n_choosers;
+    int64_t bytes; /* of what is chosen, about */
 };
 
 static struct look_queue *queue_of(struct look *k, struct span name)
@@ -206,7 +207,7 @@ static double start_of(const struct store_session *s, const struct cell *cell)
 }
 
 /* False: nothing is left for it. */
-static bool choose(const struct look *k, struct chooser *c)
+static bool choose(struct look *k, struct chooser *c)
 {
     struct store_session *s = c->session;
     struct cell *best = NULL;
@@ -232,6 +233,7 @@ static bool choose(const struct look *k, struct chooser *c)
     s->credit--;
     row->taken = true;
     row->in->sessions[row->in->n_taken++] = s;
+    k->bytes += claim_row_bytes(row->in->lane);
     if (row->in->n_taken == k->each)
         row->in->queue->n_full++;
     return true;
@@ -241,7 +243,7 @@ static void choose_all(struct writer *w, struct look *k)
 {
     size_t at = k->n_choosers ? w->claim_turn++ % k->n_choosers : 0;
 
-    while (k->n_choosers) {
+    while (k->n_choosers && k->bytes < claim_bytes_max(w)) {
         if (at >= k->n_choosers)
             at = 0;
         struct chooser *c = &k->choosers[at];

@@ -60,6 +60,7 @@ static struct store_session *session_new(struct writer *w, const struct store_se
     s->n_queues = o->n_queues;
     s->pid = o->pid;
     s->wake = o->wake;
+    s->held_max = w->options->held_bytes;
     s->id = id_make(&w->ids, w->batch.now_us);
     s->start_us = w->batch.now_us;
     s->expire_written_us = w->batch.now_us + lease_timeout_us(w);
@@ -135,6 +136,7 @@ static void closed(struct writer *w, struct store_session *s)
     }
     s->leases = NULL;
     atomic_store(&s->n_leases, 0);
+    s->held = 0;
     *(s->prev ? &s->prev->next : &w->sessions) = s->next;
     if (s->next)
         s->next->prev = s->prev;

@@ -131,6 +131,7 @@ void put_pending(struct writer *w, const struct job *job, struct lane *lane, boo
 {
     struct pg_params *p;
 
+    claim_note_bytes(lane, (int64_t)job->payload.len);
     if (job->run_us <= w->batch.now_us) {
         p = &w->batch.rows.waiting;
         ARRAYS(p, PG_INT4, PG_INT2, PG_INT8, PG_INT4);

@@ -22,6 +22,8 @@ static void set_defaults(struct store_options *o)
         o->queue_max = 100000;
     if (o->lease_timeout_ms == 0)
         o->lease_timeout_ms = 30000;
+    if (o->held_bytes == 0)
+        o->held_bytes = INT64_C(64) << 20;
     if (o->reconnect_ms == 0)
         o->reconnect_ms = 30000;
     if (o->minute_days == 0)

@@ -56,6 +56,7 @@ struct store_options {
     unsigned change_bytes; /* an eighth of what the log of changes keeps at a high load; 0: 1 MiB, less only in tests */
     unsigned queue_max;    /* commands that wait; more: RESOURCE_EXHAUSTED. 0: 100000 */
     int64_t lease_timeout_ms; /* 0: 30000 */
+    int64_t held_bytes;       /* from so many in its leases on a session gets no more; 0: 64 MiB */
     int64_t request_ttl_ms;   /* how long request ids are kept; 0: 24 h */
     int64_t log_bytes;        /* that are kept of a job's log; 0: none */
     int64_t minute_days;      /* how long counters of minutes are kept; hours and days are for ever. 0: 14 */

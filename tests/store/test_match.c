@@ -84,12 +84,35 @@ static void test_who_leaves_drains_or_falls_silent_gets_nothing(void **state)
     mem_free(b.lanes);
 }
 
+static void test_who_holds_much_gets_nothing(void **state)
+{
+    struct lane lane = lane_of("q", "a");
+    struct store_session a = {.held_max = 100};
+
+    (void)state;
+    assert_true(match_join(&lane, &a));
+    match_credit(&a, 3);
+    match_held(&a, 99);
+    assert_ptr_equal(match_take(&lane), &a);
+    match_held(&a, 60);
+    assert_null(match_take(&lane));
+    assert_true(lane.dry);
+    match_held(&a, -59);
+    assert_true(lane.dry);
+    match_held(&a, -1);
+    assert_false(lane.dry);
+    assert_ptr_equal(match_take(&lane), &a);
+    mem_free(lane.sessions);
+    mem_free(a.lanes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_serves),
         cmocka_unit_test(test_in_turn_and_within_credit),
         cmocka_unit_test(test_who_leaves_drains_or_falls_silent_gets_nothing),
+        cmocka_unit_test(test_who_holds_much_gets_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
