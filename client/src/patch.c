@@ -38,6 +38,36 @@ bool patch_put_back(char **patch, char **taken)
     return true;
 }
 
+void patch_drop_longest(char **patch)
+{
+    struct buf left = BUF_INIT;
+    struct span rest = span_str(*patch), key, value;
+    const char *longest = NULL;
+    size_t most = 0, n = 0;
+    for (; json_next_member(&rest, &key, &value); n++)
+        if (key.len + value.len > most) {
+            most = key.len + value.len;
+            longest = key.data;
+        }
+    rest = span_str(*patch);
+    while (n > 1 && json_next_member(&rest, &key, &value)) {
+        if (key.data == longest)
+            continue;
+        buf_add_char(&left, left.len > 0 ? ',' : '{');
+        buf_add(&left, key.data, key.len);
+        buf_add_char(&left, ':');
+        buf_add(&left, value.data, value.len);
+    }
+    if (n > 1)
+        buf_add_char(&left, '}');
+    if (left.failed) {
+        buf_done(&left);
+        return;
+    }
+    mem_free(*patch);
+    *patch = n > 1 ? left.data : NULL;
+}
+
 /* Adds the first members of *rest that fit into max bytes together, one at least, and moves *rest behind them. */
 static void add_members(struct buf *b, struct span *rest, size_t max)
 {

@@ -229,6 +229,7 @@ size_t message_fill(struct joblog_worker *worker, Joblog__V1__WorkRequest *reque
             worker->largest.bytes = bytes;
             worker->largest.n_writes = f.n;
             worker->largest.write_id = f.writes[0]->write_id;
+            worker->largest.is_patch = f.writes[0]->write_case == JOBLOG__V1__WORKER_WRITE__WRITE_PROGRESS;
         }
     }
     return f.n;

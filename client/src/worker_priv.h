@@ -113,6 +113,7 @@ struct joblog_worker {
     struct {
         size_t bytes, n_writes;
         uint64_t write_id; /* of its first write */
+        bool is_patch;     /* that is */
     } largest;             /* message of this connection with writes */
     int64_t last_write_us;
     struct worker_job *write_now, *write_later;

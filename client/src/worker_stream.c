@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "convert.h"
+#include "patch.h"
 #include "worker_priv.h"
 
 enum { DEFAULT_LEASE_MS = 30000, DEFAULT_HEARTBEAT_MS = 5000 };
@@ -115,6 +116,14 @@ static void take_anonymous_result(struct joblog_worker *worker, const Joblog__V1
         lose(oldest);
 }
 
+/* With the worker's lock. NULL: it is over. */
+static struct worker_job *job_of(const struct joblog_worker *worker, uint64_t write_id)
+{
+    size_t place = write_id & JOBS_MAX;
+    struct worker_job *job = place < worker->n_jobs ? worker->jobs[place] : NULL;
+    return job && job->state != JOB_FREE ? job : NULL;
+}
+
 /* With the worker's lock. */
 static void take_result(struct joblog_worker *worker, const Joblog__V1__WriteResult *result)
 {
@@ -122,9 +131,8 @@ static void take_result(struct joblog_worker *worker, const Joblog__V1__WriteRes
         take_anonymous_result(worker, result);
         return;
     }
-    size_t place = result->write_id & JOBS_MAX;
-    struct worker_job *job = place < worker->n_jobs ? worker->jobs[place] : NULL;
-    if (!job || job->state == JOB_FREE)
+    struct worker_job *job = job_of(worker, result->write_id);
+    if (!job)
         return;
     pthread_mutex_lock(&job->context.lock);
     bool is_end = job->end_id == result->write_id, is_progress = job->progress_id == result->write_id;
@@ -146,6 +154,20 @@ static void take_results(struct joblog_worker *worker, const Joblog__V1__WorkRes
     worker_wake(worker); /* a drained worker waits for the last answer */
 }
 
+/* With no reader. The one member of a patch that was too long: it is the longest of all that have no answer. */
+static void drop_member(struct joblog_worker *worker, uint64_t write_id)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct worker_job *job = job_of(worker, write_id);
+    if (job) {
+        pthread_mutex_lock(&job->context.lock);
+        if (job->unsent_patch)
+            patch_drop_longest(&job->unsent_patch);
+        pthread_mutex_unlock(&job->context.lock);
+    }
+    pthread_mutex_unlock(&worker->lock);
+}
+
 /* The server has ended the stream for the size of a message, which tells neither of which nor how long one may be: it
  * was the largest, if any. What was in it is sent again after a cut, in smaller ones; a write that cannot be made any
  * smaller is refused. */
@@ -154,6 +176,10 @@ static void take_size_refusal(struct joblog_worker *worker)
     size_t bytes = worker->largest.bytes;
     if (worker->largest.n_writes != 1 || bytes <= worker->bytes_max) {
         worker->bytes_max = (bytes < worker->bytes_max ? bytes : worker->bytes_max) / 2;
+        return;
+    }
+    if (worker->largest.is_patch) {
+        drop_member(worker, worker->largest.write_id);
         return;
     }
     Joblog__V1__WriteResult result = JOBLOG__V1__WRITE_RESULT__INIT;

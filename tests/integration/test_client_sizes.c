@@ -78,7 +78,7 @@ static void until(struct joblog_worker *worker, const int *count, int n)
     while (*count < n) {
         assert_true(readable(worker));
         assert_int_equal(joblog_worker_next(worker, &event), 0);
-        assert_true(n_lost < 100); /* it finds its size in a few */
+        assert_true(n_lost < 30); /* it finds its size in a few */
     }
 }
 
