@@ -222,8 +222,10 @@ static void print_progress(const struct joblog_job *job)
     char detail[1024] = "";
     struct bar bar = {0};
     bar_set(&bar, job);
-    bar.cancel_requested = false;     /* that has a line of its own, */
-    if (job->status != JOBLOG_FAILED) /* and so has the error */
+    bar.cancel_requested = false; /* a cancel and an error have lines of their own */
+    if (job->status == JOBLOG_STATUS_CANCELLED)
+        *bar.error = '\0';
+    if (job->status != JOBLOG_FAILED)
         bar_describe(detail, sizeof(detail), &bar, units_now_us());
     printf("%-14s %.0f %%%s", "progress", bar.percent, *detail ? ", " : "");
     text_print(stdout, detail, 0);
@@ -238,17 +240,20 @@ static void print_by(const char *title, const char *actor, const char *reason)
     free(text);
 }
 
-/* Who asked for its cancel, and why: while it is to follow, the job itself says so, later its history, which not
- * everybody may see. */
+/* Who asked for its cancel, and why. Who it was stands in the history once it is cancelled, which not everybody may
+ * see.
+ */
 static void print_cancel(const struct cli *cli, const struct joblog_job *job)
 {
     struct joblog_job *full = NULL;
     if (job->cancel_requested)
         print_by("cancel asked", job->cancel_actor, job->cancel_reason);
-    else if (job->status == JOBLOG_STATUS_CANCELLED && joblog_get(cli->client, job->id, &full, NULL) == 0 &&
-             full->n_transitions > 0)
-        print_by("cancelled", full->transitions[full->n_transitions - 1].actor,
-                 full->transitions[full->n_transitions - 1].reason);
+    else if (job->status != JOBLOG_STATUS_CANCELLED)
+        return;
+    else if (joblog_get(cli->client, job->id, &full, NULL) == 0 && full->n_transitions > 0)
+        print_by("cancelled", full->transitions[full->n_transitions - 1].actor, job->cancel_reason);
+    else if (*job->cancel_reason)
+        print_text("cancelled", job->cancel_reason);
     joblog_job_free(full);
 }
 

@@ -118,8 +118,7 @@ static int check_name_of(const struct joblog_export *export_)
 static int go_on(struct cli *cli, const struct start_options *options, const struct joblog_export *export_,
                  const char *message)
 {
-    const char *output = options->download ? export_->file_name : options->output;
-    bool to_stdout = output && !strcmp(output, "-");
+    bool to_stdout = options->output && !strcmp(options->output, "-");
     int64_t id = export_->job.id;
     int code = EXIT_OK;
     /* Standard output belongs to the file then; and JSON is one object, the last. */
@@ -129,6 +128,7 @@ static int go_on(struct cli *cli, const struct start_options *options, const str
             json_print_line(json_of_export(export_));
         return code;
     }
+    const char *output = options->download ? export_->file_name : options->output;
     const struct term *term = to_stdout ? &cli->error_term : &cli->term;
     bool follow = output && !options->watch && (options->follow || !to_stdout);
     if (follow) /* a pipe cannot take back what a failed attempt wrote, a file can */

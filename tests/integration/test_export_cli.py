@@ -136,6 +136,7 @@ def failed_and_cancelled(fx):
     text = fx.joblog("export", "show", export).stdout.decode()
     aligned("one that was cancelled", text)
     check("who cancelled it, and why: " + text, True, bool(re.search(r"\ncancelled      by \S+: wrong filter\n", text)))
+    check("why, once", 1, text.count("wrong filter"))
     done = fx.joblog("export", "cancel", export)
     check("exit of one more cancel", 5, done.returncode)
     has("its words", "export %s has ended: it cannot be cancelled (FAILED_PRECONDITION" % export, words(done))
@@ -144,16 +145,16 @@ def failed_and_cancelled(fx):
 
 
 def what_an_exporter_sees_of_a_cancel(fx):
-    """It may not look at jobs, whose history has it."""
+    """Why it was: it may not look at jobs, whose history has by whom."""
     ann = ["--token-file", fx.token]
     fx.gate.shut()
     export = begin(fx, "slow", *ann)
-    check("cancel", 0, fx.joblog(*ann, "export", "cancel", export).returncode)
+    check("cancel", 0, fx.joblog("export", "cancel", export, "--reason", "too large").returncode)
     check("exit of the watch", 1, fx.joblog(*ann, "export", "watch", export).returncode)
     shown = fx.joblog(*ann, "export", "show", export)
     check("exit of show: " + words(shown), (0, b""), (shown.returncode, shown.stderr))
     aligned("one's own", shown.stdout.decode())
-    check("who cancelled it", False, b"cancelled  " in shown.stdout)
+    has("why it was", "\ncancelled      too large\n", shown.stdout.decode())
     fx.gate.open()
 
 
