@@ -91,7 +91,7 @@ static int check_unmarked(const char *path, struct pg_conn *pg, struct err *err)
         rc = err_set(err, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
     else if (!dir)
         rc = chunk_dir_error(err, "marking");
-    while (rc == 0) {
+    while (rc == 0 && dir) {
         rc = next_unmarked(dir, some) == 0 ? 0 : chunk_dir_error(err, "marking");
         if (rc != 0 || some->n == 0)
             break;
