@@ -5,12 +5,16 @@
 
 #include "model.h"
 
+/* Times of one machine, and of a batch's beginning. */
+enum { CLOCK_US = 2000000 };
+
 /* How far a watcher is with one job. */
 struct known {
     int64_t id, revision;
-    int64_t first;  /* number of the first change seen since the watch began anew; 0: none */
-    int64_t stream; /* of the last event */
-    bool fresh;     /* made after the watch had begun: every change must be seen */
+    int64_t first;   /* number of the first change seen since the watch began anew; 0: none */
+    int64_t stream;  /* of the last event */
+    bool fresh;      /* made after the watch had begun: every change must be seen */
+    int64_t sure_us; /* changes from then on must be seen, whatever was before */
 };
 
 struct watcher {
@@ -135,16 +139,32 @@ static void check_event(const struct watcher *w, const struct event_fact *e, int
     known->revision = e->revision;
 }
 
+static int64_t time_us(const Google__Protobuf__Timestamp *time)
+{
+    return time->seconds * 1000000 + time->nanos / 1000;
+}
+
 static int64_t create_us(const Joblog__V1__Job *job)
 {
-    return job->create_time->seconds * 1000000 + job->create_time->nanos / 1000;
+    return time_us(job->create_time);
 }
 
 /* The watch begins anew: what it knew says nothing of what comes. */
 static void begin_anew(const struct watcher *w, int64_t snapshot_us)
 {
     for (size_t i = 0; i < histories_count(w->h); i++)
-        w->known[i] = (struct known){.stream = -1, .fresh = create_us(history_at(w->h, i)) > snapshot_us};
+        w->known[i] = (struct known){.stream = -1,
+                                     .fresh = create_us(history_at(w->h, i)) > snapshot_us,
+                                     .sure_us = snapshot_us < INT64_MAX ? snapshot_us + CLOCK_US : snapshot_us};
+}
+
+/* The number of the last change that the watch may have begun after. */
+static int64_t change_before(const Joblog__V1__Job *job, int64_t us)
+{
+    int64_t k = (int64_t)job->n_transitions;
+    while (k > 0 && time_us(job->transitions[k - 1]->time) >= us)
+        k--;
+    return k;
 }
 
 /* When all has been seen: jobs of which the end, the beginning or everything is missing. */
@@ -156,8 +176,10 @@ static void check_rest(const struct watcher *w)
         int64_t n = (int64_t)job->n_transitions;
         if (call_of_job(job) == 0 || !jobs_watcher_wants(w->actor->number, job))
             continue;
-        if (known->fresh && known->first != 1)
-            check_between(w, job, 0, known->first > 0 ? known->first : n + 1, false);
+        int64_t from = known->fresh ? 0 : change_before(job, known->sure_us),
+                to = known->first > 0 ? known->first : n + 1;
+        if (from < to)
+            check_between(w, job, from, to, from > 0 && is_final(status_at(job, from)) && matches(w, job, from));
         if (known->first > 0) {
             int64_t last = known->revision >> 20;
             check_between(w, job, last, n + 1, is_final(status_at(job, last)) && matches(w, job, last));
