@@ -132,7 +132,7 @@ def job_as_asked(export, **more):
            "retry_policy": {"max_attempts": 7, "initial_backoff": "1s", "max_backoff": "60s", "multiplier": 2.0, "jitter": 0.1,
                             "backoff": "BACKOFF_EXPONENTIAL", "delays": []},
            "request_id": "john-1", "batch": "", "traceparent": "", "creator": "token:ann", "worker": "", "attempts": [],
-           "transitions": [], "uncounted_attempts": 0}
+           "transitions": [], "uncounted_attempts": 0, "cancel_reason": ""}
     job.update(more)
     return job
 
