@@ -175,13 +175,19 @@ struct bars *bars_new(const struct term *term, const struct statuses *statuses)
     return bars;
 }
 
-static void bars_remove(struct bars *bars, struct entry *e)
+static void entry_free(struct entry *e)
 {
-    if (e->ended)
-        DL_DELETE(bars->ended, e);
-    HASH_DEL(bars->by_id, e);
     bar_done(&e->bar);
     free(e);
+}
+
+/* The one whose job ended first. */
+static void bars_put_out_one(struct bars *bars)
+{
+    struct entry *e = bars->ended;
+    DL_DELETE(bars->ended, e);
+    HASH_DEL(bars->by_id, e);
+    entry_free(e);
 }
 
 static struct entry *bars_find(struct bars *bars, int64_t id)
@@ -191,7 +197,7 @@ static struct entry *bars_find(struct bars *bars, int64_t id)
     if (e)
         return e;
     if (HASH_COUNT(bars->by_id) >= BARS_MAX && bars->ended)
-        bars_remove(bars, bars->ended);
+        bars_put_out_one(bars);
     e = heap_new(1, sizeof *e);
     e->bar.id = id;
     HASH_ADD(hh, bars->by_id, bar.id, sizeof e->bar.id, e);
@@ -252,10 +258,11 @@ void bars_finish(struct bars *bars)
         if (bars->by_id)
             bars_draw(bars);
     }
-    struct entry *e, *next;
-    HASH_ITER(hh, bars->by_id, e, next)
-    {
-        bars_remove(bars, e);
+    struct entry *e = bars->by_id, *next;
+    HASH_CLEAR(hh, bars->by_id); /* they are still a list */
+    for (; e; e = next) {
+        next = e->hh.next;
+        entry_free(e);
     }
     pthread_cond_destroy(&bars->wake);
     pthread_mutex_destroy(&bars->mutex);

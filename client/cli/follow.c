@@ -33,11 +33,11 @@ static void bad_jobs_note(struct bad_job **bad, const struct joblog_job *job)
 /* How many there were. */
 static size_t bad_jobs_done(struct bad_job **bad)
 {
-    size_t n = HASH_COUNT(*bad);
-    struct bad_job *one, *next;
-    HASH_ITER(hh, *bad, one, next)
-    {
-        HASH_DEL(*bad, one);
+    size_t n = 0;
+    struct bad_job *one = *bad, *next;
+    HASH_CLEAR(hh, *bad); /* they are still a list */
+    for (; one; one = next, n++) {
+        next = one->hh.next;
         free(one);
     }
     return n;
