@@ -100,7 +100,10 @@ static bool look_at_workers(struct watchdog *d)
         size_t bytes = worst >= STUCK_US ? GREEDY_BYTES : FLOOD_BYTES;
         bool hopeless =
             worst - d->cut_busy_us >= HOPELESS_US; /* core may still be with what one has sent that was cut */
-        unsigned n = connections_cut_greedy(server->connections, bytes, hopeless);
+        /* What core gathers of headers without end is several times what was sent, and grows for a while after a cut.
+         */
+        unsigned n = d->tight ? connections_cut_greediest(server->connections, GREEDY_BYTES) : 0;
+        n = n > 0 ? n : connections_cut_greedy(server->connections, bytes, hopeless);
         if (n > 0) {
             d->cut_busy_us = worst;
             log_warning("connections cut reason=worker-kept-busy connections=%u busy_ms=%lld", n,
