@@ -125,7 +125,7 @@ int check_duration(const Google__Protobuf__Duration *duration, int64_t absent_us
     if (duration->nanos > 999999999)
         return check_bad(ret_err, prefix, name, "is no duration: nanos must be below one second");
     if (duration->seconds > max_us / 1000000 || duration->seconds * 1000000 + duration->nanos / 1000 > max_us)
-        return max_us % DAY_US == 0
+        return max_us > DAY_US && max_us % DAY_US == 0
                    ? check_bad(ret_err, prefix, name, "must be at most %lld days", (long long)(max_us / DAY_US))
                    : check_bad(ret_err, prefix, name, "must be at most %lld seconds", (long long)(max_us / 1000000));
     *ret_us = duration->seconds * 1000000 + duration->nanos / 1000;
