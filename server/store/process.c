@@ -72,6 +72,7 @@ static void process_one(struct writer *w, struct unit *u, struct err *err)
     while ((err->code == ERR_ABORTED || err->code == ERR_ALREADY_EXISTS) && tries++ < 5) {
         if (strcmp(pg_sqlstate(w->pg), "JL001") == 0 || err->code == ERR_ALREADY_EXISTS)
             forget_stale(w, u);
+        w->asks_requests |= err->code == ERR_ALREADY_EXISTS; /* as in try_units: else it would collide each time */
         if (batch_run(w, u, 1, false, err) == 0)
             return;
     }

@@ -19,6 +19,9 @@
 
 enum { CALLERS = 8, THINGS = 40, ROUNDS = 8, MESSAGE = 20 };
 
+/* As the unary calls of calls.h: that the channel is connected is not what is tested here. */
+static const struct crpc_call_options patient = {.timeout_ms = CALL_TIMEOUT_MS, .wait_for_ready = true};
+
 static struct replicas replicas;
 static PGconn *db;
 
@@ -77,6 +80,13 @@ static void note(struct racer *racer, int thing, int64_t id)
     racer->n_answers++;
 }
 
+/* What went wrong, with its words: a race that comes once in a thousand runs must say what it was. */
+static void wrong(struct racer *racer, const char *how, int thing, int code, const char *text)
+{
+    print_error("racer %d, %s, thing %d: %s %s\n", racer->number, how, thing, err_code_name(code), text);
+    racer->n_errors++;
+}
+
 static void by_unary(struct racer *racer, struct crpc_channel *channel)
 {
     for (int i = 0; i < THINGS; i++) {
@@ -87,35 +97,37 @@ static void by_unary(struct racer *racer, struct crpc_channel *channel)
         if (job)
             note(racer, i, job->id);
         else
-            racer->n_errors++;
+            wrong(racer, "alone", i, (int)err.code, err.msg);
         job_free(job);
     }
 }
 
 static void by_stream(struct racer *racer, struct crpc_channel *channel)
 {
-    struct crpc_stream *stream = joblog_v1_job_log_service_dispatch_jobs_open(channel, NULL, NULL);
+    struct crpc_stream *stream = joblog_v1_job_log_service_dispatch_jobs_open(channel, &patient, NULL);
     for (int first = 0; first < THINGS; first += MESSAGE) {
         struct request rs[MESSAGE];
         Joblog__V1__DispatchJobRequest *jobs[MESSAGE];
         Joblog__V1__DispatchJobsRequest message = JOBLOG__V1__DISPATCH_JOBS_REQUEST__INIT;
         Joblog__V1__DispatchJobsResponse *response = NULL;
+        struct err err = ERR_NONE;
         for (int i = 0; i < MESSAGE; i++) {
             request_make(&rs[i], racer, first + i);
             jobs[i] = &rs[i].message;
         }
         message.jobs = jobs;
         message.n_jobs = MESSAGE;
-        if (joblog_v1_job_log_service_dispatch_jobs_write(stream, &message, NULL) != 0 ||
-            joblog_v1_job_log_service_dispatch_jobs_read(stream, &response, NULL) != 1) {
-            racer->n_errors++;
+        if (joblog_v1_job_log_service_dispatch_jobs_write(stream, &message, &err) != 0 ||
+            joblog_v1_job_log_service_dispatch_jobs_read(stream, &response, &err) != 1) {
+            wrong(racer, "in a stream", first, (int)err.code, err.msg);
             break;
         }
         for (size_t i = 0; i < response->n_outcomes; i++)
             if (response->outcomes[i]->code == 0)
                 note(racer, first + (int)i, response->outcomes[i]->id);
             else
-                racer->n_errors++;
+                wrong(racer, "in a stream", first + (int)i, response->outcomes[i]->code,
+                      response->outcomes[i]->message);
         crpc_message_free(&response->base);
     }
     crpc_stream_free(stream);
@@ -134,6 +146,15 @@ static void *race(void *arg)
     return NULL;
 }
 
+static void print_logs(void)
+{
+    for (int i = 0; i < 2; i++) {
+        char *text = server_fixture_log(replicas.servers[i]);
+        print_error("replica %d:\n%s\n", i, text ? text : "");
+        free(text);
+    }
+}
+
 static void one_winner_each(bool unique)
 {
     static struct racer racers[CALLERS];
@@ -146,6 +167,11 @@ static void one_winner_each(bool unique)
     }
     for (int i = 0; i < CALLERS; i++)
         pthread_join(racers[i].thread, NULL);
+    int n_errors = 0;
+    for (int i = 0; i < CALLERS; i++)
+        n_errors += racers[i].n_errors;
+    if (n_errors > 0)
+        print_logs();
     for (int i = 0; i < CALLERS; i++) {
         assert_int_equal(racers[i].n_errors, 0);
         assert_int_equal(racers[i].n_differ, 0);

@@ -151,12 +151,59 @@ static void test_somebody_else_has_locked_it(void **state)
     store_close(s);
 }
 
+/* When the waiting transaction began that is not this one. */
+static void await_other_wait(char began[64])
+{
+    char sql[300];
+
+    snprintf(sql, sizeof sql,
+             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and xact_start::text <> '%s'",
+             began);
+    await_sql(sql);
+    snprintf(began, 64, "%s", sql_value("select xact_start from pg_stat_activity where wait_event_type = 'Lock'"));
+}
+
+/* A transaction that dispatches from SQL keeps a request id to itself for so long that the same request by a call has
+ * been put off twice, and then commits: what comes of it is no collision, but the job that was made. */
+static void test_a_request_id_that_was_waited_for(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    PGconn *c = PQconnectdb(store_uri());
+    int64_t id = dispatch_ok(s, a_job("mail"));
+    struct dispatch_item item = {.job = a_job("mail")};
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = &item, .n_items = 1};
+    struct waiter *done = waiter_new();
+    char sql[200], began[64] = "";
+
+    (void)state;
+    item.job.request_id = SPAN_LIT("again");
+    snprintf(sql, sizeof sql,
+             "begin; insert into joblog.request values ('again', %lld, decode(repeat('00', 16), 'hex'), now())",
+             (long long)id);
+    PQclear(PQexec(c, sql));
+    assert_int_equal(PQtransactionStatus(c), PQTRANS_INTRANS);
+    d.cmd.done = &done->tag;
+    assert_int_equal(store_submit(s, &d.cmd, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        await_other_wait(began);
+    PQclear(PQexec(c, "commit"));
+    assert_true(waiter_wait(done));
+    assert_int_equal(d.cmd.err.code, ERR_OK);
+    assert_int_equal(item.err.code, ERR_OK);
+    assert_true(item.replayed);
+    assert_int_equal(item.job.id, id);
+    waiter_free(done);
+    PQfinish(c);
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_replica_stands_still),
         cmocka_unit_test(test_leases_of_a_replica_that_stands_still),
         cmocka_unit_test(test_somebody_else_has_locked_it),
+        cmocka_unit_test(test_a_request_id_that_was_waited_for),
     };
 
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);
