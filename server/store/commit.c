@@ -18,6 +18,7 @@ static void send_mark(struct writer *w)
     pg_add_time(p, w->batch.now_us);
     pg_add_text_or_null(p, buf_span(&w->changes));
     p->v[p->n - 1].buf.failed |= w->changes.failed;
+    pg_add_text_or_null(p, buf_span(&w->owed));
     if (w->mark_place)
         pg_add_place(p, w->mark_place);
     w->batch.by_place |= w->mark_place != 0;

@@ -3,11 +3,14 @@
  *
  * These few rows have a new version with each batch, which PostgreSQL prunes as it goes, but not while an old snapshot
  * is held. Then each look at the index would pass all of them. So a row is written by where it lies, as the last write
- * of it told; by its key when that is not known, after a batch that failed or a reconnect. */
+ * of it told; by its key when that is not known, after a batch that failed or a reconnect.
+ *
+ * A batch that is about a lane or two only notes what it would write (owed.c). */
 #include <limits.h>
 #include <stdio.h>
 
 #include "store/engine.h"
+#include "store/owed.h"
 
 enum { MINUTE_US = 60 * 1000 * 1000 };
 
@@ -72,10 +75,8 @@ static void add_counters(struct minute_counters *to, const struct minute_counter
     }
 }
 
-/* An array of SQL as text, from the first bucket in use to the last; its lower bound says which the first is. */
-static void put_hist(struct pg_param *a, const int32_t *hist)
+void counters_hist(struct buf *buf, const int32_t *hist)
 {
-    char text[HISTOGRAM_BUCKETS * 12 + 32];
     int first = 0, last = HISTOGRAM_BUCKETS - 1;
 
     while (first < last && hist[first] == 0)
@@ -83,14 +84,13 @@ static void put_hist(struct pg_param *a, const int32_t *hist)
     while (last > first && hist[last] == 0)
         last--;
     if (hist[first] == 0) {
-        pg_put_text(a, SPAN_LIT("{}"));
+        buf_add_str(buf, "{}");
         return;
     }
-    int len = snprintf(text, sizeof text, "[%d:%d]=", first, last);
+    buf_printf(buf, "[%d:%d]=", first, last); /* the lower bound says which the first is */
     for (int i = first; i <= last; i++)
-        len += snprintf(text + len, sizeof text - (size_t)len, "%c%d", i > first ? ',' : '{', hist[i]);
-    text[len++] = '}';
-    pg_put_text(a, span_of(text, (size_t)len));
+        buf_printf(buf, "%c%d", i > first ? ',' : '{', hist[i]);
+    buf_add_char(buf, '}');
 }
 
 static int64_t minute_of(int64_t us)
@@ -104,41 +104,56 @@ static bool minute_touched(const struct minute_counters *c)
     return c->dispatched || c->completed || c->failed || c->cancelled || c->retried || c->n_runs;
 }
 
-static void put_minute(struct pg_params *p, const struct lane *lane, int64_t minute_us)
+bool counters_minute(const struct lane *lane, int64_t minute_us, bool past, struct minute_counters *ret)
 {
-    struct minute_counters c = lane->more;
+    bool same = lane->minute_us == minute_us;
 
-    if (lane->minute_us == minute_us)
-        add_counters(&c, &lane->now);
-    const int64_t values[] = {c.dispatched, c.completed, c.failed,     c.cancelled,
-                              c.retried,    c.n_runs,    c.run_us_sum, c.wait_us_sum};
+    if (!(same && lane->owes_minute) && (past || !minute_touched(&lane->more)))
+        return false;
+    *ret = past ? (struct minute_counters){0} : lane->more;
+    if (same)
+        add_counters(ret, &lane->now);
+    return true;
+}
+
+static void put_minute(struct pg_params *p, struct buf *room, const struct lane *lane, const struct minute_counters *c)
+{
+    const int64_t values[] = {c->dispatched, c->completed, c->failed,     c->cancelled,
+                              c->retried,    c->n_runs,    c->run_us_sum, c->wait_us_sum};
     struct pg_param *a = p->v;
     pg_put_int4(a++, lane->id);
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         pg_put_int8(a++, values[i]);
-    put_hist(a++, c.run_hist);
-    put_hist(a, c.wait_hist);
+    buf_clear(room);
+    counters_hist(room, c->run_hist);
+    pg_put_text(a++, buf_span(room));
+    buf_clear(room);
+    counters_hist(room, c->wait_hist);
+    pg_put_text(a, buf_span(room));
+    a->buf.failed |= room->failed;
 }
 
 /* Those whose place is known, or the others. False: there are none. */
-static bool send_minutes(struct writer *w, bool known)
+static bool send_minutes(struct writer *w, int64_t minute_us, bool known)
 {
     static const enum pg_type types[] = {PG_INT4, PG_INT8, PG_INT8, PG_INT8, PG_INT8, PG_INT8,
                                          PG_INT8, PG_INT8, PG_INT8, PG_TEXT, PG_TEXT, PG_TID};
     enum { PLACES = 11 };
-    int64_t minute_us = minute_of(w->batch.now_us);
+    bool past = minute_us != minute_of(w->batch.now_us);
     struct pg_params *p = &w->params;
+    struct minute_counters c;
 
     pg_params_clear(p);
     pg_arrays(p, types, known ? PLACES + 1 : PLACES);
     for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
-        bool has_place = l->minute_us == minute_us && l->minute_place;
-        if (!minute_touched(&l->more) || has_place != known)
+        bool has_place = l->minute_us == minute_us && l->minute_place && !past;
+        if (has_place != known || !counters_minute(l, minute_us, past, &c))
             continue;
-        put_minute(p, l, minute_us);
+        put_minute(p, &w->owed, l, &c);
         if (known)
             pg_put_place(&p->v[PLACES], l->minute_place);
     }
+    buf_clear(&w->owed);
     int32_t n = p->v[0].n;
     if (n == 0)
         return false;
@@ -148,6 +163,17 @@ static bool send_minutes(struct writer *w, bool known)
         pg_add_int4(p, n);
     pg_send(w->pg, sql_name(known ? SQL_MINUTE_SET : SQL_MINUTE_PUT), p);
     return true;
+}
+
+/* The minute before, of which rows are owed. */
+static bool send_past_minute(struct writer *w)
+{
+    int64_t minute_us = minute_of(w->batch.now_us);
+
+    for (const struct lane *l = w->lanes.touched; l; l = l->next_touched)
+        if (l->owes_minute && l->minute_us != minute_us)
+            return send_minutes(w, l->minute_us, false);
+    return false;
 }
 
 /* Those whose place is known, or the others. False: there are none. */
@@ -165,7 +191,7 @@ static bool send_tallies(struct writer *w, bool known)
         places = pg_add_array(p, PG_TID);
     for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
         for (int s = 1; s < JOB_STATUS_COUNT; s++) {
-            if (l->tally_more[s] == 0 || (l->tally_place[s] != 0) != known)
+            if ((l->tally_more[s] == 0 && !(l->owed_statuses & 1u << s)) || (l->tally_place[s] != 0) != known)
                 continue;
             pg_put_int4(lanes, l->id);
             pg_put_int2(statuses, (int16_t)s);
@@ -185,14 +211,26 @@ static bool send_tallies(struct writer *w, bool known)
 void counters_send(struct writer *w)
 {
     struct batch *b = &w->batch;
+    int64_t minute_us = minute_of(b->now_us);
+    bool due = owed_due(w, b->now_us);
 
+    buf_clear(&w->owed);
+    if (b->n_sent == 0 && !due)
+        return;
+    for (struct lane *l = w->lanes.owing; l; l = l->next_owing)
+        touch(w, l);
     if (!w->lanes.touched)
         return;
-    b->sent_minute_set = send_minutes(w, true);
-    b->sent_minute_put = send_minutes(w, false);
+    b->owes = !due && owed_note(w, minute_us);
+    if (b->owes)
+        return;
+    b->sent_minute_past = send_past_minute(w);
+    b->sent_minute_set = send_minutes(w, minute_us, true);
+    b->sent_minute_put = send_minutes(w, minute_us, false);
     b->sent_tally_set = send_tallies(w, true);
     b->sent_tally_put = send_tallies(w, false);
     b->by_place |= b->sent_minute_set || b->sent_tally_set;
+    b->n_sent++;
 }
 
 static void read_minutes(struct writer *w)
@@ -224,7 +262,10 @@ void counters_read(struct writer *w, int n_after)
 {
     struct batch *b = &w->batch;
 
-    pg_skip(w->pg, b->sent_minute_set + b->sent_minute_put + b->sent_tally_set + b->sent_tally_put + n_after);
+    pg_skip(w->pg, b->sent_minute_past + b->sent_minute_set + b->sent_minute_put + b->sent_tally_set +
+                       b->sent_tally_put + n_after);
+    if (b->sent_minute_past)
+        pg_free(pg_read(w->pg));
     if (b->sent_minute_set)
         read_minutes(w);
     if (b->sent_minute_put)
@@ -241,24 +282,44 @@ static void forget_places(struct lane *l)
     memset(l->tally_place, 0, sizeof l->tally_place);
 }
 
-static void untouch(struct writer *w, bool commit)
+/* What a committed batch added. */
+static void commit_lane(struct writer *w, struct lane *l)
 {
     int64_t minute = minute_of(w->batch.now_us);
+    bool owes = w->batch.owes, new_minute = minute_touched(&l->more);
+    unsigned new_statuses = 0;
 
+    if (l->minute_us != minute) {
+        memset(&l->now, 0, sizeof l->now);
+        if (owes || !new_minute)
+            l->minute_place = 0; /* of the minute before */
+    }
+    l->minute_us = minute;
+    add_counters(&l->now, &l->more);
+    for (int s = 1; s < JOB_STATUS_COUNT; s++) {
+        l->tally[s] += l->tally_more[s];
+        new_statuses |= l->tally_more[s] ? 1u << s : 0;
+    }
+    if (owes) {
+        owed_committed(w, l, new_minute, new_statuses);
+    } else {
+        l->owes_minute = false;
+        l->owed_statuses = 0;
+    }
+}
+
+static void untouch(struct writer *w, bool commit)
+{
+    if (commit && w->lanes.touched) { /* all that owed something are among them */
+        if (!w->lanes.owing)
+            w->lanes.owing_us = w->batch.now_us;
+        w->lanes.owing = NULL;
+    }
     for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
-        if (commit) {
-            if (l->minute_us != minute) {
-                memset(&l->now, 0, sizeof l->now);
-                if (!minute_touched(&l->more))
-                    l->minute_place = 0; /* of the minute before */
-            }
-            l->minute_us = minute;
-            add_counters(&l->now, &l->more);
-            for (int s = 1; s < JOB_STATUS_COUNT; s++)
-                l->tally[s] += l->tally_more[s];
-        } else {
+        if (commit)
+            commit_lane(w, l);
+        else
             forget_places(l);
-        }
         memset(&l->more, 0, sizeof l->more);
         memset(l->tally_more, 0, sizeof l->tally_more);
         l->touched = false;
@@ -335,8 +396,13 @@ int counters_load(struct writer *w, struct err *ret_err)
         l->minute_us = 0;
         memset(&l->now, 0, sizeof l->now);
         memset(l->tally, 0, sizeof l->tally);
+        l->owes_minute = false;
+        l->owed_statuses = 0;
         forget_places(l);
     }
+    w->lanes.owing = NULL;
+    if (owed_settle(w->pg, &w->params, w->replica, ret_err) < 0)
+        return -(int)ret_err->code;
     pg_params_clear(&w->params);
     pg_add_int4(&w->params, w->replica);
     r = pg_run(w->pg, sql_name(SQL_TALLY_LIST), &w->params, ret_err);

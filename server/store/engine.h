@@ -252,7 +252,8 @@ struct batch {
     struct unique_ask *unique; /* plan_unique.c */
     int n_sent;                /* statements that change something */
     /* Its statements for counters. */
-    bool sent_minute_set, sent_minute_put, sent_tally_set, sent_tally_put;
+    bool sent_minute_past, sent_minute_set, sent_minute_put, sent_tally_set, sent_tally_put;
+    bool owes;     /* it has none: w->owed has what they would say */
     bool by_place; /* some row was written by where it lies */
 };
 
@@ -323,6 +324,7 @@ struct writer {
     bool unknown; /* leases may stand that memory does not know: of a batch whose fate is unknown, or it ran out */
     struct pg_params params;
     struct buf changes; /* of the batch, for the log */
+    struct buf owed;    /* owed.c */
     /* How much of the log lies behind which batch (note.c): a ring, the oldest first. */
     int64_t change_marks[CHANGES_MARKS], change_bytes, changes_gone; /* bytes since the last mark; first batch left */
     size_t n_change_marks;

@@ -7,6 +7,7 @@
 
 #include "store/cleanup.h"
 #include "store/engine.h"
+#include "store/owed.h"
 #include "store/stats_warm.h"
 
 enum { REST_MS = 10000, PAUSE_MS = 20, IDLE_PARTS = 10, CLEANUP_MS = 60000, DETACH_TRIES = 50, DETACH_PAUSE_MS = 100 };
@@ -88,7 +89,10 @@ static int64_t run_before(struct janitor *j, enum sql_id id, int64_t before_us, 
 static void tidy_counters(struct janitor *j)
 {
     int64_t now_us = clock_wall_us();
+    struct err err;
 
+    if (owed_settle(j->pg, &j->params, -1, &err) < 0) /* before their minutes are summed up */
+        return;
     while (run_before(j, SQL_ROLLUP_HOUR, now_us - ROLLUP_DELAY_US, true) > 0)
         if (rest(j, 0))
             return;

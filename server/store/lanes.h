@@ -48,7 +48,10 @@ struct lane {
     /* Where the rows of `now` and `tally` lie (pg_place); 0: not known. */
     uint64_t minute_place, tally_place[JOB_STATUS_COUNT];
     bool touched;
-    struct lane *next_touched, *next_behind;
+    /* What its rows do not say yet (owed.c): of `now`, and of the statuses in this set. */
+    bool owes_minute;
+    unsigned owed_statuses;
+    struct lane *next_touched, *next_owing, *next_behind;
     UT_hash_handle hh;     /* by id */
     UT_hash_handle by_key; /* by queue, NUL, name */
     char key[];
@@ -57,7 +60,9 @@ struct lane {
 struct lanes {
     struct lane *by_id, *by_key;
     struct lane *touched; /* by the present batch */
-    int32_t newest;       /* largest id */
+    struct lane *owing;   /* since owing_us */
+    int64_t owing_us;
+    int32_t newest; /* largest id */
     struct buf key;
 };
 
@@ -78,11 +83,16 @@ void count_change(struct writer *w, struct lane *lane, int from, int to); /* 0: 
 void count_retry(struct writer *w, struct lane *lane);
 /* The end of an attempt that ended the job. */
 void count_run(struct writer *w, struct lane *lane, const struct job *job);
+/* Sends what the batch adds, or notes it as owed for the mark. Counts the statements that are worth a commit. */
 void counters_send(struct writer *w);
 /* After the statements that follow have been sent, n_after of them: reads where the rows lie now. */
 void counters_read(struct writer *w, int n_after);
 void counters_commit(struct writer *w);
 void counters_drop(struct writer *w);
+/* What the lane's row of a minute is to say. past: an earlier minute than the batch's. False: nothing new. */
+bool counters_minute(const struct lane *lane, int64_t minute_us, bool past, struct minute_counters *ret);
+/* A histogram as an array of SQL in text, from the first bucket in use to the last. */
+void counters_hist(struct buf *buf, const int32_t *hist);
 /* Forgets what it has and reads the present replica's. 0 or -code. */
 int counters_load(struct writer *w, struct err *ret_err);
 

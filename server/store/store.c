@@ -58,6 +58,7 @@ static void writer_free(struct writer *w)
     arena_done(&w->batch.arena);
     pg_params_done(&w->params);
     buf_done(&w->changes);
+    buf_done(&w->owed);
     pg_close(w->pg);
     mem_free(w->units);
     mem_free(w->expired);

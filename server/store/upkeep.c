@@ -1,6 +1,7 @@
 /* What the store does without being asked: writes progress and signs of life, promotes scheduled jobs, ends leases
  * whose time is over, and looks at what other replicas did. Writer thread. */
 #include "store/heartbeat.h"
+#include "store/owed.h"
 #include "store/pause.h"
 
 enum {
@@ -50,7 +51,7 @@ bool upkeep_due(struct writer *w, int64_t now_us)
     if (pg_lost(w->pg))
         return true; /* to mend it */
     if (w->due_sched_us <= now_us || w->due_deadline_us <= now_us || w->n_expired || w->unknown || w->arrivals ||
-        heart_due(w))
+        heart_due(w) || owed_due(w, now_us))
         return true;
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US <= now_us)
         return true;
@@ -76,6 +77,8 @@ int64_t upkeep_next_us(struct writer *w)
         next = w->due_deadline_us;
     if (heart_next_us(w) < next)
         next = heart_next_us(w);
+    if (owed_due_us(w) < next)
+        next = owed_due_us(w);
     if (w->leases.dirty_head && w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US < next)
         next = w->leases.dirty_head->dirty_us + WRITE_PROGRESS_US;
     if (atomic_load_explicit(&w->store->look, memory_order_relaxed) && w->due_hint_us < next)

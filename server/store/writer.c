@@ -309,9 +309,9 @@ void *writer_main(void *arg)
             process(w);
         batch_done(&w->batch);
     }
-    /* Progress that was taken is written. */
+    /* Progress that was taken is written, and what is owed to the counters. */
     w->final = true;
-    if (w->leases.dirty_head)
+    if (w->leases.dirty_head || w->lanes.owing)
         batch_process(w, NULL, 0, true);
     batch_done(&w->batch);
     writer_leave(w);

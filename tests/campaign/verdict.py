@@ -54,7 +54,7 @@ class Database:
         self.left_over = {table: int(cluster.sql(f"SELECT count(*) FROM joblog.{table}")[0][0])
                           for table in ("lease", "waiting", "scheduled")}
         self.tally = dict((int(s), int(n)) for s, n in cluster.sql(
-            "SELECT status, sum(n) FROM joblog.tally GROUP BY 1 HAVING sum(n) <> 0"))
+            "SELECT status, sum(n) FROM joblog.tally_now GROUP BY 1 HAVING sum(n) <> 0"))
 
 
 class Verdict:

@@ -84,11 +84,11 @@ void assert_counters_exact(void)
     await_sql("select (count(*) = 0)::int from joblog.arrival");
     assert_int_equal(ask(db,
                          "select count(*) from (select lane_id, status, count(*) n from joblog.job_now group by 1, 2) a"
-                         " full join (select lane_id, status, sum(n) n from joblog.tally group by 1, 2"
+                         " full join (select lane_id, status, sum(n) n from joblog.tally_now group by 1, 2"
                          " having sum(n) <> 0) b using (lane_id, status) where a.n is distinct from b.n"),
                      0);
-    assert_int_equal(ask(db, "select (select sum(dispatched) from joblog.minute) - (select count(*) from joblog.job)"),
-                     0);
+    assert_int_equal(
+        ask(db, "select (select sum(dispatched) from joblog.minute_now) - (select count(*) from joblog.job)"), 0);
 }
 
 void expect_same_outcome(const Joblog__V1__JobSpec *spec, const struct err *err)

@@ -36,10 +36,10 @@ static const struct {
 } audits[] = {
     {"lanes whose counters differ from a count of their jobs",
      "select count(*) from (select lane_id, status, count(*) n from joblog.job_now group by 1, 2) a"
-     " full join (select lane_id, status, sum(n) n from joblog.tally group by 1, 2 having sum(n) <> 0) b"
+     " full join (select lane_id, status, sum(n) n from joblog.tally_now group by 1, 2 having sum(n) <> 0) b"
      " using (lane_id, status) where a.n is distinct from b.n"},
     {"jobs more or less than were counted as dispatched",
-     "select (select coalesce(sum(dispatched), 0) from joblog.minute) - (select count(*) from joblog.job)"},
+     "select (select coalesce(sum(dispatched), 0) from joblog.minute_now) - (select count(*) from joblog.job)"},
     {"pending jobs that wait nowhere, or others that wait",
      "select count(*) from (select id from joblog.job_now where status = 1) a full join (select id from joblog.waiting"
      " union all select id from joblog.scheduled) b using (id) where a.id is null or b.id is null"},
@@ -167,7 +167,7 @@ static void check_counters(struct run *run, const struct histories *h)
         }
     }
     PGresult *r = PQexec(run->db, "select sum(dispatched), sum(completed), sum(failed), sum(cancelled), sum(retried)"
-                                  " from joblog.minute");
+                                  " from joblog.minute_now");
     for (int i = 0; i < 5; i++) {
         told[i] = PQntuples(r) == 1 ? strtoll(PQgetvalue(r, 0, i), NULL, 10) : -1;
         if (told[i] != counted[i])

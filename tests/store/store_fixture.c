@@ -311,11 +311,12 @@ int64_t worker_lease(struct worker *w, int64_t *ret_token)
 void assert_counters_exact(void)
 {
     assert_string_equal(
-        sql_value("select count(*) from (select lane_id, status, count(*) n from joblog.job_now group by 1, 2) a"
-                  " full join (select lane_id, status, sum(n) n from joblog.tally group by 1, 2 having sum(n) <> 0) b"
-                  " using (lane_id, status) where a.n is distinct from b.n"),
+        sql_value(
+            "select count(*) from (select lane_id, status, count(*) n from joblog.job_now group by 1, 2) a"
+            " full join (select lane_id, status, sum(n) n from joblog.tally_now group by 1, 2 having sum(n) <> 0) b"
+            " using (lane_id, status) where a.n is distinct from b.n"),
         "0");
-    assert_string_equal(sql_value("select (select coalesce(sum(dispatched), 0) from joblog.minute)"
+    assert_string_equal(sql_value("select (select coalesce(sum(dispatched), 0) from joblog.minute_now)"
                                   " - (select count(*) from joblog.job)"),
                         "0");
     /* Every pending job waits in exactly one place, and nothing else does. */

@@ -120,7 +120,7 @@ static void assert_no_debris(void)
     }
     assert_int_equal(
         sql_int("select count(*) from (select lane_id, status, count(*) n from joblog.job_now group by 1, 2) a"
-                " full join (select lane_id, status, sum(n) n from joblog.tally group by 1, 2"
+                " full join (select lane_id, status, sum(n) n from joblog.tally_now group by 1, 2"
                 " having sum(n) <> 0) b using (lane_id, status) where a.n is distinct from b.n"),
         0);
 }

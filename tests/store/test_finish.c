@@ -159,8 +159,8 @@ static void test_what_counts_as_retried(void **state)
     assert_counters_exact();
     worker_close(&w, false);
     store_close(s);
-    assert_int_equal(sql_int("select sum(retried) from joblog.minute"), 1);
-    assert_int_equal(sql_int("select sum(failed) from joblog.minute"), 1);
+    assert_int_equal(sql_int("select sum(retried) from joblog.minute_now"), 1);
+    assert_int_equal(sql_int("select sum(failed) from joblog.minute_now"), 1);
 }
 
 /* It waits for its time, without losing an attempt; a cancel that was asked for ends it. */

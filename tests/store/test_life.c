@@ -213,7 +213,7 @@ static void test_failure_is_retried_after_its_delay(void **state)
         assert_int_equal(got.transitions[i].from, got.transitions[i - 1].to);
         assert_int_equal(got.transitions[i].revision, got.transitions[i - 1].revision + (1 << 20));
     }
-    assert_int_equal(sql_int("select sum(retried) from joblog.minute"), 1);
+    assert_int_equal(sql_int("select sum(retried) from joblog.minute_now"), 1);
     assert_counters_exact();
     worker_close(&w, false);
     store_close(s);

@@ -4,7 +4,7 @@ SELECT a.queue, a.job_name, x.pending, x.running, x.waiting, x.oldest, NULL::tim
 FROM (
     SELECT t.lane_id, (sum(t.n) FILTER (WHERE t.status = 1))::int8 AS pending,
            (sum(t.n) FILTER (WHERE t.status = 2))::int8 AS running, 0::int8 AS waiting, NULL::int8 AS oldest
-    FROM joblog.tally t GROUP BY t.lane_id
+    FROM joblog.tally_now t GROUP BY t.lane_id
     UNION ALL
     SELECT r.lane_id, count(*), 0, 0, NULL FROM joblog.arrival r GROUP BY r.lane_id
     UNION ALL

@@ -2,7 +2,7 @@
 -- name. The counters are read once and added up before their lanes are looked up, one by one.
 WITH t AS MATERIALIZED (
     SELECT x.lane_id, x.status, sum(x.n)::int8 AS n
-    FROM (SELECT y.lane_id, y.status, y.n FROM joblog.tally y
+    FROM (SELECT y.lane_id, y.status, y.n FROM joblog.tally_now y
           UNION ALL SELECT r.lane_id, 1, 1 FROM joblog.arrival r) x
     GROUP BY x.lane_id, x.status
 )

@@ -4,7 +4,7 @@ SELECT t.time, t.lane_id, t.dispatched, t.completed, t.failed, t.cancelled, t.re
        t.run_hist, t.wait_hist
 FROM (SELECT m.minute AS time, m.lane_id, m.dispatched, m.completed, m.failed, m.cancelled, m.retried, m.n_runs, m.run_us_sum,
              m.wait_us_sum, m.run_hist, m.wait_hist
-      FROM joblog.minute m
+      FROM joblog.minute_now m
       WHERE $1::int = 0 AND m.minute >= $2::timestamptz AND m.minute < $3::timestamptz
       UNION ALL
       SELECT r.time, r.lane_id, r.dispatched, r.completed, r.failed, r.cancelled, r.retried, r.n_runs, r.run_us_sum,
