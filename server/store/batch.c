@@ -95,7 +95,7 @@ void batch_done(struct batch *b)
     b->failed_memory = b->sent_lost = b->sent_promote = b->want_lost = b->want_unique = false;
     b->n_sent = 0;
     b->sent_minute_past = b->sent_minute_set = b->sent_minute_put = b->sent_tally_set = b->sent_tally_put = false;
-    b->owes = b->by_place = false;
+    b->owes = b->pays = b->by_place = false;
 }
 
 /* ---- effects ---- */

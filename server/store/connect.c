@@ -174,7 +174,7 @@ static int load_lanes(struct writer *w, struct err *ret_err)
 
 int writer_connect(struct writer *w, bool keep_number, struct err *ret_err)
 {
-    struct pg_conn *pg;
+    struct pg_conn *pg, *former = w->pg;
     int number, rc = pg_open(w->store->uri, "joblog writer", &pg, ret_err);
 
     if (rc < 0)
@@ -184,12 +184,14 @@ int writer_connect(struct writer *w, bool keep_number, struct err *ret_err)
     number = regain_number(w, pg, keep_number, ret_err);
     if ((rc = number) < 0 || (rc = take_number(w, pg, number, ret_err)) < 0)
         goto fail;
-    pg_close(w->pg);
     w->pg = pg;
     w->backend_pid = pg_backend_pid(pg);
     pause_read(w);
-    if ((rc = load_lanes(w, ret_err)) < 0 || (rc = counters_load(w, ret_err)) < 0)
-        return rc;
+    if ((rc = load_lanes(w, ret_err)) < 0 || (rc = counters_load(w, ret_err)) < 0) {
+        w->pg = former; /* which is lost: nothing runs with counters that are not known */
+        goto fail;
+    }
+    pg_close(former);
     w->hasty = false;
     w->due_sched_us = 0;
     w->due_tick_us = 0;

@@ -5,7 +5,7 @@
  * is held. Then each look at the index would pass all of them. So a row is written by where it lies, as the last write
  * of it told; by its key when that is not known, after a batch that failed or a reconnect.
  *
- * A batch that is about a lane or two only notes what it would write (owed.c). */
+ * A batch that is about a few lanes only notes what it would write (owed.c). */
 #include <limits.h>
 #include <stdio.h>
 
@@ -126,6 +126,7 @@ static void put_minute(struct pg_params *p, struct buf *room, const struct lane 
         pg_put_int8(a++, values[i]);
     buf_clear(room);
     counters_hist(room, c->run_hist);
+    a->buf.failed |= room->failed;
     pg_put_text(a++, buf_span(room));
     buf_clear(room);
     counters_hist(room, c->wait_hist);
@@ -224,6 +225,7 @@ void counters_send(struct writer *w)
     b->owes = !due && owed_note(w, minute_us);
     if (b->owes)
         return;
+    b->pays = w->lanes.owing != NULL;
     b->sent_minute_past = send_past_minute(w);
     b->sent_minute_set = send_minutes(w, minute_us, true);
     b->sent_minute_put = send_minutes(w, minute_us, false);
@@ -314,6 +316,7 @@ static void untouch(struct writer *w, bool commit)
         if (!w->lanes.owing)
             w->lanes.owing_us = w->batch.now_us;
         w->lanes.owing = NULL;
+        w->lanes.owed_rest_us = w->batch.owes ? w->lanes.owed_rest_us : 0;
     }
     for (struct lane *l = w->lanes.touched; l; l = l->next_touched) {
         if (commit)
@@ -334,6 +337,8 @@ void counters_commit(struct writer *w)
 
 void counters_drop(struct writer *w)
 {
+    if (w->batch.pays)
+        owed_rest(w);
     untouch(w, false);
 }
 

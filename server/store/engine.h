@@ -254,6 +254,7 @@ struct batch {
     /* Its statements for counters. */
     bool sent_minute_past, sent_minute_set, sent_minute_put, sent_tally_set, sent_tally_put;
     bool owes;     /* it has none: w->owed has what they would say */
+    bool pays;     /* they say what was owed, too */
     bool by_place; /* some row was written by where it lies */
 };
 

@@ -59,10 +59,10 @@ struct lane {
 
 struct lanes {
     struct lane *by_id, *by_key;
-    struct lane *touched; /* by the present batch */
-    struct lane *owing;   /* since owing_us */
-    int64_t owing_us;
-    int32_t newest; /* largest id */
+    struct lane *touched;           /* by the present batch */
+    struct lane *owing;             /* since owing_us */
+    int64_t owing_us, owed_rest_us; /* not written before, when it failed the last time */
+    int32_t newest;                 /* largest id */
     struct buf key;
 };
 

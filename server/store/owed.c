@@ -1,4 +1,4 @@
-/* What is owed to the counters: the present values of a lane or two, as JSON in the replica's own row, which each batch
+/* What is owed to the counters: the present values of a few lanes, as JSON in the replica's own row, which each batch
  * writes anyway. To write the rows of two tables as well is a fifth of a millisecond, as much as a job and its lease
  * together; so it is done once in OWED_US, or when a batch is about more lanes than fit. The views tally_now and
  * minute_now have both. Writer thread. */
@@ -9,20 +9,31 @@
 
 enum {
     OWED_LANES = 3,
-    OWED_BYTES = 1600, /* more would be kept apart from the row (TOAST) */
-    OWED_US = 1000 * 1000
+    OWED_BYTES = 1600, /* more would be compressed, or kept apart from the row (TOAST) */
+    OWED_US = 1000 * 1000,
+    REST_US = 10 * 1000 * 1000 /* after a batch that could not write the rows: somebody may have locked one */
 };
+
+static int64_t due_us(const struct lanes *l)
+{
+    return l->owing_us + OWED_US > l->owed_rest_us ? l->owing_us + OWED_US : l->owed_rest_us;
+}
 
 bool owed_due(const struct writer *w, int64_t now_us)
 {
     const struct lanes *l = &w->lanes;
 
-    return l->owing && (now_us - l->owing_us >= OWED_US || now_us < l->owing_us || w->final);
+    return l->owing && (now_us >= due_us(l) || now_us < l->owing_us || w->final);
 }
 
 int64_t owed_due_us(const struct writer *w)
 {
-    return w->lanes.owing ? w->lanes.owing_us + OWED_US : INT64_MAX;
+    return w->lanes.owing ? due_us(&w->lanes) : INT64_MAX;
+}
+
+void owed_rest(struct writer *w)
+{
+    w->lanes.owed_rest_us = clock_wall_us() + REST_US; /* the batch may have waited for long */
 }
 
 static void add_minute(struct buf *b, const struct minute_counters *c)
@@ -52,25 +63,29 @@ static void add_lane(struct buf *b, const struct lane *l, int64_t minute_us)
     buf_add_char(b, '}');
 }
 
-bool owed_note(struct writer *w, int64_t minute_us)
+static bool note_lanes(struct writer *w, int64_t minute_us)
 {
     struct buf *b = &w->owed;
     int n = 0;
 
     buf_printf(b, "{\"minute\":%" PRId64 ",\"lanes\":", minute_us / 1000000);
     for (const struct lane *l = w->lanes.touched; l; l = l->next_touched) {
-        if (n == OWED_LANES || b->len > OWED_BYTES || (l->owes_minute && l->minute_us != minute_us)) {
-            n = 0;
-            break;
-        }
+        if (n == OWED_LANES || (l->owes_minute && l->minute_us != minute_us))
+            return false;
         buf_add_char(b, n++ == 0 ? '[' : ',');
         add_lane(b, l, minute_us);
     }
     buf_add_str(b, "]}");
-    if (n > 0 && b->len <= OWED_BYTES && !b->failed)
-        return true;
-    buf_clear(b);
-    return false;
+    return b->len <= OWED_BYTES && !b->failed;
+}
+
+bool owed_note(struct writer *w, int64_t minute_us)
+{
+    bool good = note_lanes(w, minute_us);
+
+    if (!good)
+        buf_clear(&w->owed);
+    return good;
 }
 
 void owed_committed(struct writer *w, struct lane *l, bool minute, unsigned statuses)
@@ -85,14 +100,13 @@ void owed_committed(struct writer *w, struct lane *l, bool minute, unsigned stat
 
 int owed_settle(struct pg_conn *pg, struct pg_params *params, int replica, struct err *ret_err)
 {
-    struct pg_result *r;
-
     pg_params_clear(params);
     if (replica >= 0)
         pg_add_int4(params, replica);
     else
         pg_add_null(params);
-    r = pg_run(pg, sql_name(SQL_OWED_SETTLE), params, ret_err);
-    pg_free(r);
-    return r ? 0 : -(int)ret_err->code;
+    pg_send(pg, sql_name(SQL_OWED_SETTLE), params);
+    pg_send_commit(pg); /* at once: whoever is stopped now keeps no replica's row locked */
+    pg_free(pg_read(pg));
+    return pg_commit(pg, ret_err);
 }

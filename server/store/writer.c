@@ -311,7 +311,7 @@ void *writer_main(void *arg)
     }
     /* Progress that was taken is written, and what is owed to the counters. */
     w->final = true;
-    if (w->leases.dirty_head || w->lanes.owing)
+    if (w->leases.dirty_head || (w->lanes.owing && !pg_lost(w->pg)))
         batch_process(w, NULL, 0, true);
     batch_done(&w->batch);
     writer_leave(w);

@@ -202,6 +202,27 @@ static void test_the_janitor_pays_for_the_dead(void **state)
     store_close(s);
 }
 
+/* A replica that was held up is taken for dead, and goes on: it owes the same once more, and no harm is done. */
+static void test_who_was_paid_for_goes_on(void **state)
+{
+    struct store *s = store_fresh(NULL);
+
+    (void)state;
+    stand_still(3);
+    run_one(s, "mail");
+    assert_int_equal(sql_int(OWES), 1);
+    await_sql("select (owed is null)::int from joblog.replica where number = 0"); /* by its own janitor */
+    assert_int_equal(sql_int(WRITTEN), 1);
+    run_one(s, "mail");
+    assert_int_equal(sql_int(OWES), 1);
+    assert_int_equal(told(s), 2);
+    assert_counters_exact();
+    await_paid();
+    assert_int_equal(sql_int(WRITTEN), 2);
+    assert_counters_exact();
+    store_close(s);
+}
+
 /* The connection is lost between two batches: what is owed is read again with it. */
 static void test_a_connection_that_is_lost(void **state)
 {
@@ -231,6 +252,8 @@ static void test_a_batch_that_fails_while_something_is_owed(void **state)
     stand_still(0);
     run_one(s, "mail");
     sql_value("vacuum full joblog.replica");
+    run_one(s, "mail");
+    assert_int_equal(sql_int(OWES), 1);
     job.payload = SPAN_LIT("{\"a\": \"\\u0000\"}"); /* jsonb takes none */
     item = (struct dispatch_item){.job = job};
     struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = &item, .n_items = 1};
@@ -238,8 +261,83 @@ static void test_a_batch_that_fails_while_something_is_owed(void **state)
     assert_int_not_equal(item.err.code, ERR_OK);
     assert_counters_exact();
     run_one(s, "mail");
-    assert_int_equal(told(s), 2);
+    assert_int_equal(told(s), 3);
     assert_counters_exact();
+    store_close(s);
+    assert_counters_exact();
+}
+
+static PGconn *begin(const char *sql)
+{
+    PGconn *c = PQconnectdb(store_uri());
+
+    PQclear(PQexec(c, "begin"));
+    PGresult *r = PQexec(c, sql);
+    assert_int_equal(PQresultStatus(r), PGRES_TUPLES_OK);
+    PQclear(r);
+    return c;
+}
+
+/* Somebody has locked a row of the counters: it stays owed, and nobody waits for him but the batch that was to write
+ * it. */
+static void test_a_row_that_is_locked(void **state)
+{
+    struct store *s = store_fresh(NULL);
+
+    (void)state;
+    run_one(s, "mail");
+    await_paid();
+    PGconn *c = begin("select n from joblog.tally for update");
+    stand_still(0);
+    run_one(s, "mail");
+    atomic_fetch_add(&still_us, INT64_C(2) * SECOND_US);
+    await_sql(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'joblog writer'");
+    for (int i = 0; i < 5; i++)
+        run_one(s, "mail"); /* the first one waits with it */
+    assert_int_equal(sql_int(OWES), 1);
+    assert_int_equal(told(s), 7);
+    assert_counters_exact();
+    PQfinish(c);
+    store_close(s);
+    assert_int_equal(sql_int(OWES), 0);
+    assert_counters_exact();
+}
+
+/* And then the connection is lost with a batch under way, which another lock holds up: without what is owed the
+ * counters are not known, and nothing runs until they are. */
+static void test_what_is_owed_cannot_be_written_after_a_loss(void **state)
+{
+    static const struct store_options hurried = {.reconnect_ms = 1000};
+    struct store *s = store_fresh(&hurried);
+    struct dispatch_item item = {.job = a_job("mail")};
+    struct store_dispatch d = {.cmd.op = STORE_DISPATCH, .items = &item, .n_items = 1};
+    struct waiter *done = waiter_new();
+
+    (void)state;
+    run_one(s, "mail");
+    await_paid();
+    stand_still(0);
+    run_one(s, "mail");
+    assert_int_equal(sql_int(OWES), 1);
+    PGconn *tally = begin("select n from joblog.tally for update");
+    PGconn *request = begin("select from joblog.request");
+    PQclear(PQexec(request, "insert into joblog.request values ('a', 1, '', now())"));
+    item.job.request_id = SPAN_LIT("a");
+    d.cmd.done = &done->tag;
+    assert_int_equal(store_submit(s, &d.cmd, NULL), 0);
+    await_sql(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'joblog writer'");
+    sql_value("select count(pg_terminate_backend(pid, 20000)) from pg_stat_activity"
+              " where application_name = 'joblog writer' and datname = current_database()");
+    assert_true(waiter_wait(done) || waiter_wait(done));
+    assert_int_equal(item.err.code, ERR_UNAVAILABLE);
+    PQfinish(request);
+    PQfinish(tally);
+    run_one(s, "mail");
+    assert_int_equal(told(s), 3);
+    assert_counters_exact();
+    waiter_free(done);
     store_close(s);
     assert_counters_exact();
 }
@@ -259,8 +357,11 @@ int main(void)
         cmocka_unit_test_setup(test_a_minute_that_ends, go_on),
         cmocka_unit_test_setup(test_who_takes_the_number_pays, go_on),
         cmocka_unit_test_setup(test_the_janitor_pays_for_the_dead, go_on),
+        cmocka_unit_test_setup(test_who_was_paid_for_goes_on, go_on),
         cmocka_unit_test_setup(test_a_connection_that_is_lost, go_on),
         cmocka_unit_test_setup(test_a_batch_that_fails_while_something_is_owed, go_on),
+        cmocka_unit_test_setup(test_a_row_that_is_locked, go_on),
+        cmocka_unit_test_setup(test_what_is_owed_cannot_be_written_after_a_loss, go_on),
     };
 
     return cmocka_run_group_tests(tests, store_group_setup, store_group_teardown);

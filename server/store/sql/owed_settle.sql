@@ -1,8 +1,11 @@
--- Writes what replica $1 owes to the counters; null: all that have not been heard of for two minutes. Present values, so safe to
--- repeat, and for one that goes on after all. Locks the replicas' rows. Rows: number.
+-- Writes what replica $1 owes to the counters; null: what is of minutes ten minutes ago, and all of those that have not been heard
+-- of for two. Present values, so safe to repeat, and for one that goes on after all. Locks the replicas' rows, then those of the
+-- counters; a batch does it the other way round, so one of them may have to be run again (40P01). Rows: number.
 WITH r AS MATERIALIZED (
     SELECT p.number, p.owed FROM joblog.replica p
-    WHERE p.owed IS NOT NULL AND (p.number = $1::int OR $1::int IS NULL AND p.seen_time < now() - interval '2 minutes')
+    WHERE p.owed IS NOT NULL
+      AND (p.number = $1::int OR $1::int IS NULL AND (p.seen_time < now() - interval '2 minutes'
+                                                       OR to_timestamp((p.owed ->> 'minute')::float8) < now() - interval '10 minutes'))
     ORDER BY p.number FOR UPDATE
 ), o AS MATERIALIZED (
     SELECT r.number, to_timestamp((r.owed ->> 'minute')::float8) AS minute, l.lane, l.n, l.c, l.r, l.w
