@@ -103,6 +103,7 @@ struct joblog_worker *joblog_worker_new(struct joblog_client *client, const stru
     worker->bytes_max = MESSAGE_BYTES_MAX;
     pthread_mutex_init(&worker->lock, NULL);
     pthread_cond_init(&worker->work, NULL);
+    pthread_cond_init(&worker->stream_over, NULL);
     worker->queue_tail = &worker->queue_head;
     worker->loop.fd = -1;
     worker->loop.answered_tail = &worker->loop.answered;
@@ -227,6 +228,7 @@ void worker_destroy(struct joblog_worker *worker)
     close(worker->wake_fd);
     if (worker->loop.fd >= 0)
         close(worker->loop.fd);
+    pthread_cond_destroy(&worker->stream_over);
     pthread_cond_destroy(&worker->work);
     pthread_mutex_destroy(&worker->lock);
     free_options(worker);

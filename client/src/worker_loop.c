@@ -114,9 +114,10 @@ static void *loop_thread(void *user)
 {
     struct joblog_worker *worker = user;
     struct err e = ERR_NONE;
-    worker_serve(worker, &e);
+    if (pool_start(worker, &e) == 0)
+        worker_serve(worker, &e);
+    pool_join(worker);
     pthread_mutex_lock(&worker->lock);
-    worker->draining = worker->over = true;
     worker->loop.over_due = true;
     error_give(&worker->loop.over_error, &e);
     set_readable(worker, true);

@@ -1,5 +1,5 @@
-/* The jobs that a worker has and the threads that run them. Takes leases from the reader, hands ends to the run thread.
- * One lock section a job: the end of one and the start of the next. */
+/* The jobs that a worker has and the threads that read and run them. Hands ends to the run thread. One lock section a
+ * job: the end of one and the start of the next. */
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -149,14 +149,11 @@ void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *me
     batch->message = message;
     atomic_init(&batch->refs, 1);
     pthread_mutex_lock(&worker->lock);
-    int queued = 0, failed = 0;
+    int failed = 0;
     worker->n_received += (int64_t)message->n_leases;
     for (size_t i = 0; i < message->n_leases; i++) {
         worker->credit -= worker->credit > 0;
-        if (job_queue(worker, batch, message->leases[i]))
-            queued++;
-        else
-            failed++;
+        failed += !job_queue(worker, batch, message->leases[i]);
     }
     bool give_back = worker->draining || worker->server_drains || worker->paused;
     if (!give_back)
@@ -168,8 +165,6 @@ void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *me
         crpc_stream_cancel(worker->stream);
     if (give_back)
         pool_release_queued(worker);
-    for (int i = 0; !give_back && i < queued && i < worker->concurrency; i++)
-        pthread_cond_signal(&worker->work);
 }
 
 struct worker_job *pool_take(struct joblog_worker *worker)
@@ -186,13 +181,39 @@ struct worker_job *pool_take(struct joblog_worker *worker)
     return job;
 }
 
-static struct worker_job *queue_wait(struct joblog_worker *worker)
+/* With the worker's lock. One thread is always left to read, since some wait for what only it can tell them. In a
+ * worker with its own loop the caller takes the jobs. */
+static bool may_run(const struct joblog_worker *worker)
 {
+    return worker->queue_head && worker->busy < worker->concurrency && !worker->loop.used;
+}
+
+/* With the worker's lock: how many threads more have something to do. */
+static int n_wanted(const struct joblog_worker *worker)
+{
+    int idle = worker->concurrency - worker->busy;
+    return stream_lacks_reader(worker) + (worker->queued < idle ? worker->queued : idle);
+}
+
+/* Reads while nobody else does, until there is a job. NULL: over. */
+static struct worker_job *pool_wait(struct joblog_worker *worker)
+{
+    struct worker_job *job = NULL;
     pthread_mutex_lock(&worker->lock);
-    while (!worker->queue_head && !worker->draining)
-        pthread_cond_wait(&worker->work, &worker->lock);
-    struct worker_job *job = pool_take(worker);
+    while (!worker->over && !may_run(worker)) {
+        if (stream_lacks_reader(worker))
+            stream_read(worker);
+        else
+            pthread_cond_wait(&worker->work, &worker->lock);
+    }
+    if (may_run(worker)) {
+        job = pool_take(worker);
+        worker->busy++;
+    }
+    int wanted = job ? n_wanted(worker) : 0; /* for the jobs that came with this one, and to read */
     pthread_mutex_unlock(&worker->lock);
+    while (wanted-- > 0)
+        pthread_cond_signal(&worker->work);
     return job;
 }
 
@@ -296,13 +317,14 @@ static void job_finish(struct joblog_worker *worker, struct worker_job *job, int
     pthread_mutex_lock(&worker->lock);
     pool_job_took(worker, end_us - start_us);
     pool_job_recycle(worker, job);
+    worker->busy--;
     pthread_mutex_unlock(&worker->lock);
 }
 
 static void *pool_thread(void *user)
 {
     struct joblog_worker *worker = user;
-    struct worker_job *job = queue_wait(worker);
+    struct worker_job *job = pool_wait(worker);
     while (job) {
         int64_t start_us = clock_mono_us();
         job_run(worker, job);
@@ -312,27 +334,29 @@ static void *pool_thread(void *user)
             pool_job_took(worker, ran_us - start_us);
         pool_job_ended(worker, job);
         struct worker_job *next = worker->waits ? NULL : pool_take(worker);
+        worker->busy -= !worker->waits && !next;
         pthread_mutex_unlock(&worker->lock);
         work_push(worker, &job->end_item);
         if (worker->waits)
             job_finish(worker, job, start_us);
-        job = next ? next : queue_wait(worker);
+        job = next ? next : pool_wait(worker);
     }
     return NULL;
 }
 
 int pool_start(struct joblog_worker *worker, struct err *ret_err)
 {
-    worker->threads = mem_zalloc((size_t)worker->concurrency * sizeof *worker->threads);
+    int n = worker->loop.used ? 1 : worker->concurrency + 1;
+    worker->threads = mem_zalloc((size_t)n * sizeof *worker->threads);
     if (!worker->threads)
         return error_no_memory(ret_err);
     int rc = 0;
-    while (rc == 0 && worker->n_threads < worker->concurrency) {
+    while (rc == 0 && worker->n_threads < n) {
         rc = thread_start(&worker->threads[worker->n_threads], pool_thread, worker);
         worker->n_threads += rc == 0;
     }
     if (rc != 0)
-        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start %d threads", worker->concurrency);
+        return err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start %d threads", n);
     return 0;
 }
 

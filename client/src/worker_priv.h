@@ -1,11 +1,13 @@
 /* The worker's threads and what they share.
  *
- *   run thread      owns the connection: opens it, writes everything (worker_write.c), opens it again (worker_stream.c)
- *   reader thread   one a connection: takes leases, answers and cancels (worker_stream.c)
- *   pool threads    run the handlers (worker_pool.c)
+ *   run thread     owns the connection: opens it, writes everything (worker_write.c), opens it again (worker_stream.c)
+ *   pool threads   one more than handlers run at a time (worker_pool.c). One of them is the reader: it takes leases,
+ *                  answers and cancels (worker_stream.c). When it has read a lease it runs the handler itself and
+ *                  leaves the reading to another one: to wake somebody else for the job would take longer than all
+ *                  that the library does for it.
  *
- * With joblog_worker_start (worker_loop.c) the run thread is the library's, there are no pool threads, and the caller
- * takes events and ends jobs.
+ * With joblog_worker_start (worker_loop.c) the run thread is the library's, the pool has one thread, which only reads,
+ * and the caller takes events and ends jobs.
  *
  * A job goes FREE → QUEUED (reader) → RUNNING (pool) → ENDING (pool; the end is on its way to the server) → FREE, when
  * the end is answered. A job that is given back goes from QUEUED to ENDING. Its end is kept and sent again after a cut,
@@ -83,7 +85,7 @@ struct joblog_worker {
     struct mpsc to_write;
 
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t work;  /* the queue has something, or draining */
+    pthread_cond_t work;  /* a pool thread has something to do, or over */
     bool draining;
     bool over;                /* the run thread has gone: ends are not delivered any more */
     struct worker_job **jobs; /* by place; never shrinks */
@@ -91,11 +93,14 @@ struct joblog_worker {
     struct worker_job *free_jobs;
     struct worker_job *queue_head, **queue_tail;
     int queued, running, ending;
+    int busy;            /* pool threads that have a job, or wait for the answer to its end */
     int credit;          /* given to the server and not used */
     int64_t run_time_us; /* moving average of a job; 0: unknown */
 
-    /* One connection. The reader sets them under the lock, or before it ends. */
+    /* One connection. */
     struct crpc_stream *stream;
+    bool reading;               /* a thread is the reader */
+    pthread_cond_t stream_over; /* stream_ended */
     bool welcomed, server_drains, stream_ended;
     bool paused;        /* by an operator; a new connection is told again */
     int64_t n_received; /* leases of this connection */
@@ -126,7 +131,7 @@ struct joblog_worker {
 
 /* worker_pool.c */
 int pool_start(struct joblog_worker *worker, struct err *ret_err);
-/* After draining has been set: waits for the handlers to return. */
+/* After worker_serve: waits for the handlers to return. */
 void pool_join(struct joblog_worker *worker);
 /* Takes message; what it leases is queued, or given back while draining. */
 void pool_take_leases(struct joblog_worker *worker, Joblog__V1__WorkResponse *message);
@@ -182,6 +187,10 @@ void message_clear(struct joblog_worker *worker, size_t n_writes);
 
 /* worker_stream.c: on the run thread; 0 after a stop, or -code. */
 int worker_serve(struct joblog_worker *worker, struct err *ret_err);
+/* On a pool thread, with the worker's lock: there is a connection that nobody reads. */
+bool stream_lacks_reader(const struct joblog_worker *worker);
+/* Likewise: reads a message and takes it, without the lock. */
+void stream_read(struct joblog_worker *worker);
 /* Jobs that the worker still has. */
 int worker_held(struct joblog_worker *worker);
 bool worker_drains(struct joblog_worker *worker);

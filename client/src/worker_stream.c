@@ -1,11 +1,10 @@
-/* The worker's connection: opens it, reads it on a thread of its own, opens it again when it breaks. The reader touches
- * the worker's shared state only, under its lock, and wakes the run thread for the rest. */
+/* The worker's connection: opened by the run thread, read by one of the pool's, opened again when it breaks. The reader
+ * touches the worker's shared state only, under its lock, and wakes the run thread for the rest. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/thread.h"
 #include "convert.h"
 #include "patch.h"
 #include "worker_priv.h"
@@ -250,19 +249,28 @@ static void take_message(struct joblog_worker *worker, Joblog__V1__WorkResponse 
         crpc_message_free(&message->base);
 }
 
-static void *reader_thread(void *user)
+bool stream_lacks_reader(const struct joblog_worker *worker)
 {
-    struct joblog_worker *worker = user;
+    return worker->stream && !worker->stream_ended && !worker->reading;
+}
+
+void stream_read(struct joblog_worker *worker)
+{
     struct err e = ERR_NONE;
     Joblog__V1__WorkResponse *message = NULL;
-    while (joblog_v1_worker_service_work_read(worker->stream, &message, &e) == 1)
+    worker->reading = true;
+    pthread_mutex_unlock(&worker->lock);
+    int rc = joblog_v1_worker_service_work_read(worker->stream, &message, &e);
+    if (rc == 1)
         take_message(worker, message);
     pthread_mutex_lock(&worker->lock);
+    worker->reading = false;
+    if (rc == 1)
+        return;
     worker->end_err = e;
     worker->stream_ended = true;
-    pthread_mutex_unlock(&worker->lock);
+    pthread_cond_signal(&worker->stream_over);
     worker_wake(worker);
-    return NULL;
 }
 
 int worker_held(struct joblog_worker *worker)
@@ -281,11 +289,29 @@ bool worker_drains(struct joblog_worker *worker)
     return drains;
 }
 
-/* joblog_worker_free may cancel it. */
-static void set_stream(struct joblog_worker *worker, struct crpc_stream *stream)
+/* From here on the pool reads it, and joblog_worker_free may cancel it. */
+static void begin_stream(struct joblog_worker *worker, struct crpc_stream *stream)
 {
     pthread_mutex_lock(&worker->lock);
+    worker->credit = 0;
+    worker->n_received = 0;
+    worker->connection++;
+    worker->welcomed = worker->server_drains = worker->stream_ended = worker->paused = false;
+    worker->ready_told = worker->drain_told = false;
+    worker->end_err = ERR_NONE;
+    worker->largest.bytes = worker->largest.n_writes = 0;
     worker->stream = stream;
+    pthread_mutex_unlock(&worker->lock);
+    pthread_cond_signal(&worker->work);
+}
+
+/* Waits until it has been read to its end. */
+static void end_stream(struct joblog_worker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    while (!worker->stream_ended)
+        pthread_cond_wait(&worker->stream_over, &worker->lock);
+    worker->stream = NULL;
     pthread_mutex_unlock(&worker->lock);
 }
 
@@ -298,29 +324,13 @@ static void connection(struct joblog_worker *worker, struct err *ret_err)
     call_options_done(&options);
     if (!stream)
         return;
-    set_stream(worker, stream);
-    worker->credit = 0;
-    worker->n_received = 0;
-    worker->connection++;
-    worker->welcomed = worker->server_drains = worker->stream_ended = worker->paused = false;
-    worker->ready_told = worker->drain_told = false;
-    worker->end_err = ERR_NONE;
-    worker->largest.bytes = worker->largest.n_writes = 0;
-    pthread_t reader;
-    int rc = thread_start(&reader, reader_thread, worker);
-    if (rc != 0) {
-        err_set(ret_err, ERR_RESOURCE_EXHAUSTED, NULL, "could not start a thread");
-        set_stream(worker, NULL);
-        crpc_stream_free(stream);
-        return;
-    }
+    begin_stream(worker, stream);
     if (write_loop(worker))
         crpc_stream_cancel(stream);
-    pthread_join(reader, NULL);
+    end_stream(worker);
     *ret_err = worker->end_err;
     if (message_too_large(ret_err) && worker->largest.n_writes > 0)
         take_size_refusal(worker);
-    set_stream(worker, NULL);
     crpc_stream_free(stream);
 }
 
@@ -354,7 +364,6 @@ static bool is_done(struct joblog_worker *worker)
     pthread_mutex_lock(&worker->lock);
     worker->draining = true;
     loop_draining(worker);
-    pthread_cond_broadcast(&worker->work);
     pthread_mutex_unlock(&worker->lock);
     pool_release_queued(worker);
     return worker_held(worker) == 0;

@@ -243,10 +243,8 @@ static void look_at_flags(struct joblog_worker *worker)
     bool begins = stop && !worker->draining;
     worker->draining |= stop;
     bool give_back = begins || (worker->server_drains && !worker->drain_told);
-    if (begins) {
-        pthread_cond_broadcast(&worker->work);
+    if (begins)
         loop_draining(worker);
-    }
     pthread_mutex_unlock(&worker->lock);
     if (give_back)
         pool_release_queued(worker);
