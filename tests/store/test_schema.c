@@ -136,6 +136,33 @@ static void test_record_takes_what_the_rules_allow(void **state)
     store_close(s);
 }
 
+static bool try_number(PGconn *c, int number)
+{
+    char sql[200];
+
+    snprintf(sql, sizeof sql, "insert into joblog.replica (number, batch, last_id, seen_time) values (%d, 0, 0, now())",
+             number);
+    PGresult *r = PQexec(c, sql);
+    bool done = PQresultStatus(r) == PGRES_COMMAND_OK;
+    if (!done)
+        assert_string_equal(PQresultErrorField(r, PG_DIAG_SQLSTATE), "23514");
+    PQclear(r);
+    return done;
+}
+
+static void test_replica_numbers_have_bounds(void **state)
+{
+    struct store *s = store_fresh(NULL);
+    PGconn *c = PQconnectdb(store_uri());
+
+    (void)state;
+    assert_false(try_number(c, -1));
+    assert_false(try_number(c, 256));
+    assert_true(try_number(c, 255));
+    PQfinish(c);
+    store_close(s);
+}
+
 static void apply_again(const char *name)
 {
     PGconn *c = PQconnectdb(store_uri());
@@ -254,6 +281,8 @@ static void test_migrations_wait_politely(void **state)
     PGconn *reader = PQconnectdb(store_uri()), *other = PQconnectdb(store_uri());
     sql_value("alter table joblog.transition drop constraint transition_pair");
     sql_value("alter table joblog.replica drop column owed cascade");
+    sql_value("drop function joblog.refuse_replica_number() cascade");
+    sql_value("alter table joblog.replica add constraint replica_number_check check (true)");
     /* And those that follow it, which may run again now. */
     sql_value("delete from joblog.migration"
               " where number >= (select number from joblog.migration where name = 'transition_pair')");
@@ -291,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_trigger_refuses_what_the_rules_forbid),
         cmocka_unit_test(test_id_functions_equal_the_code),
         cmocka_unit_test(test_record_takes_what_the_rules_allow),
+        cmocka_unit_test(test_replica_numbers_have_bounds),
         cmocka_unit_test(test_record_may_hold_old_mistakes),
         cmocka_unit_test(test_partitions_are_made_ahead),
         cmocka_unit_test(test_migrations_are_guarded),
