@@ -195,13 +195,17 @@ static int n_wanted(const struct joblog_worker *worker)
     return stream_lacks_reader(worker) + (worker->queued < idle ? worker->queued : idle);
 }
 
-/* Reads while nobody else does, until there is a job. NULL: over. */
+/* Reads while nobody else does, until there is a job. Who has just read prefers the job: it is awake, and others are
+ * called to read. Who comes later prefers to read: jobs without end must not keep a cancel from being heard. NULL:
+ * over. */
 static struct worker_job *pool_wait(struct joblog_worker *worker)
 {
     struct worker_job *job = NULL;
+    bool has_read = false;
     pthread_mutex_lock(&worker->lock);
-    while (!worker->over && !may_run(worker)) {
-        if (stream_lacks_reader(worker))
+    while (!worker->over && !(may_run(worker) && (has_read || !stream_lacks_reader(worker)))) {
+        has_read = stream_lacks_reader(worker);
+        if (has_read)
             stream_read(worker);
         else
             pthread_cond_wait(&worker->work, &worker->lock);
@@ -335,7 +339,12 @@ static void *pool_thread(void *user)
         pool_job_ended(worker, job);
         struct worker_job *next = worker->waits ? NULL : pool_take(worker);
         worker->busy -= !worker->waits && !next;
+        /* Once more than is needed: glibc may lose a signal (its bug 25847), and this thread is about to wait for what
+         * somebody has to read. */
+        bool lacks_reader = worker->waits && stream_lacks_reader(worker);
         pthread_mutex_unlock(&worker->lock);
+        if (lacks_reader)
+            pthread_cond_signal(&worker->work);
         work_push(worker, &job->end_item);
         if (worker->waits)
             job_finish(worker, job, start_us);

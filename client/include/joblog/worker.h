@@ -76,8 +76,9 @@ static inline int joblog_job_failed(void)
 JOBLOG_API int joblog_job_snooze(struct joblog_context *context, int64_t delay_ms, const char *reason);
 
 /* Runs one job. 0: completed. Negative: failed (with the error of joblog_job_fail, or a general one), or cancelled when
- * joblog_job_cancelled was true. Runs on a thread of the worker's pool; several at once. Not called for a job that is
- * cancelled before a thread is free for it. */
+ * joblog_job_cancelled was true. Runs on a thread of the worker's pool; several at once, as many as its concurrency.
+ * The pool has one thread more, so also with a concurrency of 1 not always on the same one. Not called for a job that
+ * is cancelled before a thread is free for it. */
 typedef int joblog_handler(struct joblog_context *context, void *user);
 
 /* Hooks, on the thread that ran the job, after the server has accepted the end. status: COMPLETED, FAILED, CANCELLED,
