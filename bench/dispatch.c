@@ -4,6 +4,7 @@
  *
  *     bench_dispatch --server ADDR [--token-file FILE] [--ca FILE [--cert FILE --key FILE]] --in-flight N --seconds S
  *                    [--names NAMES]
+ *     bench_dispatch --request >FILE     what it sends, as gRPC frames it, for another client
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -90,27 +91,42 @@ static void report(struct load *load, int in_flight, int64_t took_us)
     printf("figure %s_p99 %.3f ms\n", name, load->latencies[most] / 1e3);
 }
 
-static int run(const char *server, const char *bearer, const struct crpc_tls_client_options *tls, int in_flight,
-               int seconds, int n_names)
-{
-    Joblog__V1__Source source = JOBLOG__V1__SOURCE__INIT;
-    Joblog__V1__JobSpec spec = JOBLOG__V1__JOB_SPEC__INIT;
-    Joblog__V1__DispatchJobRequest request = JOBLOG__V1__DISPATCH_JOB_REQUEST__INIT;
-    struct load load = {.request = &request, .n_names = n_names};
-    struct slot *slots = calloc((size_t)in_flight, sizeof *slots);
-    struct err err = ERR_NONE;
-    int64_t began;
+static Joblog__V1__Source source = {
+    .base = PROTOBUF_C_MESSAGE_INIT(&joblog__v1__source__descriptor), .type = (char *)"User", .id = (char *)"42"};
+static Joblog__V1__JobSpec spec = JOBLOG__V1__JOB_SPEC__INIT;
+static Joblog__V1__DispatchJobRequest request = JOBLOG__V1__DISPATCH_JOB_REQUEST__INIT;
 
-    source.type = (char *)"User";
-    source.id = (char *)"42";
-    for (int i = 0; i < n_names; i++)
-        snprintf(load.names[i], sizeof load.names[i], i ? "bench.noop%d" : "bench.noop", i);
+static void make_request(void)
+{
+    spec.job_name = (char *)"bench.noop";
     spec.queue = (char *)"bench";
     spec.owner = (char *)"bench";
     spec.source = &source;
     spec.payload =
         (char *)"{\"file\":\"/srv/in/2026-01-31.csv\",\"mode\":\"full\",\"notify\":[\"a@example.org\"],\"n\":12345}";
     request.job = &spec;
+}
+
+static int print_request(void)
+{
+    uint8_t frame[1024] = {0}; /* the first byte: not compressed */
+    size_t len = protobuf_c_message_pack(&request.base, frame + 5);
+
+    for (int i = 0; i < 4; i++)
+        frame[1 + i] = (uint8_t)(len >> (24 - 8 * i));
+    return fwrite(frame, 1, len + 5, stdout) == len + 5 && fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int run(const char *server, const char *bearer, const struct crpc_tls_client_options *tls, int in_flight,
+               int seconds, int n_names)
+{
+    struct load load = {.request = &request, .n_names = n_names};
+    struct slot *slots = calloc((size_t)in_flight, sizeof *slots);
+    struct err err = ERR_NONE;
+    int64_t began;
+
+    for (int i = 0; i < n_names; i++)
+        snprintf(load.names[i], sizeof load.names[i], i ? "bench.noop%d" : "bench.noop", i);
     load.latencies = calloc(LATENCIES_MAX, sizeof *load.latencies);
     struct crpc_metadata metadata = {"authorization", span_str(bearer)};
     struct crpc_channel_credentials *credentials = tls->ca_file ? crpc_channel_credentials_tls(tls, &err) : NULL;
@@ -158,21 +174,21 @@ static int read_token(const char *path, char *bearer, size_t size)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"server", required_argument, NULL, 's'},
-                                            {"token-file", required_argument, NULL, 'f'},
-                                            {"ca", required_argument, NULL, 'a'},
-                                            {"cert", required_argument, NULL, 'c'},
-                                            {"key", required_argument, NULL, 'k'},
-                                            {"in-flight", required_argument, NULL, 'n'},
-                                            {"seconds", required_argument, NULL, 't'},
-                                            {"names", required_argument, NULL, 'm'},
-                                            {0}};
+    static const struct option options[] = {
+        {"server", required_argument, NULL, 's'},  {"token-file", required_argument, NULL, 'f'},
+        {"ca", required_argument, NULL, 'a'},      {"cert", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},     {"in-flight", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {"names", required_argument, NULL, 'm'},
+        {"request", no_argument, NULL, 'r'},       {0}};
     const char *server = "127.0.0.1:7420";
     char bearer[8300] = "";
     struct crpc_tls_client_options tls = {.server_name = "localhost"};
     int in_flight = 64, seconds = 5, n_names = 1, c;
 
+    make_request();
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 'r')
+            return print_request();
         if (c == 's')
             server = optarg;
         else if (c == 'a')
