@@ -4,21 +4,24 @@
  *
  *     bench_latency --server ADDR --jobs N */
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <joblog/joblog.h>
 
+enum { WAIT_MS = 30000 };
+
 /* What the worker tells of a job. */
 struct word {
-    bool finished;      /* the server has accepted the end */
-    int64_t handler_ns; /* else when its handler began */
+    int64_t id;
+    int64_t handler_ns; /* when its handler began; 0: the server has accepted its end */
 };
 
 static int64_t now_ns(void)
@@ -32,21 +35,21 @@ static int64_t now_ns(void)
 static void tell(int fd, struct word word)
 {
     if (write(fd, &word, sizeof word) != sizeof word)
-        exit(1); /* the parent has gone */
+        _exit(1); /* the parent has gone */
 }
 
 static int handler(struct joblog_context *context, void *user)
 {
-    (void)context;
-    tell(*(int *)user, (struct word){.handler_ns = now_ns()});
+    int64_t now = now_ns();
+
+    tell(*(int *)user, (struct word){.id = joblog_job_info(context)->id, .handler_ns = now});
     return 0;
 }
 
 static void finished(void *user, const struct joblog_job *job, enum joblog_status status)
 {
-    (void)job;
-    (void)status;
-    tell(*(int *)user, (struct word){.finished = true});
+    if (status == JOBLOG_COMPLETED)
+        tell(*(int *)user, (struct word){.id = job->id});
 }
 
 /* The child: works until it is killed. */
@@ -73,6 +76,7 @@ static int64_t once(struct joblog_client *client, int fd)
     struct joblog_spec spec = {.job_name = "bench.latency", .queue = "bench-latency", .payload = "{\"n\": 1}"};
     struct joblog_error error;
     struct timespec idle = {.tv_nsec = 3000000};
+    struct pollfd waits = {.fd = fd, .events = POLLIN};
     struct word word;
     int64_t id, start = now_ns(), took = -1;
 
@@ -81,13 +85,13 @@ static int64_t once(struct joblog_client *client, int fd)
         return -1;
     }
     do {
-        if (read(fd, &word, sizeof word) != sizeof word) {
-            fprintf(stderr, "bench_latency: the worker has gone\n");
+        if (poll(&waits, 1, WAIT_MS) <= 0 || read(fd, &word, sizeof word) != sizeof word) {
+            fprintf(stderr, "bench_latency: the worker has not done the job\n");
             return -1;
         }
-        if (!word.finished)
+        if (word.id == id && word.handler_ns)
             took = word.handler_ns - start;
-    } while (!word.finished);
+    } while (word.id != id || word.handler_ns);
     nanosleep(&idle, NULL);
     return took;
 }
@@ -151,6 +155,7 @@ int main(int argc, char **argv)
     }
     if (child == 0) {
         close(ends[0]);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         _exit(work(server, ends[1]));
     }
     close(ends[1]);

@@ -1,6 +1,6 @@
 -- A CHECK constraint is made ready anew for each statement that writes its table, whatever it changes: of the 14 microseconds
--- that PostgreSQL took to write a replica's row, as each batch does, 7 went into the one of its number. A number is only ever
--- inserted, so that is when it is looked at.
+-- that PostgreSQL took to write a replica's row, as each batch does, 7 went into the one of its number. So it
+-- is looked at only when it is written.
 
 ALTER TABLE joblog.replica DROP CONSTRAINT replica_number_check;
 
@@ -11,5 +11,5 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER replica_number BEFORE INSERT ON joblog.replica
+CREATE TRIGGER replica_number BEFORE INSERT OR UPDATE OF number ON joblog.replica
     FOR EACH ROW WHEN (NEW.number NOT BETWEEN 0 AND 255) EXECUTE FUNCTION joblog.refuse_replica_number();

@@ -339,12 +339,7 @@ static void *pool_thread(void *user)
         pool_job_ended(worker, job);
         struct worker_job *next = worker->waits ? NULL : pool_take(worker);
         worker->busy -= !worker->waits && !next;
-        /* Once more than is needed: glibc may lose a signal (its bug 25847), and this thread is about to wait for what
-         * somebody has to read. */
-        bool lacks_reader = worker->waits && stream_lacks_reader(worker);
         pthread_mutex_unlock(&worker->lock);
-        if (lacks_reader)
-            pthread_cond_signal(&worker->work);
         work_push(worker, &job->end_item);
         if (worker->waits)
             job_finish(worker, job, start_us);

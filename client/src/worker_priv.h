@@ -187,7 +187,7 @@ void message_clear(struct joblog_worker *worker, size_t n_writes);
 
 /* worker_stream.c: on the run thread; 0 after a stop, or -code. */
 int worker_serve(struct joblog_worker *worker, struct err *ret_err);
-/* On a pool thread, with the worker's lock: there is a connection that nobody reads. */
+/* With the worker's lock: there is a connection that nobody reads. */
 bool stream_lacks_reader(const struct joblog_worker *worker);
 /* Likewise: reads a message and takes it, without the lock. */
 void stream_read(struct joblog_worker *worker);

@@ -305,14 +305,19 @@ static void begin_stream(struct joblog_worker *worker, struct crpc_stream *strea
     pthread_cond_signal(&worker->work);
 }
 
-/* Waits until it has been read to its end. */
+/* Until it has been read to its end; reads it here when nobody of the pool does. */
 static void end_stream(struct joblog_worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
-    while (!worker->stream_ended)
-        pthread_cond_wait(&worker->stream_over, &worker->lock);
+    while (!worker->stream_ended) {
+        if (stream_lacks_reader(worker))
+            stream_read(worker);
+        else
+            pthread_cond_wait(&worker->stream_over, &worker->lock);
+    }
     worker->stream = NULL;
     pthread_mutex_unlock(&worker->lock);
+    pthread_cond_signal(&worker->work); /* for what was read here */
 }
 
 /* One connection from its start to its end. *ret_err: how it ended, OK when the server ended it well. */

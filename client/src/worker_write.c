@@ -254,8 +254,11 @@ static void look_at_flags(struct joblog_worker *worker)
 static bool is_over(struct joblog_worker *worker)
 {
     pthread_mutex_lock(&worker->lock);
-    bool ended = worker->stream_ended;
+    bool ended = worker->stream_ended, unread = stream_lacks_reader(worker);
     pthread_mutex_unlock(&worker->lock);
+    /* Once more than is needed: glibc may lose a signal (its bug 25847), and then nobody would read. */
+    if (unread)
+        pthread_cond_signal(&worker->work);
     return ended;
 }
 
@@ -274,14 +277,14 @@ static bool is_welcome(struct joblog_worker *worker)
 }
 
 /* A server that does not end the stream of a drained worker is left after this long. */
-enum { FAREWELL_MS = 2000 };
+enum { FAREWELL_MS = 2000, UNWELCOME_MS = 1000 /* is the answer to the hello being read? */ };
 
 /* How long to sleep when there is nothing to write; negative: not at all, the worker is done with the connection. */
 static int64_t sleep_ms(struct joblog_worker *worker, int64_t now, int64_t *farewell_ms)
 {
     bool leaves = worker_drains(worker) && worker_held(worker) == 0;
     if (!worker->ready_told)
-        return leaves ? -1 : INT32_MAX;
+        return leaves ? -1 : UNWELCOME_MS;
     if (!leaves || !worker->drain_told)
         return next_timeout_ms(worker, now);
     if (*farewell_ms == 0)

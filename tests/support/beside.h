@@ -20,7 +20,7 @@ struct beside {
     int result;
     sem_t ready, lost;
     pthread_mutex_t lock;
-    struct hooked hooked[32];
+    struct hooked hooked[256];
     int n_hooked;
     sem_t hooks;
 };
