@@ -107,11 +107,12 @@ static int run(const char *server, int jobs, int fd)
 {
     struct joblog_error error;
     struct joblog_client *client = joblog_connect(server, NULL, &error);
-    int64_t *taken = calloc((size_t)jobs, sizeof *taken);
+    int64_t *taken = client ? calloc((size_t)jobs, sizeof *taken) : NULL;
     int bad = 0;
 
-    if (!client || !taken) {
-        fprintf(stderr, "bench_latency: could not start: %s\n", error.message);
+    if (!taken) {
+        fprintf(stderr, "bench_latency: could not start: %s\n", client ? "out of memory" : error.message);
+        joblog_close(client);
         return 1;
     }
     for (int i = 0; i < 50 && !bad; i++) /* warm caches and plans */
