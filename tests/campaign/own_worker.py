@@ -31,6 +31,7 @@ CANCELLED_ONE_IN = 20
 # An attempt to connect that met a frozen server lasts 20 s by itself, and a job takes several calls.
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0), ("grpc.initial_reconnect_backoff_ms", 100),
            ("grpc.min_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 300)]
+AWAY_S = 25
 
 stopping = threading.Event()
 
@@ -53,13 +54,16 @@ class Own:
             stopping.wait(self.random.uniform(0, 0.3))
 
     def call(self, call, request):
-        """The answer, or the error of who refused it."""
+        """The answer, or the error of who refused it. A worker that is told to end waits AWAY_S for a server that is away."""
+        began = time.monotonic()
         while True:
             try:
                 return call(request, metadata=self.metadata, timeout=5)
             except grpc.RpcError as error:
                 if error.code().name not in load.AWAY:
                     return error
+                if stopping.is_set() and time.monotonic() > began + AWAY_S:
+                    os._exit(1)  # what has no answer is as that of a worker that was killed
                 time.sleep(0.02)
 
     # ---- one job ----
