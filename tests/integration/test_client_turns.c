@@ -22,13 +22,6 @@ static int64_t dispatch(const char *queue, const char *name)
     return id;
 }
 
-static struct joblog_job *wait_for(int64_t id)
-{
-    struct joblog_job *job = NULL;
-    assert_ok(joblog_wait(client, id, 30000, &job, &error));
-    return job;
-}
-
 static int handle_short(struct joblog_context *context, void *user)
 {
     (void)context;
@@ -109,11 +102,11 @@ static void test_cancels_are_heard_by_a_busy_worker(void **state)
         beside_await(&entered);
     for (int i = 0; i < LONG; i++) {
         assert_ok(joblog_cancel(client, longs[i], "no more", NULL, &error));
-        struct joblog_job *job = wait_for(longs[i]);
+        struct joblog_job *job = client_fixture_wait(longs[i]);
         assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
         joblog_job_free(job);
     }
-    joblog_job_free(wait_for(last));
+    joblog_job_free(client_fixture_wait(last));
     beside_end(&b);
 }
 

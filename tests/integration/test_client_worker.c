@@ -29,13 +29,6 @@ static int64_t dispatch(const char *queue, const char *name, const char *payload
     return id;
 }
 
-static struct joblog_job *wait_for(int64_t id)
-{
-    struct joblog_job *job = NULL;
-    assert_ok(joblog_wait(client, id, 30000, &job, &error));
-    return job;
-}
-
 /* ---- handlers ---- */
 
 struct gate {
@@ -137,7 +130,7 @@ static void test_jobs_run_and_report(void **state)
     int64_t first = dispatch("run", "report", "{\"a\": 0}", 1);
     beside_begin(&b);
     int64_t second = dispatch("run", "silent", NULL, 1);
-    struct joblog_job *job = wait_for(first);
+    struct joblog_job *job = client_fixture_wait(first);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     assert_string_equal(job->worker, "tester");
     assert_int_equal(job->done, 100000);
@@ -145,7 +138,7 @@ static void test_jobs_run_and_report(void **state)
     assert_non_null(strstr(job->payload, "\"b\": 2"));
     assert_non_null(strchr(job->result, '2'));
     joblog_job_free(job);
-    job = wait_for(second);
+    job = client_fixture_wait(second);
     assert_int_equal(job->status, JOBLOG_FAILED);
     assert_string_equal(job->error_type, "HandlerFailed");
     assert_non_null(strstr(job->error_message, "-7"));
@@ -162,7 +155,7 @@ static void test_failed_attempts_are_kept_and_tried_again(void **state)
     assert_ok(joblog_worker_handle(b.worker, "hopeless", handle_hopeless, NULL, &error));
     beside_begin(&b);
     int64_t id = dispatch("retry", "flaky", NULL, 3);
-    struct joblog_job *job = wait_for(id);
+    struct joblog_job *job = client_fixture_wait(id);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     assert_int_equal(job->attempt, 2);
     assert_int_equal(job->n_attempts, 2);
@@ -175,7 +168,7 @@ static void test_failed_attempts_are_kept_and_tried_again(void **state)
     beside_await(&b.hooks);
     beside_await(&b.hooks);
     int64_t hopeless = dispatch("retry", "hopeless", NULL, 5);
-    job = wait_for(hopeless);
+    job = client_fixture_wait(hopeless);
     assert_int_equal(job->status, JOBLOG_FAILED);
     assert_int_equal(job->attempt, 1);
     joblog_job_free(job);
@@ -207,7 +200,7 @@ static void test_running_job_is_cancelled(void **state)
         assert_string_equal(job->cancel_reason, "changed my mind");
     }
     joblog_job_free(job);
-    job = wait_for(id);
+    job = client_fixture_wait(id);
     assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
     assert_int_equal(job->n_attempts, 1);
     assert_string_equal(job->attempts[0].outcome, "cancelled");
@@ -238,7 +231,7 @@ static void test_job_cancelled_before_its_start_is_not_run(void **state)
     /* In order: once the first hears of its cancel the worker knows of the second's. */
     assert_ok(joblog_cancel(client, second, NULL, NULL, &error));
     assert_ok(joblog_cancel(client, first, NULL, NULL, &error));
-    struct joblog_job *job = wait_for(second);
+    struct joblog_job *job = client_fixture_wait(second);
     assert_int_equal(job->status, JOBLOG_STATUS_CANCELLED);
     joblog_job_free(job);
     beside_await(&b.hooks);
@@ -258,14 +251,14 @@ static void test_bad_text_and_large_patches_do_no_harm(void **state)
     assert_ok(joblog_worker_handle(b.worker, "bad_text", handle_bad_text, NULL, &error));
     assert_ok(joblog_worker_handle(b.worker, "large", handle_large_patches, NULL, &error));
     beside_begin(&b);
-    struct joblog_job *job = wait_for(dispatch("text", "bad_text", NULL, 1));
+    struct joblog_job *job = client_fixture_wait(dispatch("text", "bad_text", NULL, 1));
     assert_int_equal(job->status, JOBLOG_FAILED);
     assert_string_equal(job->step, "caf?");
     assert_string_equal(job->unit, "??");
     assert_string_equal(job->error_type, "Erreur?");
     assert_string_equal(job->error_message, "caf? ferm\xc3\xa9");
     joblog_job_free(job);
-    job = wait_for(dispatch("text", "large", NULL, 1));
+    job = client_fixture_wait(dispatch("text", "large", NULL, 1));
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     assert_true(strlen(job->payload) > 400000);
     joblog_job_free(job);
@@ -340,18 +333,18 @@ static void test_end_reaches_a_server_that_was_away(void **state)
     sem_post(&gate.open);
     beside_await(&b.hooks);
     beside_await(&b.hooks);
-    struct joblog_job *job = wait_for(ended_away);
+    struct joblog_job *job = client_fixture_wait(ended_away);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     assert_int_equal(job->n_attempts, 1);
     joblog_job_free(job);
-    job = wait_for(ended_after);
+    job = client_fixture_wait(ended_after);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     assert_int_equal(job->n_attempts, 1);
     joblog_job_free(job);
     /* And the worker goes on. */
     int64_t next = dispatch("away", "gated", NULL, 1);
     sem_post(&gate.open);
-    job = wait_for(next);
+    job = client_fixture_wait(next);
     assert_int_equal(job->status, JOBLOG_COMPLETED);
     joblog_job_free(job);
     beside_end(&b);

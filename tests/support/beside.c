@@ -24,6 +24,7 @@ static void on_finished(void *user, const struct joblog_job *job, enum joblog_st
 {
     struct beside *b = user;
     pthread_mutex_lock(&b->lock);
+    assert_in_range(b->n_hooked, 0, HOOKED_MAX - 1);
     b->hooked[b->n_hooked++] = (struct hooked){job->id, job->attempt, status};
     pthread_mutex_unlock(&b->lock);
     sem_post(&b->hooks);

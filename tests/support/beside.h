@@ -14,13 +14,15 @@ struct hooked {
     enum joblog_status status;
 };
 
+enum { HOOKED_MAX = 256 };
+
 struct beside {
     struct joblog_worker *worker;
     pthread_t thread;
     int result;
     sem_t ready, lost;
     pthread_mutex_t lock;
-    struct hooked hooked[256];
+    struct hooked hooked[HOOKED_MAX];
     int n_hooked;
     sem_t hooks;
 };

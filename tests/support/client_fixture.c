@@ -49,6 +49,13 @@ int client_fixture_setup(void **state)
     return client_fixture_start(NULL);
 }
 
+struct joblog_job *client_fixture_wait(int64_t id)
+{
+    struct joblog_job *job = NULL;
+    assert_ok(joblog_wait(client, id, 30000, &job, &error));
+    return job;
+}
+
 struct joblog_dispatcher *client_fixture_dispatcher(struct joblog_client *of, size_t max_open)
 {
     struct joblog_dispatcher *d = joblog_dispatcher_new(of, max_open, &error);

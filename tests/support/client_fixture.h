@@ -33,6 +33,8 @@ const char *client_fixture_database(void);
 bool client_fixture_sql(const char *sql);
 /* A dispatcher of `of`; fails the test when there is none. */
 struct joblog_dispatcher *client_fixture_dispatcher(struct joblog_client *of, size_t max_open);
+/* The job once it has ended, for joblog_job_free; fails the test after 30 s. */
+struct joblog_job *client_fixture_wait(int64_t id);
 /* How many jobs wait in the queue; 0 while the server cannot say. */
 int64_t client_fixture_waiting(const char *queue);
 /* Returns once a job has been dispatched into the queue. */
